@@ -1,0 +1,1 @@
+"""Diffusion models as LightningModules: `UNetDiffusion` and `DiTDiffusion` over `DiffusionModule`."""

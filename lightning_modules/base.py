@@ -1,0 +1,161 @@
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import torch
+from lightning.pytorch import LightningModule
+from torch import Tensor, nn
+
+from lightning_modules.diffusion.loss import denoising_loss
+from lightning_modules.diffusion.noise_levels import NoiseLevels
+from lightning_modules.diffusion.preconditioning import Preconditioner
+from lightning_modules.diffusion.weighting import Weighting
+from lightning_modules.image_noise import ImageNoise
+from lightning_modules.networks.layers import weight_decay_groups
+from lightning_modules.randomness import fold
+from lightning_modules.sampling import Sampling
+
+
+@dataclass(frozen=True)
+class AdamWSettings:
+    """Settings of AdamW.
+
+    Args:
+        learning_rate: The peak, which the `learning_rate` callback scales.
+        betas: Decay of the first and second moment.
+        weight_decay: Decoupled decay of the weights whose layers declare it.
+        eps: Added to the denominator.
+    """
+
+    learning_rate: float = 1e-3
+    betas: tuple[float, float] = (0.9, 0.99)
+    weight_decay: float = 0.01
+    eps: float = 1e-8
+
+
+class DiffusionModule(LightningModule):
+    """A denoiser in training: the one LightningModule, whatever the network.
+
+    A training step is a pure function of (weights, seed, step, rank): noise, noise levels and label dropout
+    come from a generator made for the step.
+
+    Args:
+        network: `F(x, noise_level, labels)`; its output is 0 at initialisation.
+        image_size: Height and width of the images in pixels.
+        num_classes: Number of classes of the data; 1 trains unconditionally.
+        preconditioner: How the network's output becomes `denoised`, that is what the network predicts.
+        noise_levels: The law that training draws noise levels from.
+        weighting: Loss weight by noise level; none takes the one the preconditioner was published with.
+        label_dropout: Share of labels replaced by the null label, which classifier-free guidance needs.
+        optimizer: Settings of AdamW.
+        seed: Seed of everything random in a step.
+        compile: Whether to run the network through `torch.compile`.
+    """
+
+    def __init__(
+        self,
+        network: nn.Module,
+        image_size: int,
+        num_classes: int,
+        preconditioner: Preconditioner,
+        noise_levels: NoiseLevels,
+        weighting: Weighting | None,
+        label_dropout: float,
+        optimizer: AdamWSettings,
+        seed: int,
+        compile: bool,
+    ) -> None:
+        super().__init__()
+        self.network = network
+        self.image_shape = (3, image_size, image_size)
+        self.null_label = num_classes
+        self.preconditioner = preconditioner
+        self.noise_levels = noise_levels
+        self.weighting = weighting or preconditioner.default_weighting()
+        self.label_dropout = label_dropout
+        self.optimizer_settings = optimizer
+        self.seed = seed
+        self.compile_network = compile
+
+    def forward(self, x: Tensor, sigma: Tensor, labels: Tensor) -> Tensor:
+        """Evaluate the denoiser `D`: noisy images (B, C, H, W), `sigma` (B,), labels (B,) -> `denoised`."""
+        return self.preconditioner.denoise(self.network, x, sigma, labels)
+
+    def setup(self, stage: str) -> None:
+        """Compile the network before the first step if asked to."""
+        if stage == "fit" and self.compile_network:
+            self.network.compile()
+
+    def training_step(self, batch: tuple[Tensor, Tensor], batch_idx: int) -> dict[str, Tensor]:
+        """Return the mean loss of a micro-batch, and `sigma` (B,) and the unweighted `error` (B,)."""
+        images, labels = batch
+        generator = self._generator(self.micro_batch(batch_idx), self.global_rank)
+        sigma = self.noise_levels.sample(len(images), generator)
+        noise = torch.randn(images.shape, generator=generator, device=self.device)
+        labels = self._drop_labels(labels, generator)
+        terms = denoising_loss(self, self.weighting, images, noise, sigma, labels)
+        loss = terms.loss.mean()
+        self.log("loss", loss.detach(), prog_bar=True, batch_size=len(images))
+        return {"loss": loss, "error": terms.error.detach(), "sigma": sigma}
+
+    def validation_step(self, batch: tuple[Tensor, Tensor], batch_idx: int) -> None:
+        """Log the held-out loss, with the same noise at every validation."""
+        images, labels = batch
+        generator = self._generator(batch_idx, self.global_rank, 1)
+        # Evenly spaced quantiles of the law instead of draws: the same expectation, with far less variance.
+        quantiles = (torch.arange(len(images), device=self.device) + 0.5) / len(images)
+        sigma = self.noise_levels.from_uniform(quantiles)
+        noise = torch.randn(images.shape, generator=generator, device=self.device)
+        terms = denoising_loss(self, self.weighting, images, noise, sigma, labels)
+        self.log("loss_held_out", terms.loss.mean(), batch_size=len(images), sync_dist=True)
+
+    def configure_optimizers(self) -> torch.optim.Optimizer:
+        """Make AdamW over the network's parameters."""
+        settings = self.optimizer_settings
+        groups: Any = weight_decay_groups(self.network, settings.weight_decay)
+        # A gradient scaler has to unscale before clipping, which the fused kernel would do by itself.
+        fused = self.trainer.precision != "16-mixed"
+        return torch.optim.AdamW(
+            groups, settings.learning_rate, settings.betas, settings.eps, settings.weight_decay, fused=fused
+        )
+
+    def micro_batch(self, batch_idx: int) -> int:
+        """Return the number of the micro-batch in the run: `step * accumulation + index in the step`."""
+        accumulation = self.trainer.accumulate_grad_batches
+        return self.trainer.global_step * accumulation + batch_idx % accumulation
+
+    def sample(
+        self,
+        labels: Tensor,
+        settings: Sampling = Sampling(),
+        seed: int = 0,
+        indices: Sequence[int] | None = None,
+    ) -> Tensor:
+        """Draw a batch of images with the module's present weights.
+
+        Args:
+            labels: Class indices, (B,); `null_label` draws from all classes.
+            settings: Sampler, steps, guidance.
+            seed: Seed of the set of images.
+            indices: The images' numbers in the set, which fix their noise; none counts from 0.
+
+        Returns:
+            Images, (B, C, H, W), float32, about in [-1, 1], not clipped. Image `i` does not depend on the
+            batch it is drawn in.
+        """
+        noise = ImageNoise(seed, indices or range(len(labels)), self.image_shape, self.device)
+        was_training = self.training
+        self.eval()
+        try:
+            return settings.draw(self, labels.to(self.device), self.null_label, noise)
+        finally:
+            self.train(was_training)
+
+    def _generator(self, *counters: int) -> torch.Generator:
+        return torch.Generator(self.device).manual_seed(fold(self.seed, *counters))
+
+    def _drop_labels(self, labels: Tensor, generator: torch.Generator) -> Tensor:
+        dropped = torch.rand(labels.shape, generator=generator, device=self.device)
+        return torch.where(dropped < self.label_dropout, self.null_label, labels)

@@ -1,0 +1,1 @@
+"""Lightning callbacks. They reach the model through `DiffusionModule`'s public methods only."""

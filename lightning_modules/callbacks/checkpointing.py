@@ -1,0 +1,33 @@
+from __future__ import annotations
+
+from lightning.pytorch import LightningModule, Trainer
+from lightning.pytorch.callbacks import ModelCheckpoint
+
+
+class StepCheckpoint(ModelCheckpoint):
+    """Keep the newest checkpoints in the run's `checkpoints/`, as `step=00012000.ckpt` and `last.ckpt`.
+
+    Args:
+        every_n_steps: Optimiser steps between checkpoints; one more is written at the end of training.
+        keep_last: Number of newest checkpoints to keep.
+    """
+
+    def __init__(self, every_n_steps: int = 500, keep_last: int = 2) -> None:
+        super().__init__(
+            filename="step={step:08.0f}",
+            auto_insert_metric_name=False,
+            monitor="step",
+            mode="max",
+            save_top_k=keep_last,
+            save_last="link",
+            every_n_train_steps=every_n_steps,
+            save_on_train_epoch_end=True,
+            enable_version_counter=False,
+        )
+
+    def on_train_epoch_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
+        """Save at the end of training, which is one endless epoch, unless the last step just did."""
+        if not self._should_skip_saving_checkpoint(trainer):
+            candidates = self._monitor_candidates(trainer)
+            self._save_topk_checkpoint(trainer, candidates)
+            self._save_last_checkpoint(trainer, candidates)

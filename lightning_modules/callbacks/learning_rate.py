@@ -1,0 +1,98 @@
+from __future__ import annotations
+
+import logging
+import math
+from typing import Any
+
+from lightning.pytorch import Callback, LightningModule, Trainer
+
+logger = logging.getLogger(__name__)
+
+
+class LearningRate(Callback):
+    """Warm up, hold, cool down: the learning rate as a pure function of the step.
+
+    Each phase is a length in steps, so raising `max_steps` before the cooldown changes no step already
+    taken, and resuming never rescales the past. The cooldown falls as `1 - sqrt(progress)` (Haegele et al.
+    2024, arXiv 2405.18392). Every parameter group is scaled by the same factor.
+
+    Args:
+        warm_up: Steps over which the rate rises linearly from 0 to its peak.
+        cool_down: Steps over which it falls at the end; 0 holds the peak to the end.
+        cool_down_start: Step at which the cooldown begins; none begins it `cool_down` steps before
+            `max_steps`.
+        floor: Share of the peak that the cooldown ends at and stays at.
+    """
+
+    def __init__(
+        self, warm_up: int = 100, cool_down: int = 0, cool_down_start: int | None = None, floor: float = 0.0
+    ) -> None:
+        if warm_up < 0 or cool_down < 0 or (cool_down_start is not None and cool_down_start < 0):
+            raise ValueError(
+                f"learning_rate: lengths are in steps and not negative: warm_up {warm_up}, "
+                f"cool_down {cool_down}, cool_down_start {cool_down_start}."
+            )
+        if not 0 <= floor <= 1:
+            raise ValueError(f"learning_rate: floor is a share of the peak in [0, 1], not {floor}.")
+        self.warm_up = warm_up
+        self.cool_down = cool_down
+        self.cool_down_start = cool_down_start
+        self.floor = floor
+
+    def factor(self, step: int, max_steps: int) -> float:
+        """Return the share of the peak rate at a step.
+
+        Args:
+            step: Number of optimiser steps already taken.
+            max_steps: Target of the run, which only sets where the cooldown begins if nothing else does.
+        """
+        start = self._cool_down_start(max_steps)
+        if start is not None and step >= start:
+            progress = min(1.0, (step - start + 1) / self.cool_down)
+            return self.floor + (1 - self.floor) * (1 - math.sqrt(progress))
+        return min(1.0, (step + 1) / self.warm_up) if self.warm_up else 1.0
+
+    def setup(self, trainer: Trainer, pl_module: LightningModule, stage: str) -> None:
+        """Refuse a cooldown whose place in the run is unknown or overlaps the warm-up.
+
+        Raises:
+            ValueError: With what to change.
+        """
+        if not self.cool_down or trainer.fast_dev_run:  # type: ignore[attr-defined]
+            return
+        start = self._cool_down_start(trainer.max_steps)
+        if start is None:
+            raise ValueError(
+                "learning_rate: a cooldown needs trainer.max_steps or learning_rate.cool_down_start."
+            )
+        if start < self.warm_up:
+            raise ValueError(
+                f"learning_rate: the cooldown would begin at step {start}, before the warm-up's end at "
+                f"{self.warm_up}. Shorten them, or raise trainer.max_steps (now {trainer.max_steps})."
+            )
+
+    def on_train_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
+        """Remember each group's peak; it travels with the optimiser's state from then on."""
+        for group in trainer.optimizers[0].param_groups:
+            group.setdefault("initial_lr", group["lr"])
+
+    def on_train_batch_start(
+        self, trainer: Trainer, pl_module: LightningModule, batch: Any, batch_idx: int
+    ) -> None:
+        """Set the rate of the step that the micro-batch belongs to."""
+        step, max_steps = trainer.global_step, trainer.max_steps
+        factor = self.factor(step, max_steps)
+        groups = trainer.optimizers[0].param_groups
+        for group in groups:
+            group["lr"] = group["initial_lr"] * factor
+        pl_module.log("learning_rate", groups[0]["lr"], batch_size=1)
+        start = self._cool_down_start(max_steps)
+        if start is not None and step == start + self.cool_down - 1 and step + 1 < max_steps:
+            logger.warning("The learning rate is at its floor (%g) from step %d on.", groups[0]["lr"], step)
+
+    def _cool_down_start(self, max_steps: int) -> int | None:
+        if not self.cool_down:
+            return None
+        if self.cool_down_start is not None:
+            return self.cool_down_start
+        return max_steps - self.cool_down if max_steps > 0 else None

@@ -1,0 +1,112 @@
+from __future__ import annotations
+
+import itertools
+from collections.abc import Sequence
+from typing import Any
+
+import torch
+from lightning.pytorch import Callback, Trainer
+from torch import Tensor
+
+from lightning_modules.base import DiffusionModule
+from lightning_modules.randomness import fold
+
+
+class LossByNoiseLevel(Callback):
+    """Log the error of `denoised` in bands of noise levels, beside what needs no learning.
+
+    For the band from `low` to `high`, TensorBoard's group `error_sigma_low_to_high` holds mean squared errors
+    per pixel value:
+
+    * `train`: of training images, over the steps since the last logging;
+    * `held_out`: of held-out images at noise levels spread evenly over the band in `ln sigma`, with the same
+      noise each time and the averaged weights;
+    * `identity`: of the noisy image itself, `sigma^2` on average;
+    * `constant`: of the best constant, the mean training image, the same in every band.
+
+    A model has learnt something in a band where `held_out` is below both baselines.
+
+    Args:
+        edges: Edges of the bands in `sigma`, ascending.
+    """
+
+    def __init__(self, edges: Sequence[float] = (0.02, 0.1, 0.3, 1.0, 3.0, 10.0, 80.0)) -> None:
+        if len(edges) < 2 or any(low >= high for low, high in itertools.pairwise([0.0, *edges])):
+            raise ValueError(f"loss_by_noise_level: edges ascend and are positive, not {list(edges)}.")
+        self.bands = list(itertools.pairwise(edges))
+        self._edges = torch.tensor(edges)
+        self._train: Tensor | None = None  # (bands, 2): sum of errors and count
+        self._held_out: Tensor | None = None  # (bands, 4): sums of held_out, identity, constant; count
+        self._mean_image: Tensor | None = None
+
+    @property
+    def groups(self) -> list[str]:
+        """TensorBoard's group of each band."""
+        return [f"error_sigma_{low:g}_to_{high:g}" for low, high in self.bands]
+
+    def on_train_batch_end(
+        self,
+        trainer: Trainer,
+        pl_module: DiffusionModule,  # type: ignore[override]
+        outputs: Any,
+        batch: Any,
+        batch_idx: int,
+    ) -> None:
+        """Add a micro-batch's errors to their bands; log the means when the trainer logs."""
+        sigma, error = outputs["sigma"], outputs["error"]
+        if self._train is None:
+            self._edges = self._edges.to(sigma)
+            self._train = error.new_zeros(len(self.bands) + 2, 2)  # below, the bands, above
+        terms = torch.stack([error, torch.ones_like(error)], dim=1)
+        self._train.index_add_(0, torch.bucketize(sigma, self._edges), terms)
+        if trainer.global_step % trainer.log_every_n_steps == 0 and trainer.global_step > 0:  # type: ignore[attr-defined]
+            sums = self._train[1:-1].tolist()
+            self._train.zero_()
+            for group, (total, count) in zip(self.groups, sums, strict=True):
+                if count:
+                    pl_module.log(f"{group}/train", total / count, batch_size=1)
+
+    def on_validation_epoch_start(self, trainer: Trainer, pl_module: DiffusionModule) -> None:  # type: ignore[override]
+        """Start new sums."""
+        self._held_out = torch.zeros(len(self.bands), 4, device=pl_module.device)
+        if self._mean_image is None:
+            mean_image: Tensor = trainer.datamodule.mean_image()  # type: ignore[attr-defined]
+            self._mean_image = mean_image.to(pl_module.device)
+
+    def on_validation_batch_end(
+        self,
+        trainer: Trainer,
+        pl_module: DiffusionModule,  # type: ignore[override]
+        outputs: Any,
+        batch: Any,
+        batch_idx: int,
+        dataloader_idx: int = 0,
+    ) -> None:
+        """Add the errors of held-out images in every band."""
+        assert self._held_out is not None
+        assert self._mean_image is not None
+        images, labels = batch
+        constant = (images - self._mean_image).square().mean()
+        generator = torch.Generator(pl_module.device).manual_seed(fold(pl_module.seed, batch_idx, 3))
+        for band, (low, high) in enumerate(self.bands):
+            place = (torch.arange(len(images), device=pl_module.device) + 0.5) / len(images)
+            sigma = low * (high / low) ** place
+            noise = torch.randn(images.shape, generator=generator, device=pl_module.device)
+            added = sigma.reshape(-1, 1, 1, 1) * noise
+            error = (pl_module(images + added, sigma, labels) - images).square().mean()
+            means = torch.stack([error, added.square().mean(), constant, torch.ones_like(error)])
+            self._held_out[band] += len(images) * means
+
+    def on_validation_epoch_end(self, trainer: Trainer, pl_module: DiffusionModule) -> None:  # type: ignore[override]
+        """Log the bands' means and baselines."""
+        assert self._held_out is not None
+        for group, (error, identity, constant, count) in zip(
+            self.groups, self._held_out.tolist(), strict=True
+        ):
+            if count:
+                means = {
+                    "held_out": error / count,
+                    "identity": identity / count,
+                    "constant": constant / count,
+                }
+                pl_module.log_dict({f"{group}/{name}": mean for name, mean in means.items()}, sync_dist=True)

@@ -1,0 +1,41 @@
+from __future__ import annotations
+
+from typing import Any
+
+from lightning.pytorch import LightningModule, Trainer
+from lightning.pytorch.callbacks import TQDMProgressBar
+
+
+class StepProgressBar(TQDMProgressBar):
+    """Lightning's bar over the whole run, with the time left, the loss and images per second.
+
+    Args:
+        refresh_rate: Micro-batches between updates.
+    """
+
+    def __init__(self, refresh_rate: int = 1) -> None:
+        super().__init__(refresh_rate=refresh_rate)
+
+    @property
+    def total_train_batches(self) -> int | float:
+        """Micro-batches of the run: the loader is endless, `max_steps` is what ends it."""
+        trainer = self.trainer
+        if trainer.max_steps < 0:
+            return super().total_train_batches
+        return trainer.max_steps * trainer.accumulate_grad_batches
+
+    def on_train_epoch_start(self, trainer: Trainer, *_: Any) -> None:
+        """Name the bar: the run is one endless epoch."""
+        super().on_train_epoch_start(trainer)
+        self.train_progress_bar.set_description("Training")
+
+    def get_metrics(
+        self, trainer: Trainer, pl_module: LightningModule
+    ) -> dict[str, int | str | float | dict[str, float]]:
+        """Return what stands behind the bar."""
+        metrics = super().get_metrics(trainer, pl_module)
+        metrics.pop("v_num", None)
+        rate = trainer.callback_metrics.get("throughput/images_per_second")
+        if rate is not None:
+            metrics["images/s"] = f"{rate:.0f}"
+        return metrics

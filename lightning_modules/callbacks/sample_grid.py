@@ -1,0 +1,82 @@
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import torch
+from lightning.pytorch import Callback, Trainer
+from lightning.pytorch.loggers import TensorBoardLogger
+from torch import Tensor
+
+from lightning_modules.base import DiffusionModule
+from lightning_modules.callbacks.ema import averaged_weights
+from lightning_modules.callbacks.telemetry import between_steps
+from lightning_modules.images import image_grid, save_png, to_uint8
+from lightning_modules.sampling import Sampling
+
+
+class SampleGrid(Callback):
+    """Draw the same noise and the same labels again and again, so that the pictures can be compared.
+
+    Writes `samples/step=00012000.png` in the run directory and an image to TensorBoard, drawn with the
+    averaged weights. A column is a class, the classes in order, as many as there are columns.
+
+    Args:
+        every_n_steps: Optimiser steps between grids; one more is drawn at the end. 0 draws none.
+        rows: Images per column.
+        columns: Images per row.
+        sampling: Sampler, steps, guidance.
+        seed: Seed of the fixed noise.
+    """
+
+    def __init__(
+        self,
+        every_n_steps: int = 500,
+        rows: int = 4,
+        columns: int = 8,
+        sampling: Sampling = Sampling(),
+        seed: int = 0,
+    ) -> None:
+        self.every_n_steps = every_n_steps
+        self.rows = rows
+        self.columns = columns
+        self.sampling = sampling
+        self.seed = seed
+        self._last_drawn = -1
+
+    def labels(self, num_classes: int) -> Tensor:
+        """Return the grid's labels, (rows * columns,), row by row."""
+        return (torch.arange(self.columns) % num_classes).repeat(self.rows)
+
+    def on_train_batch_end(
+        self,
+        trainer: Trainer,
+        pl_module: DiffusionModule,  # type: ignore[override]
+        outputs: Any,
+        batch: Any,
+        batch_idx: int,
+    ) -> None:
+        """Draw the grid when a step that is due has just ended."""
+        if self.every_n_steps and trainer.global_step % self.every_n_steps == 0:
+            self._draw(trainer, pl_module)
+
+    def on_train_epoch_end(self, trainer: Trainer, pl_module: DiffusionModule) -> None:  # type: ignore[override]
+        """Draw the grid at the end of training."""
+        if self.every_n_steps:
+            self._draw(trainer, pl_module)
+
+    def _draw(self, trainer: Trainer, pl_module: DiffusionModule) -> None:
+        step = trainer.global_step
+        done = step in (0, self._last_drawn)
+        if done or trainer.fast_dev_run or not trainer.is_global_zero:  # type: ignore[attr-defined]
+            return
+        self._last_drawn = step
+        with averaged_weights(trainer, pl_module), between_steps(trainer):
+            images = pl_module.sample(self.labels(pl_module.null_label), self.sampling, self.seed)
+        grid = image_grid(to_uint8(images), self.columns)
+        if trainer.log_dir is not None:
+            scale = max(1, 128 // pl_module.image_shape[-1])
+            save_png(grid, Path(trainer.log_dir) / "samples" / f"step={step:08d}.png", scale)
+        for run_logger in trainer.loggers:
+            if isinstance(run_logger, TensorBoardLogger):
+                run_logger.experiment.add_image("samples", grid, step)

@@ -1,0 +1,28 @@
+from __future__ import annotations
+
+from typing import Any
+
+import torch
+from lightning.pytorch import Callback, Trainer
+
+from lightning_modules.base import DiffusionModule
+from lightning_modules.randomness import fold
+
+
+class StepSeed(Callback):
+    """Seed torch's global generators from `(seed, micro-batch, rank)` before every micro-batch.
+
+    Whatever draws from them inside the step, such as network dropout, is then a pure function of the step:
+    nothing that ran before, validation and sampling included, can shift it, and a resumed run needs no
+    generator state.
+    """
+
+    def on_train_batch_start(
+        self,
+        trainer: Trainer,
+        pl_module: DiffusionModule,  # type: ignore[override]
+        batch: Any,
+        batch_idx: int,
+    ) -> None:
+        """Seed the CPU's and every GPU's generator."""
+        torch.manual_seed(fold(pl_module.seed, pl_module.micro_batch(batch_idx), trainer.global_rank, 2))

@@ -1,0 +1,88 @@
+from __future__ import annotations
+
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import Any
+
+import torch
+from lightning.pytorch import Callback, LightningModule, Trainer
+from torch.nn.utils import get_total_norm
+
+
+class Telemetry(Callback):
+    """Log images per second, images seen, the share of time spent waiting for data, and the gradient norm.
+
+    Lightning's `ThroughputMonitor` waits for the GPU after every batch and does not tell waiting for data
+    from computing. This one only reads the clock and lets the GPU run ahead: over a logging interval the
+    times agree. Validation, saving and what runs in `between_steps` count as neither.
+
+    `throughput/data_wait_share` is the time from the end of one batch's work to the start of the next, over
+    that time plus the work itself; Lightning's own bookkeeping is in it.
+    """
+
+    def __init__(self) -> None:
+        self._images = 0
+        self._waiting = 0.0
+        self._computing = 0.0
+        self._started = 0.0
+        self._ended: float | None = None
+
+    def on_train_batch_start(
+        self, trainer: Trainer, pl_module: LightningModule, batch: Any, batch_idx: int
+    ) -> None:
+        """Count the time since the last batch as waiting for this one."""
+        self._started = time.perf_counter()
+        if self._ended is not None:
+            self._waiting += self._started - self._ended
+
+    def on_before_optimizer_step(
+        self, trainer: Trainer, pl_module: LightningModule, optimizer: torch.optim.Optimizer
+    ) -> None:
+        """Log the norm of the gradient before clipping."""
+        if _due(trainer, trainer.global_step + 1):
+            gradients = [p.grad for p in pl_module.parameters() if p.grad is not None]
+            pl_module.log("gradient_norm", get_total_norm(gradients), batch_size=1)
+
+    def on_train_batch_end(
+        self, trainer: Trainer, pl_module: LightningModule, outputs: Any, batch: Any, batch_idx: int
+    ) -> None:
+        """Count the batch's work; log the rates when the trainer logs."""
+        self._ended = time.perf_counter()
+        self._images += len(batch[0]) * trainer.world_size
+        self._computing += self._ended - self._started
+        if _due(trainer, trainer.global_step):
+            elapsed = self._waiting + self._computing
+            rates = {"images_per_second": self._images / elapsed, "data_wait_share": self._waiting / elapsed}
+            pl_module.log_dict({f"throughput/{name}": rate for name, rate in rates.items()}, batch_size=1)
+            per_step = trainer.accumulate_grad_batches * len(batch[0]) * trainer.world_size
+            pl_module.log("images_seen", float(trainer.global_step * per_step), batch_size=1)
+            self._images, self._waiting, self._computing = 0, 0.0, 0.0
+
+    def on_validation_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
+        """Leave the time of a validation out."""
+        self.leave_out()
+
+    def on_save_checkpoint(
+        self, trainer: Trainer, pl_module: LightningModule, checkpoint: dict[str, Any]
+    ) -> None:
+        """Leave the time of a save out."""
+        self.leave_out()
+
+    def leave_out(self) -> None:
+        """Do not count the time from the last batch's end to the next one's start."""
+        self._ended = None
+
+
+def _due(trainer: Trainer, step: int) -> bool:
+    every: int = trainer.log_every_n_steps  # type: ignore[attr-defined]
+    return step % every == 0
+
+
+@contextmanager
+def between_steps(trainer: Trainer) -> Iterator[None]:
+    """Leave the time of a block that runs in a training hook out of the run's throughput."""
+    yield
+    for callback in trainer.callbacks:  # type: ignore[attr-defined]
+        if isinstance(callback, Telemetry):
+            callback.leave_out()

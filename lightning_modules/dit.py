@@ -1,0 +1,111 @@
+from __future__ import annotations
+
+from lightning_modules.base import AdamWSettings, DiffusionModule
+from lightning_modules.diffusion.noise_levels import LogitNormal, NoiseLevels
+from lightning_modules.diffusion.preconditioning import FlowX, Preconditioner
+from lightning_modules.diffusion.weighting import Weighting
+from lightning_modules.networks.dit import DiT, Modulation
+
+
+class DiTDiffusion(DiffusionModule):
+    """A diffusion transformer.
+
+    Args:
+        image_size: Height and width of the images in pixels, a multiple of `patch_size`.
+        num_classes: Number of classes of the data; 1 trains unconditionally.
+        patch_size: Height and width of a token's patch in pixels.
+        width: Size of a token.
+        depth: Number of transformer blocks.
+        heads: Number of attention heads; `width / heads` is a multiple of 4.
+        hidden_ratio: Size of the feed-forward hidden layer over `width`.
+        modulation: `per_block` maps the condition in each block, `shared` once for all.
+        registers: Number of learned tokens beside the patches.
+        window: Side in tokens of the local attention windows of the first `window_depth` blocks.
+        window_depth: Number of first blocks with local attention windows.
+        long_skips: Whether early blocks feed their late twins.
+        dropout: Share of feed-forward units dropped in training.
+        preconditioner: How the network's output becomes `denoised`, that is what the network predicts.
+        noise_levels: The law that training draws noise levels from.
+        weighting: Loss weight by noise level; none takes the one the preconditioner was published with.
+        label_dropout: Share of labels replaced by the null label, which classifier-free guidance needs.
+        optimizer: Settings of AdamW.
+        seed: Seed of everything random in a step.
+        compile: Whether to run the network through `torch.compile`.
+
+    Raises:
+        ValueError: If the sizes do not divide, or the network is too narrow for what it is to predict.
+    """
+
+    def __init__(
+        self,
+        image_size: int,
+        num_classes: int,
+        patch_size: int = 4,
+        width: int = 256,
+        depth: int = 6,
+        heads: int = 4,
+        hidden_ratio: float = 8 / 3,
+        modulation: Modulation = "shared",
+        registers: int = 0,
+        window: int = 4,
+        window_depth: int = 0,
+        long_skips: bool = False,
+        dropout: float = 0.0,
+        preconditioner: Preconditioner = FlowX(),
+        noise_levels: NoiseLevels = LogitNormal(),
+        weighting: Weighting | None = None,
+        label_dropout: float = 0.1,
+        optimizer: AdamWSettings = AdamWSettings(),
+        seed: int = 0,
+        compile: bool = False,
+    ) -> None:
+        check_capacity(patch_size, width, preconditioner)
+        network = DiT(
+            image_size,
+            patch_size=patch_size,
+            width=width,
+            depth=depth,
+            heads=heads,
+            num_classes=num_classes if num_classes > 1 else 0,
+            hidden_ratio=hidden_ratio,
+            modulation=modulation,
+            registers=registers,
+            window=window,
+            window_depth=window_depth,
+            long_skips=long_skips,
+            dropout=dropout,
+        )
+        super().__init__(
+            network,
+            image_size=image_size,
+            num_classes=num_classes,
+            preconditioner=preconditioner,
+            noise_levels=noise_levels,
+            weighting=weighting,
+            label_dropout=label_dropout,
+            optimizer=optimizer,
+            seed=seed,
+            compile=compile,
+        )
+        self.save_hyperparameters()
+        self.hparams["num_classes"] = num_classes
+
+
+def check_capacity(patch_size: int, width: int, preconditioner: Preconditioner) -> None:
+    """Refuse a transformer that cannot carry what it is to predict.
+
+    A patch of noise fills all of its `3 * patch_size^2` dimensions. Through fewer than that many channels
+    the rest of the noise can never be removed, however long the training, and every sample stays noisy.
+
+    Raises:
+        ValueError: If the target contains noise and a patch has more values than a token.
+    """
+    patch_dim = 3 * patch_size**2
+    if preconditioner.noised_target and patch_dim > width:
+        predicted = type(preconditioner).__name__
+        raise ValueError(
+            f"A patch of {patch_size} x {patch_size} pixels has {patch_dim} values, a token only {width}: "
+            f"{predicted} asks the network for noise, and {patch_dim - width} of its dimensions could never "
+            f"pass. Take width >= {patch_dim}, a smaller patch_size, or predict clean images "
+            f"(model.preconditioner: FlowX)."
+        )

@@ -1,0 +1,104 @@
+"""Pieces that both networks are made of."""
+
+from __future__ import annotations
+
+import math
+from typing import TypeVar
+
+import torch
+from torch import Tensor, nn
+
+Layer = TypeVar("Layer", nn.Linear, nn.Conv2d)
+
+
+class Decayed:
+    """Marks a layer whose `weight` the optimiser's weight decay applies to.
+
+    Said where the layer is made; biases, norms, embeddings and whatever is not marked do not decay.
+    """
+
+
+class DecayedLinear(Decayed, nn.Linear):
+    """A linear layer under weight decay."""
+
+
+class DecayedConv2d(Decayed, nn.Conv2d):
+    """A convolution under weight decay."""
+
+
+def zeroed(layer: Layer) -> Layer:
+    """Set a layer's weight and bias to 0, so that its branch starts by contributing nothing."""
+    nn.init.zeros_(layer.weight)
+    if layer.bias is not None:
+        nn.init.zeros_(layer.bias)
+    return layer
+
+
+def weight_decay_groups(network: nn.Module, weight_decay: float) -> list[dict[str, object]]:
+    """Split a network's trainable parameters into those that decay and those that do not.
+
+    Args:
+        network: Any module; `Decayed` layers decay their `weight`.
+        weight_decay: The decay of the first group; the second has 0.
+
+    Returns:
+        Parameter groups for a torch optimiser, each parameter in exactly one.
+    """
+    decaying = {id(layer.weight) for layer in network.modules() if isinstance(layer, Decayed)}
+    parameters = [p for p in network.parameters() if p.requires_grad]
+    return [
+        {"params": [p for p in parameters if id(p) in decaying], "weight_decay": weight_decay},
+        {"params": [p for p in parameters if id(p) not in decaying], "weight_decay": 0.0},
+    ]
+
+
+class NoiseLevelEmbedding(nn.Module):
+    """Sinusoids of a scalar noise level, then a two-layer perceptron.
+
+    The wavelengths run geometrically from 16 down to 1/8. The preconditioners' `ln(sigma) / 4` covers about
+    three units, so neighbouring noise levels differ in the short waves and far ones in the long.
+
+    Args:
+        width: Size of the embedding.
+        waves: Number of sinusoids, even.
+    """
+
+    frequencies: Tensor
+
+    def __init__(self, width: int, waves: int = 64) -> None:
+        super().__init__()
+        frequencies = 2 * math.pi * torch.logspace(math.log2(1 / 16), math.log2(8), waves // 2, base=2.0)
+        self.register_buffer("frequencies", frequencies, persistent=False)
+        self.hidden = nn.Linear(waves, width)
+        self.output = nn.Linear(width, width)
+
+    def forward(self, noise_level: Tensor) -> Tensor:
+        """Embed noise levels, (B,) -> (B, width)."""
+        # In float32 also under autocast: half precision cannot tell neighbouring phases apart.
+        angles = noise_level.float()[:, None] * self.frequencies.float()
+        waves = torch.cat([angles.cos(), angles.sin()], dim=1)
+        embedded: Tensor = self.output(nn.functional.silu(self.hidden(waves.to(self.hidden.weight.dtype))))
+        return embedded
+
+
+class Condition(nn.Module):
+    """The conditioning vector: noise level plus, where there are classes, the label.
+
+    Args:
+        width: Size of the vector.
+        num_classes: Number of classes; label `num_classes` is the null label. 0 ignores the labels.
+    """
+
+    def __init__(self, width: int, num_classes: int) -> None:
+        super().__init__()
+        self.noise_level = NoiseLevelEmbedding(width)
+        self.label = nn.Embedding(num_classes + 1, width) if num_classes > 0 else None
+        if self.label is not None:
+            nn.init.normal_(self.label.weight, std=0.02)
+
+    def forward(self, noise_level: Tensor, labels: Tensor) -> Tensor:
+        """Embed noise levels (B,) and labels (B,) into (B, width)."""
+        condition: Tensor = self.noise_level(noise_level)
+        if self.label is not None:
+            condition = condition + self.label(labels)
+        return condition

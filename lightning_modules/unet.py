@@ -1,0 +1,75 @@
+from __future__ import annotations
+
+from lightning_modules.base import AdamWSettings, DiffusionModule
+from lightning_modules.diffusion.noise_levels import LogNormal, NoiseLevels
+from lightning_modules.diffusion.preconditioning import EDM, Preconditioner
+from lightning_modules.diffusion.weighting import Weighting
+from lightning_modules.networks.unet import UNet
+
+
+class UNetDiffusion(DiffusionModule):
+    """A convolutional U-Net.
+
+    Args:
+        image_size: Height and width of the images in pixels, a multiple of `unshuffle * 2^(levels - 1)`.
+        num_classes: Number of classes of the data; 1 trains unconditionally.
+        channels: Channels at each level, fine to coarse; multiples of 8.
+        blocks: Residual blocks per level on the way down; one more on the way up.
+        attention: Resolutions in pixels of the feature map at which attention follows each block.
+        unshuffle: Pixels are folded into channels by this factor first; 2 is about four times faster.
+        head_width: Channels of an attention head.
+        dropout: Share of features dropped in training.
+        preconditioner: How the network's output becomes `denoised`, that is what the network predicts.
+        noise_levels: The law that training draws noise levels from.
+        weighting: Loss weight by noise level; none takes the one the preconditioner was published with.
+        label_dropout: Share of labels replaced by the null label, which classifier-free guidance needs.
+        optimizer: Settings of AdamW.
+        seed: Seed of everything random in a step.
+        compile: Whether to run the network through `torch.compile`.
+
+    Raises:
+        ValueError: If the sizes do not divide.
+    """
+
+    def __init__(
+        self,
+        image_size: int,
+        num_classes: int,
+        channels: tuple[int, ...] = (64, 128, 256),
+        blocks: int = 2,
+        attention: tuple[int, ...] = (8, 16),
+        unshuffle: int = 1,
+        head_width: int = 64,
+        dropout: float = 0.0,
+        preconditioner: Preconditioner = EDM(),
+        noise_levels: NoiseLevels = LogNormal(),
+        weighting: Weighting | None = None,
+        label_dropout: float = 0.1,
+        optimizer: AdamWSettings = AdamWSettings(),
+        seed: int = 0,
+        compile: bool = False,
+    ) -> None:
+        network = UNet(
+            image_size,
+            channels=channels,
+            blocks=blocks,
+            attention=attention,
+            num_classes=num_classes if num_classes > 1 else 0,
+            unshuffle=unshuffle,
+            head_width=head_width,
+            dropout=dropout,
+        )
+        super().__init__(
+            network,
+            image_size=image_size,
+            num_classes=num_classes,
+            preconditioner=preconditioner,
+            noise_levels=noise_levels,
+            weighting=weighting,
+            label_dropout=label_dropout,
+            optimizer=optimizer,
+            seed=seed,
+            compile=compile,
+        )
+        self.save_hyperparameters()
+        self.hparams["num_classes"] = num_classes

@@ -196,6 +196,8 @@ class ImageFolderDataModule(LightningDataModule):
         """The held-out images in index order, uint8; an empty list when nothing is held out."""
         rank, world_size = self._rank()
         if not len(self._opened.held_out.rows):
+            # An empty list means no validation to Lightning, which would ask whether that was meant.
+            warnings.filterwarnings("ignore", r"Total length of `list` across ranks is zero", UserWarning)
             return []
         batches = HeldOutBatches(self._opened.held_out, self.batch_size, rank, world_size)
         _quiet_worker_advice()

@@ -14,7 +14,7 @@ from lightning_modules.diffusion.preconditioning import Preconditioner
 from lightning_modules.diffusion.weighting import Weighting
 from lightning_modules.image_noise import ImageNoise
 from lightning_modules.networks.layers import weight_decay_groups
-from lightning_modules.randomness import fold
+from lightning_modules.randomness import Stream, fold
 from lightning_modules.sampling import Sampling
 
 
@@ -91,7 +91,7 @@ class DiffusionModule(LightningModule):
     def training_step(self, batch: tuple[Tensor, Tensor], batch_idx: int) -> dict[str, Tensor]:
         """Return the mean loss of a micro-batch, and `sigma` (B,) and the unweighted `error` (B,)."""
         images, labels = batch
-        generator = self._generator(self.micro_batch(batch_idx), self.global_rank)
+        generator = self._generator(Stream.TRAINING_STEP, self.micro_batch(batch_idx))
         sigma = self.noise_levels.sample(len(images), generator)
         noise = torch.randn(images.shape, generator=generator, device=self.device)
         labels = self._drop_labels(labels, generator)
@@ -103,7 +103,7 @@ class DiffusionModule(LightningModule):
     def validation_step(self, batch: tuple[Tensor, Tensor], batch_idx: int) -> None:
         """Log the held-out loss, with the same noise at every validation."""
         images, labels = batch
-        generator = self._generator(batch_idx, self.global_rank, 1)
+        generator = self._generator(Stream.HELD_OUT_LOSS, batch_idx)
         # Evenly spaced quantiles of the law instead of draws: the same expectation, with far less variance.
         quantiles = (torch.arange(len(images), device=self.device) + 0.5) / len(images)
         sigma = self.noise_levels.from_uniform(quantiles)
@@ -145,7 +145,8 @@ class DiffusionModule(LightningModule):
             Images, (B, C, H, W), float32, about in [-1, 1], not clipped. Image `i` does not depend on the
             batch it is drawn in.
         """
-        noise = ImageNoise(seed, indices or range(len(labels)), self.image_shape, self.device)
+        numbers = range(len(labels)) if indices is None else indices
+        noise = ImageNoise(seed, numbers, self.image_shape, self.device)
         was_training = self.training
         self.eval()
         try:
@@ -153,8 +154,8 @@ class DiffusionModule(LightningModule):
         finally:
             self.train(was_training)
 
-    def _generator(self, *counters: int) -> torch.Generator:
-        return torch.Generator(self.device).manual_seed(fold(self.seed, *counters))
+    def _generator(self, stream: Stream, counter: int) -> torch.Generator:
+        return torch.Generator(self.device).manual_seed(fold(self.seed, stream, counter, self.global_rank))
 
     def _drop_labels(self, labels: Tensor, generator: torch.Generator) -> Tensor:
         dropped = torch.rand(labels.shape, generator=generator, device=self.device)

@@ -9,7 +9,7 @@ from lightning.pytorch import Callback, Trainer
 from torch import Tensor
 
 from lightning_modules.base import DiffusionModule
-from lightning_modules.randomness import fold
+from lightning_modules.randomness import Stream, fold
 
 
 class LossByNoiseLevel(Callback):
@@ -87,7 +87,8 @@ class LossByNoiseLevel(Callback):
         assert self._mean_image is not None
         images, labels = batch
         constant = (images - self._mean_image).square().mean()
-        generator = torch.Generator(pl_module.device).manual_seed(fold(pl_module.seed, batch_idx, 3))
+        seed = fold(pl_module.seed, Stream.NOISE_BANDS, batch_idx, trainer.global_rank)
+        generator = torch.Generator(pl_module.device).manual_seed(seed)
         for band, (low, high) in enumerate(self.bands):
             place = (torch.arange(len(images), device=pl_module.device) + 0.5) / len(images)
             sigma = low * (high / low) ** place

@@ -6,7 +6,7 @@ import torch
 from lightning.pytorch import Callback, Trainer
 
 from lightning_modules.base import DiffusionModule
-from lightning_modules.randomness import fold
+from lightning_modules.randomness import Stream, fold
 
 
 class StepSeed(Callback):
@@ -25,4 +25,5 @@ class StepSeed(Callback):
         batch_idx: int,
     ) -> None:
         """Seed the CPU's and every GPU's generator."""
-        torch.manual_seed(fold(pl_module.seed, pl_module.micro_batch(batch_idx), trainer.global_rank, 2))
+        micro_batch = pl_module.micro_batch(batch_idx)
+        torch.manual_seed(fold(pl_module.seed, Stream.GLOBAL_GENERATORS, micro_batch, trainer.global_rank))

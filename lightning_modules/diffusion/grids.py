@@ -43,6 +43,8 @@ def flow_grid(steps: int, sigma_min: float, sigma_max: float, shift: float = 1.0
     Returns:
         `sigmas`, (steps + 1,), float64, descending from `sigma_max` to 0.
     """
+    if not shift > 0:
+        raise ValueError(f"The shift of a flow grid is positive, not {shift}.")
     _ramp(steps, sigma_min, sigma_max)
     t_max = sigma_max / shift / (1 + sigma_max / shift)
     t = t_max * torch.linspace(1, 0, steps + 1, dtype=torch.float64)

@@ -99,7 +99,7 @@ def dpmpp_2m(denoiser: Denoiser, x: Tensor, sigmas: Tensor, labels: Tensor, nois
 def _intervals(sigmas: Tensor) -> list[tuple[float, float]]:
     # Python floats: each step's scalars are then exact in float64 and cost no transfer from a GPU.
     levels: list[float] = sigmas.tolist()
-    if len(levels) < 2 or levels[-1] != 0 or any(a <= b for a, b in itertools.pairwise(levels)):
+    if len(levels) < 2 or levels[-1] != 0 or not all(a > b for a, b in itertools.pairwise(levels)):
         raise ValueError(f"A grid must descend strictly and end at 0, not {levels}.")
     return list(itertools.pairwise(levels))
 

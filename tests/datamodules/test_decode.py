@@ -143,7 +143,7 @@ def test_palette(tmp_path: Path) -> None:
     for entry, corner in enumerate(((0, 0), (48, 0), (0, 32), (48, 32))):
         image.paste(entry, (*corner, corner[0] + 48, corner[1] + 32))
     image.save(tmp_path / "a.png")
-    pixels = decode_image(tmp_path / "a.png", 8)
+    pixels = decode_image(tmp_path / "a.png", 16)
     for found, wanted in zip(corners(pixels), (RED, GREEN, BLUE, GREY), strict=True):
         assert_colour(found, wanted)
 

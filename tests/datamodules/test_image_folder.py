@@ -24,6 +24,11 @@ from datamodules.source import DataSource
 
 SIZE = 8
 
+# Raised by Lightning 2.6 itself, in every Trainer.fit with torch 2.13.
+pytestmark = pytest.mark.filterwarnings(
+    r"ignore:`isinstance\(treespec, LeafSpec\)` is deprecated:FutureWarning"
+)
+
 
 class Recorder(LightningModule):
     """Trains one number, and writes down what it was given: per optimiser step the sums of the images."""

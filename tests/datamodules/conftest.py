@@ -1,13 +1,11 @@
 from __future__ import annotations
 
-from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
 import pytest
 from PIL import Image
-
-MakeFolder = Callable[..., Path]
+from recording import MakeFolder
 
 
 @pytest.fixture(autouse=True)

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from conftest import MakeFolder
+from recording import MakeFolder
 
 from datamodules import cache
 from datamodules.cache import MappedImages, Transform, default_cache_dir, open_cache, write_report

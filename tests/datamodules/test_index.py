@@ -7,7 +7,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from conftest import MakeFolder
+from recording import MakeFolder
 
 from datamodules.index import DataError, Rejected, printable, scan_folder
 

@@ -11,6 +11,7 @@ from torch import Tensor, nn
 from lightning_modules.diffusion.loss import denoising_loss
 from lightning_modules.diffusion.noise_levels import NoiseLevels
 from lightning_modules.diffusion.preconditioning import Preconditioner
+from lightning_modules.diffusion.setting import Setting
 from lightning_modules.diffusion.weighting import Weighting
 from lightning_modules.image_noise import ImageNoise
 from lightning_modules.networks.layers import weight_decay_groups
@@ -19,7 +20,7 @@ from lightning_modules.sampling import Sampling
 
 
 @dataclass(frozen=True)
-class AdamWSettings:
+class AdamWSettings(Setting):
     """Settings of AdamW.
 
     Args:
@@ -44,7 +45,7 @@ class DiffusionModule(LightningModule):
     Args:
         network: `F(x, noise_level, labels)`; its output is 0 at initialisation.
         image_size: Height and width of the images in pixels.
-        num_classes: Number of classes of the data; 1 trains unconditionally.
+        class_names: Names of the data's classes in the order of their labels; one class is unconditional.
         preconditioner: How the network's output becomes `denoised`, that is what the network predicts.
         noise_levels: The law that training draws noise levels from.
         weighting: Loss weight by noise level; none takes the one the preconditioner was published with.
@@ -58,7 +59,7 @@ class DiffusionModule(LightningModule):
         self,
         network: nn.Module,
         image_size: int,
-        num_classes: int,
+        class_names: Sequence[str],
         preconditioner: Preconditioner,
         noise_levels: NoiseLevels,
         weighting: Weighting | None,
@@ -70,7 +71,7 @@ class DiffusionModule(LightningModule):
         super().__init__()
         self.network = network
         self.image_shape = (3, image_size, image_size)
-        self.null_label = num_classes
+        self.class_names = tuple(class_names)
         self.preconditioner = preconditioner
         self.noise_levels = noise_levels
         self.weighting = weighting or preconditioner.default_weighting()
@@ -83,8 +84,28 @@ class DiffusionModule(LightningModule):
         """Evaluate the denoiser `D`: noisy images (B, C, H, W), `sigma` (B,), labels (B,) -> `denoised`."""
         return self.preconditioner.denoise(self.network, x, sigma, labels)
 
+    @property
+    def num_classes(self) -> int:
+        """Number of classes."""
+        return len(self.class_names)
+
+    @property
+    def null_label(self) -> int:
+        """The label that stands for "none": of images drawn from all classes, and of dropped labels."""
+        return self.num_classes
+
     def setup(self, stage: str) -> None:
-        """Compile the network before the first step if asked to."""
+        """Check the data's classes and compile the network if asked to, before the first step.
+
+        Raises:
+            ValueError: If the data module's classes are not the module's.
+        """
+        data = getattr(self.trainer, "datamodule", None)
+        names = self.class_names if data is None else tuple(data.class_names)
+        if names != self.class_names:
+            raise ValueError(
+                f"The data has the classes {names}, but the model was made for {self.class_names}."
+            )
         if stage == "fit" and self.compile_network:
             self.network.compile()
 
@@ -160,3 +181,8 @@ class DiffusionModule(LightningModule):
     def _drop_labels(self, labels: Tensor, generator: torch.Generator) -> Tensor:
         dropped = torch.rand(labels.shape, generator=generator, device=self.device)
         return torch.where(dropped < self.label_dropout, self.null_label, labels)
+
+
+def label_count(class_names: Sequence[str]) -> int:
+    """Return the number of labels a network is to tell apart: none where there is but one class."""
+    return len(class_names) if len(class_names) > 1 else 0

@@ -3,10 +3,8 @@
 from __future__ import annotations
 
 import logging
-import os
 import sys
 from collections.abc import Mapping, Sequence
-from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
@@ -29,6 +27,7 @@ from lightning_modules.callbacks.sample_grid import SampleGrid
 from lightning_modules.callbacks.step_seed import StepSeed
 from lightning_modules.callbacks.telemetry import Telemetry
 from lightning_modules.parser import TeachingParser, with_config
+from lightning_modules.runs import run_name, start_run_directory
 
 logger = logging.getLogger(__name__)
 
@@ -114,7 +113,7 @@ class FitCLI(LightningCLI):
         parser.link_arguments("seed_everything", "model.init_args.seed")
         parser.link_arguments("data.image_size", "model.init_args.image_size")
         parser.link_arguments(
-            "data", "model.init_args.num_classes", compute_fn=_count_classes, apply_on="instantiate"
+            "data", "model.init_args.class_names", compute_fn=_class_names, apply_on="instantiate"
         )
 
     def parse_arguments(self, parser: LightningArgumentParser, args: ArgsType) -> None:
@@ -133,7 +132,7 @@ class FitCLI(LightningCLI):
         if trainer.max_steps < 0 and trainer.max_time is None and not trainer.fast_dev_run:
             self.parser.error("how long shall it train? Give --trainer.max_steps or --trainer.max_time")
         experiment = Path(trainer.default_root_dir) / (self.config.experiment or self.config_name)
-        self.run_directory = experiment / f"{datetime.now(UTC):%Y-%m-%dT%H-%M-%SZ}"
+        self.run_directory = experiment / run_name()
 
     def instantiate_trainer(self, **kwargs: Any) -> Trainer:  # noqa: ANN401
         """Make the Trainer, which logs to the run directory unless the configuration says otherwise."""
@@ -164,22 +163,10 @@ def fit(args: Sequence[str] | None = None) -> FitCLI:
     return cli
 
 
-def start_run_directory(folder: Path) -> None:
-    """Make the run directory and let `latest` beside it point to it.
-
-    Raises:
-        FileExistsError: If another run of the experiment began in the same second.
-    """
-    folder.mkdir(parents=True)
-    link = folder.with_name(f".latest.{os.getpid()}")
-    link.symlink_to(folder.name, target_is_directory=True)
-    link.replace(folder.with_name("latest"))
-
-
-def _count_classes(data: ImageFolderDataModule) -> int:
+def _class_names(data: ImageFolderDataModule) -> tuple[str, ...]:
     data.prepare_data()
     data.setup("fit")
-    return data.num_classes
+    return data.class_names
 
 
 def _flatten(config: Mapping[str, Any], prefix: str = "") -> list[tuple[str, str | int | float | bool]]:

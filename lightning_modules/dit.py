@@ -1,6 +1,6 @@
 from __future__ import annotations
 
-from lightning_modules.base import AdamWSettings, DiffusionModule
+from lightning_modules.base import AdamWSettings, DiffusionModule, label_count
 from lightning_modules.diffusion.noise_levels import LogitNormal, NoiseLevels
 from lightning_modules.diffusion.preconditioning import FlowX, Preconditioner
 from lightning_modules.diffusion.weighting import Weighting
@@ -12,7 +12,7 @@ class DiTDiffusion(DiffusionModule):
 
     Args:
         image_size: Height and width of the images in pixels, a multiple of `patch_size`.
-        num_classes: Number of classes of the data; 1 trains unconditionally.
+        class_names: Names of the data's classes in the order of their labels; one class is unconditional.
         patch_size: Height and width of a token's patch in pixels.
         width: Size of a token.
         depth: Number of transformer blocks.
@@ -39,7 +39,7 @@ class DiTDiffusion(DiffusionModule):
     def __init__(
         self,
         image_size: int,
-        num_classes: int,
+        class_names: tuple[str, ...] = ("images",),
         patch_size: int = 4,
         width: int = 256,
         depth: int = 6,
@@ -66,7 +66,7 @@ class DiTDiffusion(DiffusionModule):
             width=width,
             depth=depth,
             heads=heads,
-            num_classes=num_classes if num_classes > 1 else 0,
+            num_classes=label_count(class_names),
             hidden_ratio=hidden_ratio,
             modulation=modulation,
             registers=registers,
@@ -78,7 +78,7 @@ class DiTDiffusion(DiffusionModule):
         super().__init__(
             network,
             image_size=image_size,
-            num_classes=num_classes,
+            class_names=class_names,
             preconditioner=preconditioner,
             noise_levels=noise_levels,
             weighting=weighting,
@@ -88,7 +88,7 @@ class DiTDiffusion(DiffusionModule):
             compile=compile,
         )
         self.save_hyperparameters()
-        self.hparams["num_classes"] = num_classes
+        self.hparams["class_names"] = list(class_names)
 
 
 def check_capacity(patch_size: int, width: int, preconditioner: Preconditioner) -> None:

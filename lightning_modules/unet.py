@@ -1,6 +1,6 @@
 from __future__ import annotations
 
-from lightning_modules.base import AdamWSettings, DiffusionModule
+from lightning_modules.base import AdamWSettings, DiffusionModule, label_count
 from lightning_modules.diffusion.noise_levels import LogNormal, NoiseLevels
 from lightning_modules.diffusion.preconditioning import EDM, Preconditioner
 from lightning_modules.diffusion.weighting import Weighting
@@ -12,7 +12,7 @@ class UNetDiffusion(DiffusionModule):
 
     Args:
         image_size: Height and width of the images in pixels, a multiple of `unshuffle * 2^(levels - 1)`.
-        num_classes: Number of classes of the data; 1 trains unconditionally.
+        class_names: Names of the data's classes in the order of their labels; one class is unconditional.
         channels: Channels at each level, fine to coarse; multiples of 8.
         blocks: Residual blocks per level on the way down; one more on the way up.
         attention: Resolutions in pixels of the feature map at which attention follows each block.
@@ -34,7 +34,7 @@ class UNetDiffusion(DiffusionModule):
     def __init__(
         self,
         image_size: int,
-        num_classes: int,
+        class_names: tuple[str, ...] = ("images",),
         channels: tuple[int, ...] = (64, 128, 256),
         blocks: int = 2,
         attention: tuple[int, ...] = (8, 16),
@@ -54,7 +54,7 @@ class UNetDiffusion(DiffusionModule):
             channels=channels,
             blocks=blocks,
             attention=attention,
-            num_classes=num_classes if num_classes > 1 else 0,
+            num_classes=label_count(class_names),
             unshuffle=unshuffle,
             head_width=head_width,
             dropout=dropout,
@@ -62,7 +62,7 @@ class UNetDiffusion(DiffusionModule):
         super().__init__(
             network,
             image_size=image_size,
-            num_classes=num_classes,
+            class_names=class_names,
             preconditioner=preconditioner,
             noise_levels=noise_levels,
             weighting=weighting,
@@ -72,4 +72,4 @@ class UNetDiffusion(DiffusionModule):
             compile=compile,
         )
         self.save_hyperparameters()
-        self.hparams["num_classes"] = num_classes
+        self.hparams["class_names"] = list(class_names)

@@ -72,7 +72,7 @@ class SampleGrid(Callback):
             return
         self._last_drawn = step
         with averaged_weights(trainer, pl_module), between_steps(trainer):
-            images = pl_module.sample(self.labels(pl_module.null_label), self.sampling, self.seed)
+            images = pl_module.sample(self.labels(pl_module.num_classes), self.sampling, self.seed)
         grid = image_grid(to_uint8(images), self.columns)
         if trainer.log_dir is not None:
             scale = max(1, 128 // pl_module.image_shape[-1])

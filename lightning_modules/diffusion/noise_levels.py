@@ -8,9 +8,11 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
+from lightning_modules.diffusion.setting import Setting
+
 
 @dataclass(frozen=True)
-class NoiseLevels(ABC):
+class NoiseLevels(Setting, ABC):
     """A probability law over noise levels."""
 
     def sample(self, count: int, generator: torch.Generator) -> Tensor:

@@ -14,6 +14,7 @@ from typing import ClassVar, NamedTuple
 import torch
 from torch import Tensor
 
+from lightning_modules.diffusion.setting import Setting
 from lightning_modules.diffusion.weighting import (
     EDMWeighting,
     EpsWeighting,
@@ -39,7 +40,7 @@ class Coefficients(NamedTuple):
 
 
 @dataclass(frozen=True)
-class Preconditioner(ABC):
+class Preconditioner(Setting, ABC):
     """A choice of `c_skip`, `c_out` and `c_in`.
 
     `c_noise` is `ln(sigma) / 4` (EDM table 1) for all of them. For the flow this is `logit(t) / 4`, so a

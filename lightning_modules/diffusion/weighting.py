@@ -8,9 +8,11 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
+from lightning_modules.diffusion.setting import Setting
+
 
 @dataclass(frozen=True)
-class Weighting(ABC):
+class Weighting(Setting, ABC):
     """A weight for the squared error of `denoised` at each noise level."""
 
     @abstractmethod

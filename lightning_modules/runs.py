@@ -1,0 +1,58 @@
+"""Run directories: `runs/<experiment>/<UTC start time>/`, and `latest` beside them."""
+
+from __future__ import annotations
+
+import os
+from datetime import UTC, datetime
+from pathlib import Path
+
+import yaml
+
+from lightning_modules.sampling import Sampling
+
+
+def run_name(now: datetime | None = None) -> str:
+    """Return the name of a run that starts at a moment, by default this one: 2026-11-23T19-12-31Z."""
+    return f"{now or datetime.now(UTC):%Y-%m-%dT%H-%M-%SZ}"
+
+
+def start_run_directory(folder: Path) -> None:
+    """Make the run directory and let `latest` beside it point to it.
+
+    Raises:
+        FileExistsError: If another run of the experiment began in the same second.
+    """
+    folder.mkdir(parents=True)
+    link = folder.with_name(f".latest.{os.getpid()}")
+    link.symlink_to(folder.name, target_is_directory=True)
+    link.replace(folder.with_name("latest"))
+
+
+def find_checkpoint(place: Path) -> Path:
+    """Return the newest checkpoint of a place.
+
+    Args:
+        place: A checkpoint, a run directory, or an experiment's directory, whose `latest` run it is.
+
+    Raises:
+        FileNotFoundError: If there is none, with where it was looked for.
+    """
+    if place.is_file():
+        return place
+    looked_for = [place / "checkpoints" / "last.ckpt", place / "latest" / "checkpoints" / "last.ckpt"]
+    for checkpoint in looked_for:
+        if checkpoint.is_file():
+            return checkpoint.resolve()
+    raise FileNotFoundError(
+        f"no checkpoint in {place}: neither {looked_for[0]} nor {looked_for[1]} is there. Give a run "
+        f"directory such as runs/demo/latest, an experiment such as runs/demo, or a .ckpt file."
+    )
+
+
+def run_sampling(checkpoint: Path) -> Sampling:
+    """Return how a run draws its own sample grids, or the defaults if its `config.yaml` is not there."""
+    config = checkpoint.parent.parent / "config.yaml"
+    if not config.is_file():
+        return Sampling()
+    settings = yaml.safe_load(config.read_text())["sample_grid"]["sampling"]
+    return Sampling(**{**settings, "guidance_interval": tuple(settings["guidance_interval"])})

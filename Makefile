@@ -1,0 +1,49 @@
+# Two commands do all the set-up: `make fit` and `make test`.
+PYTHON ?= python3
+VENV ?= .venv
+BIN := $(VENV)/bin
+ARGS ?=
+
+.PHONY: help fit sample tensorboard test test-slow lint format clean
+
+help:  ## Show this list
+	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 14
+
+fit: $(VENV)/.installed  ## Train; options in ARGS="--config cats --data.root my_images"
+	$(BIN)/python scripts/fit.py $(ARGS)
+
+sample: $(VENV)/.installed  ## Draw images; ARGS="runs/demo --labels tabby --n 64"
+	$(BIN)/python scripts/sample.py $(ARGS)
+
+tensorboard: $(VENV)/.installed  ## Serve runs/ on http://localhost:6006
+	$(BIN)/tensorboard --logdir runs $(ARGS)
+
+test: $(VENV)/.installed-dev  ## Run the tests, all but the slow ones; options in ARGS
+	$(BIN)/pytest -m "not slow" $(ARGS)
+
+test-slow: $(VENV)/.installed-dev  ## Run the slow tests
+	$(BIN)/pytest -m slow $(ARGS)
+
+lint: $(VENV)/.installed-dev  ## Check style and types
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+	$(BIN)/mypy
+
+format: $(VENV)/.installed-dev  ## Put the code into the project's style
+	$(BIN)/ruff check --fix .
+	$(BIN)/ruff format .
+
+clean:  ## Remove the virtual environment and caches; runs/ and data/ stay
+	rm -rf $(VENV) build *.egg-info .mypy_cache .pytest_cache .ruff_cache
+
+$(VENV)/bin/python:
+	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11) and "Python 3.11 or newer is needed; say which: make PYTHON=python3.12 ...")'
+	$(PYTHON) -m venv $(VENV)
+
+$(VENV)/.installed: pyproject.toml constraints.txt | $(VENV)/bin/python
+	$(BIN)/python -m pip install --quiet --constraint constraints.txt --editable .
+	@touch $@
+
+$(VENV)/.installed-dev: pyproject.toml constraints.txt | $(VENV)/bin/python
+	$(BIN)/python -m pip install --quiet --constraint constraints.txt --editable '.[dev]'
+	@touch $@ $(VENV)/.installed

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import logging
 import sys
+import warnings
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -11,6 +12,7 @@ from typing import Any
 from lightning.pytorch import LightningModule, Trainer
 from lightning.pytorch.cli import ArgsType, LightningArgumentParser, LightningCLI, SaveConfigCallback
 from lightning.pytorch.loggers import TensorBoardLogger
+from lightning.pytorch.utilities import rank_zero_info
 from torch.utils.tensorboard.summary import hparams
 
 from datamodules.drawn_cats import DrawnCats
@@ -28,8 +30,6 @@ from lightning_modules.callbacks.step_seed import StepSeed
 from lightning_modules.callbacks.telemetry import Telemetry
 from lightning_modules.parser import TeachingParser, with_config
 from lightning_modules.runs import run_name, start_run_directory
-
-logger = logging.getLogger(__name__)
 
 DESCRIPTION = """Train a diffusion model on a folder of images.
 
@@ -152,15 +152,35 @@ def fit(args: Sequence[str] | None = None) -> FitCLI:
     Returns:
         The trainer, module and data module as training left them.
     """
+    quiet_lightning()
     try:
         cli = FitCLI(args)
     except (DataError, FileNotFoundError, ValueError) as error:
         sys.exit(f"error: {error}")
-    if not cli.config.trainer.fast_dev_run:
-        start_run_directory(cli.run_directory)
-        logger.info("Run directory: %s", cli.run_directory)
+    kept = len(cli.datamodule.train_labels), len(cli.datamodule.held_out_labels)
+    rank_zero_info(
+        "Data: %d images to train on, %d held out, classes: %s", *kept, ", ".join(cli.model.class_names)
+    )
+    if cli.config.trainer.fast_dev_run:
+        cli.trainer.fit(cli.model, datamodule=cli.datamodule)
+        return cli
+    start_run_directory(cli.run_directory)
+    rank_zero_info("Run directory: %s", cli.run_directory)
     cli.trainer.fit(cli.model, datamodule=cli.datamodule)
+    rank_zero_info(
+        "Trained to step %d. Pictures: %s/samples. Draw more: python scripts/sample.py %s",
+        cli.trainer.global_step,
+        cli.run_directory,
+        cli.run_directory,
+    )
     return cli
+
+
+def quiet_lightning() -> None:
+    """Silence what Lightning says at every start and nobody can act on."""
+    warnings.filterwarnings("ignore", r"`isinstance\(treespec, LeafSpec\)` is deprecated", FutureWarning)
+    for name in ("lightning.pytorch.utilities.rank_zero", "lightning.fabric.utilities.rank_zero"):
+        logging.getLogger(name).addFilter(lambda record: "litlogger" not in record.getMessage())
 
 
 def _class_names(data: ImageFolderDataModule) -> tuple[str, ...]:

@@ -52,7 +52,7 @@ class DiTDiffusion(DiffusionModule):
         long_skips: bool = False,
         dropout: float = 0.0,
         preconditioner: Preconditioner = FlowX(),
-        noise_levels: NoiseLevels = LogitNormal(),
+        noise_levels: NoiseLevels = LogitNormal(mean=0.3, std=1.4),
         weighting: Weighting | None = None,
         label_dropout: float = 0.1,
         optimizer: AdamWSettings = AdamWSettings(),

@@ -31,3 +31,6 @@ class StepCheckpoint(ModelCheckpoint):
             candidates = self._monitor_candidates(trainer)
             self._save_topk_checkpoint(trainer, candidates)
             self._save_last_checkpoint(trainer, candidates)
+
+    def on_train_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
+        """Do nothing: the epoch's end has saved. Lightning's hook writes `last.ckpt` even in a `fast_dev_run`."""

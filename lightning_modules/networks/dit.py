@@ -9,7 +9,7 @@ from torch import Tensor, nn
 from torch.nn.functional import rms_norm, scaled_dot_product_attention, silu
 
 from lightning_modules.networks.layers import Condition, DecayedLinear, zeroed
-from lightning_modules.networks.positions import RotaryPositions, window_mask
+from lightning_modules.networks.positions import RotaryPositions, sine_positions, window_mask
 
 Modulation = Literal["shared", "per_block"]
 
@@ -186,7 +186,7 @@ class DiT(nn.Module):
         self.output_modulation = zeroed(nn.Linear(width, 2 * width))
         self.output = zeroed(nn.Linear(width, patch_dim))
         self.positions = RotaryPositions(side, width // heads, registers)
-        self.position_embedding = nn.Parameter(torch.randn(side**2, width) * 0.02)
+        self.position_embedding = nn.Parameter(sine_positions(side, width))
         self.window_depth = window_depth
         mask = window_mask(side, window, registers) if window_depth else None
         self.register_buffer("mask", mask, persistent=False)

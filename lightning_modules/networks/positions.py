@@ -6,6 +6,26 @@ import torch
 from torch import Tensor, nn
 
 
+def sine_positions(side: int, width: int) -> Tensor:
+    """Return absolute positions as sines and cosines of row and column.
+
+    Wavelengths run geometrically from 2 tokens to four times the grid, whose row and column are then told
+    apart from end to end.
+
+    Args:
+        side: Height and width of the token grid.
+        width: Size of a token, a multiple of 4.
+
+    Returns:
+        Embeddings, (side^2, width), entries in [-1, 1], row by row.
+    """
+    wavelengths = 2 * torch.logspace(0, math.log2(2 * side), width // 4, base=2.0)
+    angles = 2 * math.pi * torch.arange(side)[:, None] / wavelengths  # (side, width / 4)
+    axis = torch.cat([angles.sin(), angles.cos()], dim=1)  # (side, width / 2)
+    rows, columns = axis[:, None].expand(side, side, -1), axis[None].expand(side, side, -1)
+    return torch.cat([rows, columns], dim=-1).flatten(0, 1)
+
+
 class RotaryPositions(nn.Module):
     """Two-dimensional rotary position embedding: Su et al. 2021 (arXiv 2104.09864), by axis.
 

@@ -19,6 +19,7 @@ from torch.nn.functional import (
 )
 
 from lightning_modules.networks.layers import Condition, DecayedConv2d, DecayedLinear, zeroed
+from lightning_modules.networks.positions import sine_positions
 
 
 class ResidualBlock(nn.Module):
@@ -152,6 +153,9 @@ class UNet(nn.Module):
         folded = image_channels * unshuffle**2
         self.condition = Condition(width, num_classes)
         self.stem = nn.Conv2d(folded, channels[0], 3, padding=1)
+        side = image_size // unshuffle
+        positions = sine_positions(side, channels[0]).T.reshape(1, channels[0], side, side)
+        self.position_embedding = nn.Parameter(positions.contiguous())
 
         def stage(channels_in: int, channels_out: int, resolution: int) -> Stage:
             return Stage(channels_in, channels_out, width, dropout, resolution in attention, head_width)
@@ -185,7 +189,7 @@ class UNet(nn.Module):
         """Map images (B, C, H, W), noise levels (B,) and labels (B,) to images (B, C, H, W)."""
         condition = silu(self.condition(noise_level, labels))  # (B, width)
         x = pixel_unshuffle(x, self.unshuffle) if self.unshuffle > 1 else x
-        h = self.stem(x.contiguous(memory_format=torch.channels_last))
+        h = self.stem(x.contiguous(memory_format=torch.channels_last)) + self.position_embedding
         skips = [h]
         for layer in self.down:
             h = layer(h, condition) if isinstance(layer, Stage) else layer(h)

@@ -147,6 +147,10 @@ class DiffusionModule(LightningModule):
         accumulation = self.trainer.accumulate_grad_batches
         return self.trainer.global_step * accumulation + batch_idx % accumulation
 
+    def ends_step(self, batch_idx: int) -> bool:
+        """Tell whether a micro-batch is the last of its optimiser step."""
+        return (batch_idx + 1) % self.trainer.accumulate_grad_batches == 0
+
     def sample(
         self,
         labels: Tensor,

@@ -33,4 +33,4 @@ class StepCheckpoint(ModelCheckpoint):
             self._save_last_checkpoint(trainer, candidates)
 
     def on_train_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
-        """Do nothing: the epoch's end has saved. Lightning's hook writes `last.ckpt` even in a `fast_dev_run`."""
+        """Do nothing: the epoch's end has saved, and Lightning's hook would write in a `fast_dev_run` too."""

@@ -59,7 +59,8 @@ class LossByNoiseLevel(Callback):
             self._train = error.new_zeros(len(self.bands) + 2, 2)  # below, the bands, above
         terms = torch.stack([error, torch.ones_like(error)], dim=1)
         self._train.index_add_(0, torch.bucketize(sigma, self._edges), terms)
-        if trainer.global_step % trainer.log_every_n_steps == 0 and trainer.global_step > 0:  # type: ignore[attr-defined]
+        logs = trainer.global_step % trainer.log_every_n_steps == 0  # type: ignore[attr-defined]
+        if logs and pl_module.ends_step(batch_idx):
             sums = self._train[1:-1].tolist()
             self._train.zero_()
             for group, (total, count) in zip(self.groups, sums, strict=True):

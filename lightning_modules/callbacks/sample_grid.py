@@ -57,7 +57,8 @@ class SampleGrid(Callback):
         batch_idx: int,
     ) -> None:
         """Draw the grid when a step that is due has just ended."""
-        if self.every_n_steps and trainer.global_step % self.every_n_steps == 0:
+        due = self.every_n_steps and trainer.global_step % self.every_n_steps == 0
+        if due and pl_module.ends_step(batch_idx):
             self._draw(trainer, pl_module)
 
     def on_train_epoch_end(self, trainer: Trainer, pl_module: DiffusionModule) -> None:  # type: ignore[override]
@@ -67,8 +68,7 @@ class SampleGrid(Callback):
 
     def _draw(self, trainer: Trainer, pl_module: DiffusionModule) -> None:
         step = trainer.global_step
-        done = step in (0, self._last_drawn)
-        if done or trainer.fast_dev_run or not trainer.is_global_zero:  # type: ignore[attr-defined]
+        if step == self._last_drawn or trainer.fast_dev_run or not trainer.is_global_zero:  # type: ignore[attr-defined]
             return
         self._last_drawn = step
         with averaged_weights(trainer, pl_module), between_steps(trainer):

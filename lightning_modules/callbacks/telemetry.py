@@ -9,6 +9,8 @@ import torch
 from lightning.pytorch import Callback, LightningModule, Trainer
 from torch.nn.utils import get_total_norm
 
+from lightning_modules.base import DiffusionModule
+
 
 class Telemetry(Callback):
     """Log images per second, images seen, the share of time spent waiting for data, and the gradient norm.
@@ -45,13 +47,18 @@ class Telemetry(Callback):
             pl_module.log("gradient_norm", get_total_norm(gradients), batch_size=1)
 
     def on_train_batch_end(
-        self, trainer: Trainer, pl_module: LightningModule, outputs: Any, batch: Any, batch_idx: int
+        self,
+        trainer: Trainer,
+        pl_module: DiffusionModule,  # type: ignore[override]
+        outputs: Any,
+        batch: Any,
+        batch_idx: int,
     ) -> None:
         """Count the batch's work; log the rates when the trainer logs."""
         self._ended = time.perf_counter()
         self._images += len(batch[0]) * trainer.world_size
         self._computing += self._ended - self._started
-        if _due(trainer, trainer.global_step):
+        if pl_module.ends_step(batch_idx) and _due(trainer, trainer.global_step):
             elapsed = self._waiting + self._computing
             rates = {"images_per_second": self._images / elapsed, "data_wait_share": self._waiting / elapsed}
             pl_module.log_dict({f"throughput/{name}": rate for name, rate in rates.items()}, batch_size=1)

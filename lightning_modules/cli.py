@@ -28,7 +28,7 @@ from lightning_modules.callbacks.progress import StepProgressBar
 from lightning_modules.callbacks.sample_grid import SampleGrid
 from lightning_modules.callbacks.step_seed import StepSeed
 from lightning_modules.callbacks.telemetry import Telemetry
-from lightning_modules.parser import TeachingParser, with_config
+from lightning_modules.parser import HelpFormatter, TeachingParser, with_config
 from lightning_modules.runs import run_name, start_run_directory
 
 DESCRIPTION = """Train a diffusion model on a folder of images.
@@ -80,7 +80,11 @@ class FitCLI(LightningCLI):
                 "num_sanity_val_steps": 1,
             },
             seed_everything_default=0,
-            parser_kwargs={"description": DESCRIPTION},
+            parser_kwargs={
+                "description": DESCRIPTION,
+                "usage": "%(prog)s [--config NAME_OR_PATH] [--OPTION VALUE ...]",
+                "formatter_class": HelpFormatter,
+            },
             parser_class=TeachingParser,
             subclass_mode_model=True,
             args=resolved,
@@ -155,8 +159,9 @@ def fit(args: Sequence[str] | None = None) -> FitCLI:
     quiet_lightning()
     try:
         cli = FitCLI(args)
-    except (DataError, FileNotFoundError, ValueError) as error:
-        sys.exit(f"error: {error}")
+    except (OSError, ValueError) as error:
+        # jsonargparse wraps what fails while it ties the model to the data.
+        sys.exit(f"error: {error.__cause__ if isinstance(error.__cause__, DataError) else error}")
     kept = len(cli.datamodule.train_labels), len(cli.datamodule.held_out_labels)
     rank_zero_info(
         "Data: %d images to train on, %d held out, classes: %s", *kept, ", ".join(cli.model.class_names)

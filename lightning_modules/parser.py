@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import argparse
 import difflib
 import inspect
 import re
@@ -8,6 +9,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import NoReturn
 
+from jsonargparse import DefaultHelpFormatter
 from lightning.pytorch.cli import LightningArgumentParser
 
 from lightning_modules.base import DiffusionModule
@@ -22,6 +24,10 @@ _REFUSED_KEY = re.compile(
     r"(?:\s+is not (?:expected|accepted)|\s*$|\s)",
     re.MULTILINE,
 )
+
+
+class HelpFormatter(DefaultHelpFormatter, argparse.RawDescriptionHelpFormatter):
+    """jsonargparse's help, with the description's lines left as they are."""
 
 
 class TeachingParser(LightningArgumentParser):
@@ -42,11 +48,13 @@ class TeachingParser(LightningArgumentParser):
         sys.exit(2)
 
     def known_options(self) -> list[str]:
-        """Return the names of all options, those of the models included."""
-        options = {action.dest for action in self._actions}
-        for model in MODELS:
-            options |= {f"model.{name}" for name in inspect.signature(model).parameters}
-        return sorted(options)
+        """Return the names of all options, those of the models under `model`.
+
+        The parser of a model's own options, which LightningCLI makes on the way, knows them without it.
+        """
+        of_models = {f"model.{name}" for model in MODELS for name in inspect.signature(model).parameters}
+        here = {action.dest for action in self._actions}
+        return sorted(of_models | {name for name in here if f"model.{name}" not in of_models})
 
 
 def _nearest(refused: str, known: Sequence[str]) -> list[str]:

@@ -136,11 +136,15 @@ class DiffusionModule(LightningModule):
         """Make AdamW over the network's parameters."""
         settings = self.optimizer_settings
         groups: Any = weight_decay_groups(self.network, settings.weight_decay)
-        # A gradient scaler has to unscale before clipping, which the fused kernel would do by itself.
-        fused = self.trainer.precision != "16-mixed"
+        # Under mixed precision Lightning does not clip for the fused kernel, which may unscale by itself.
+        fused = "mixed" not in str(self.trainer.precision)
         return torch.optim.AdamW(
             groups, settings.learning_rate, settings.betas, settings.eps, settings.weight_decay, fused=fused
         )
+
+    def on_save_checkpoint(self, checkpoint: dict[str, Any]) -> None:
+        """Note which model it is, for `load_model`."""
+        checkpoint["model"] = type(self).__name__
 
     def micro_batch(self, batch_idx: int) -> int:
         """Return the number of the micro-batch in the run: `step * accumulation + index in the step`."""

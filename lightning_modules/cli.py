@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import logging
 import sys
+import traceback
 import warnings
 from collections.abc import Mapping, Sequence
 from pathlib import Path
@@ -17,7 +18,6 @@ from torch.utils.tensorboard.summary import hparams
 
 from datamodules.drawn_cats import DrawnCats
 from datamodules.image_folder import ImageFolderDataModule
-from datamodules.index import DataError
 from datamodules.oxford_pets import OxfordPetCats
 from lightning_modules.base import DiffusionModule
 from lightning_modules.callbacks.checkpointing import StepCheckpoint
@@ -29,7 +29,7 @@ from lightning_modules.callbacks.sample_grid import SampleGrid
 from lightning_modules.callbacks.step_seed import StepSeed
 from lightning_modules.callbacks.telemetry import Telemetry
 from lightning_modules.parser import HelpFormatter, TeachingParser, with_config
-from lightning_modules.runs import run_name, start_run_directory
+from lightning_modules.runs import next_run_directory, start_run_directory
 
 DESCRIPTION = """Train a diffusion model on a folder of images.
 
@@ -55,6 +55,8 @@ class RunConfig(SaveConfigCallback):
     def save_config(self, trainer: Trainer, pl_module: LightningModule, stage: str) -> None:
         """Write TensorBoard's hyper-parameter summaries."""
         flat = dict(_flatten(self.config.as_dict()))
+        flat.pop("config", None)  # the paths it was parsed from
+        flat["model.init_args.class_names"] = ", ".join(pl_module.hparams["class_names"])
         for run_logger in trainer.loggers:
             if isinstance(run_logger, TensorBoardLogger):
                 for summary in hparams(flat, {"loss_held_out": 0.0}):  # type: ignore[no-untyped-call]
@@ -84,6 +86,7 @@ class FitCLI(LightningCLI):
                 "description": DESCRIPTION,
                 "usage": "%(prog)s [--config NAME_OR_PATH] [--OPTION VALUE ...]",
                 "formatter_class": HelpFormatter,
+                "allow_abbrev": False,
             },
             parser_class=TeachingParser,
             subclass_mode_model=True,
@@ -135,8 +138,18 @@ class FitCLI(LightningCLI):
             )
         if trainer.max_steps < 0 and trainer.max_time is None and not trainer.fast_dev_run:
             self.parser.error("how long shall it train? Give --trainer.max_steps or --trainer.max_time")
-        experiment = Path(trainer.default_root_dir) / (self.config.experiment or self.config_name)
-        self.run_directory = experiment / run_name()
+        self.config.experiment = self.config.experiment or self.config_name
+        self.run_directory = next_run_directory(Path(trainer.default_root_dir) / self.config.experiment)
+        # Lightning refuses these beside the callbacks, which are always there and can be silent instead.
+        if trainer.enable_progress_bar is False:
+            trainer.enable_progress_bar, self.config.progress_bar.refresh_rate = None, 0
+        if trainer.enable_checkpointing is False:
+            trainer.enable_checkpointing, self.config.checkpoint.every_n_steps = None, 0
+
+    def after_instantiate_classes(self) -> None:
+        """Refuse a schedule that does not fit the run, before there is a run directory."""
+        if not self.config.trainer.fast_dev_run:
+            self.config_init.learning_rate.check(self.trainer.max_steps)
 
     def instantiate_trainer(self, **kwargs: Any) -> Trainer:  # noqa: ANN401
         """Make the Trainer, which logs to the run directory unless the configuration says otherwise."""
@@ -160,8 +173,7 @@ def fit(args: Sequence[str] | None = None) -> FitCLI:
     try:
         cli = FitCLI(args)
     except (OSError, ValueError) as error:
-        # jsonargparse wraps what fails while it ties the model to the data.
-        sys.exit(f"error: {error.__cause__ if isinstance(error.__cause__, DataError) else error}")
+        sys.exit(f"error: {_own_error(error)}")
     kept = len(cli.datamodule.train_labels), len(cli.datamodule.held_out_labels)
     rank_zero_info(
         "Data: %d images to train on, %d held out, classes: %s", *kept, ", ".join(cli.model.class_names)
@@ -186,6 +198,17 @@ def quiet_lightning() -> None:
     warnings.filterwarnings("ignore", r"`isinstance\(treespec, LeafSpec\)` is deprecated", FutureWarning)
     for name in ("lightning.pytorch.utilities.rank_zero", "lightning.fabric.utilities.rank_zero"):
         logging.getLogger(name).addFilter(lambda record: "litlogger" not in record.getMessage())
+
+
+def _own_error(error: BaseException) -> BaseException:
+    """Return what this project's own code raised, which jsonargparse wraps in a description of its state."""
+    link: BaseException | None = error
+    while link is not None:
+        frames = traceback.extract_tb(link.__traceback__)
+        if frames and {"lightning_modules", "datamodules"} & set(Path(frames[-1].filename).parts):
+            return link
+        link = link.__cause__ or link.__context__
+    return error
 
 
 def _class_names(data: ImageFolderDataModule) -> tuple[str, ...]:

@@ -9,21 +9,23 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import NoReturn
 
+import yaml
 from jsonargparse import DefaultHelpFormatter
 from lightning.pytorch.cli import LightningArgumentParser
 
-from lightning_modules.base import DiffusionModule
-from lightning_modules.dit import DiTDiffusion
-from lightning_modules.unet import UNetDiffusion
+from lightning_modules.models import MODELS
 
 CONFIGS = Path(__file__).resolve().parents[1] / "configs"
-MODELS: tuple[type[DiffusionModule], ...] = (DiTDiffusion, UNetDiffusion)
+LINKED = ("model.image_size", "model.class_names", "model.seed", "data.seed")
+"""Options that other options set: not for the command line."""
 
-_REFUSED_KEY = re.compile(
-    r"(?:Key|Option|option|key|arguments:|argument:)\s+['\"]?-{0,2}([\w.-]+?)['\"]?(?:=\S*)?"
-    r"(?:\s+is not (?:expected|accepted)|\s*$|\s)",
-    re.MULTILINE,
+_REFUSED = (
+    re.compile(r"Group '(?P<group>[\w.]+)' does not accept option '(?P<key>[\w.-]+)'"),
+    re.compile(r"Option '(?P<key>[\w.-]+)' is not accepted"),
+    re.compile(r"Key '(?P<key>[\w.-]+)' is not expected"),
+    re.compile(r"(?:[Uu]nrecognized arguments?:|\s)\s*--(?P<key>[\w.-]+)"),
 )
+"""How jsonargparse says that it does not know an option."""
 
 
 class HelpFormatter(DefaultHelpFormatter, argparse.RawDescriptionHelpFormatter):
@@ -37,7 +39,7 @@ class TeachingParser(LightningArgumentParser):
         """Print what was wrong and what may have been meant, and exit with status 2."""
         lines = [f"error: {message.strip()}"]
         known = self.known_options()
-        for refused in dict.fromkeys(_REFUSED_KEY.findall(message)):
+        for refused in _refused_options(message):
             near = _nearest(refused, known)
             if near:
                 lines.append(
@@ -52,9 +54,17 @@ class TeachingParser(LightningArgumentParser):
 
         The parser of a model's own options, which LightningCLI makes on the way, knows them without it.
         """
-        of_models = {f"model.{name}" for model in MODELS for name in inspect.signature(model).parameters}
+        models = MODELS.values()
+        of_models = {f"model.{name}" for model in models for name in inspect.signature(model).parameters}
         here = {action.dest for action in self._actions}
-        return sorted(of_models | {name for name in here if f"model.{name}" not in of_models})
+        return sorted((of_models | {name for name in here if f"model.{name}" not in of_models}) - set(LINKED))
+
+
+def _refused_options(message: str) -> list[str]:
+    """Return the options that an error message says are unknown."""
+    matches = [match.groupdict() for pattern in _REFUSED for match in pattern.finditer(message)]
+    names = [f"{match['group']}.{match['key']}" if "group" in match else match["key"] for match in matches]
+    return list(dict.fromkeys(names))
 
 
 def _nearest(refused: str, known: Sequence[str]) -> list[str]:
@@ -86,9 +96,17 @@ def resolve_config(name: str) -> Path:
 def with_config(args: Sequence[str], default: str) -> tuple[list[str], str]:
     """Resolve the `--config` options of a command line, and add the default one if there is none.
 
+    Where the command line names another model than a config, the config's model section is left out: its
+    settings were chosen for the other network.
+
     Returns:
         The command line, and the name of the experiment: that of the last config.
+
+    Raises:
+        FileNotFoundError: If there is no such config.
+        ValueError: If there is no such model.
     """
+    model = _named_model(args)
     resolved: list[str] = []
     name = ""
     remaining = iter(args)
@@ -98,9 +116,35 @@ def with_config(args: Sequence[str], default: str) -> tuple[list[str], str]:
             resolved.append(arg)
             continue
         path = resolve_config(value if equals else next(remaining, ""))
-        resolved += ["--config", str(path)]
+        resolved += ["--config", _config_for(path, model)]
         name = path.stem
     if not name:
-        resolved = ["--config", str(resolve_config(default)), *resolved]
+        resolved = ["--config", _config_for(resolve_config(default), model), *resolved]
         name = default
     return resolved, name
+
+
+def _named_model(args: Sequence[str]) -> str | None:
+    """Return the value of the last `--model` of a command line, checked if it is a bare name."""
+    flags = [(*arg.partition("="), following) for arg, following in zip(args, [*args[1:], ""], strict=True)]
+    values = [value if equals else following for flag, equals, value, following in flags if flag == "--model"]
+    if not values:
+        return None
+    name = values[-1]
+    if name.isidentifier() and name not in MODELS:
+        near = difflib.get_close_matches(name, MODELS, n=1, cutoff=0.4)
+        hint = f" Did you mean {near[0]}?" if near else ""
+        raise ValueError(f"there is no model '{name}'; there are {', '.join(MODELS)}.{hint}")
+    return name
+
+
+def _config_for(path: Path, model: str | None) -> str:
+    """Return the config's path, or its text without the model section where that is of another model."""
+    if model is None:
+        return str(path)
+    config = yaml.safe_load(path.read_text())
+    section = config.get("model") if isinstance(config, dict) else None
+    of = section.get("class_path", "") if isinstance(section, dict) else section
+    if not of or of.rpartition(".")[2] == model.rpartition(".")[2]:
+        return str(path)
+    return yaml.safe_dump({key: value for key, value in config.items() if key != "model"}, sort_keys=False)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import os
 from datetime import UTC, datetime
 from pathlib import Path
@@ -14,6 +15,13 @@ from lightning_modules.sampling import Sampling
 def run_name(now: datetime | None = None) -> str:
     """Return the name of a run that starts at a moment, by default this one: 2026-11-23T19-12-31Z."""
     return f"{now or datetime.now(UTC):%Y-%m-%dT%H-%M-%SZ}"
+
+
+def next_run_directory(experiment: Path) -> Path:
+    """Return a path for a run that starts now; a second one in the same second gets `-2` behind its name."""
+    name = run_name()
+    candidates = (experiment / (name if i == 1 else f"{name}-{i}") for i in itertools.count(1))
+    return next(path for path in candidates if not path.exists())
 
 
 def start_run_directory(folder: Path) -> None:

@@ -39,13 +39,13 @@ def draw(options: argparse.Namespace) -> Path:
     import torch
     from tqdm import tqdm
 
-    from lightning_modules.base import DiffusionModule
     from lightning_modules.images import image_grid, save_png, to_uint8
+    from lightning_modules.models import load_model
     from lightning_modules.runs import find_checkpoint, run_sampling
 
     checkpoint = find_checkpoint(options.run)
     device = "cuda" if torch.cuda.is_available() else "cpu"
-    module = DiffusionModule.load_from_checkpoint(checkpoint, map_location=device, weights_only=True)
+    module = load_model(checkpoint, device)
     settings = _override(run_sampling(checkpoint), options)
     labels = choose_labels(options.labels, module.class_names, options.n)
     folder = options.out or checkpoint.parent.parent / "drawn"

@@ -8,7 +8,7 @@ class StepCheckpoint(ModelCheckpoint):
     """Keep the newest checkpoints in the run's `checkpoints/`, as `step=00012000.ckpt` and `last.ckpt`.
 
     Args:
-        every_n_steps: Optimiser steps between checkpoints; one more is written at the end of training.
+        every_n_steps: Optimiser steps between checkpoints; one more is written at the end. 0 writes none.
         keep_last: Number of newest checkpoints to keep.
     """
 
@@ -27,7 +27,7 @@ class StepCheckpoint(ModelCheckpoint):
 
     def on_train_epoch_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
         """Save at the end of training, which is one endless epoch, unless the last step just did."""
-        if not self._should_skip_saving_checkpoint(trainer):
+        if self._every_n_train_steps and not self._should_skip_saving_checkpoint(trainer):
             candidates = self._monitor_candidates(trainer)
             self._save_topk_checkpoint(trainer, candidates)
             self._save_last_checkpoint(trainer, candidates)

@@ -52,24 +52,26 @@ class LearningRate(Callback):
             return self.floor + (1 - self.floor) * (1 - math.sqrt(progress))
         return min(1.0, (step + 1) / self.warm_up) if self.warm_up else 1.0
 
-    def setup(self, trainer: Trainer, pl_module: LightningModule, stage: str) -> None:
+    def check(self, max_steps: int) -> None:
         """Refuse a cooldown whose place in the run is unknown or overlaps the warm-up.
 
         Raises:
             ValueError: With what to change.
         """
-        if not self.cool_down or trainer.fast_dev_run:  # type: ignore[attr-defined]
-            return
-        start = self._cool_down_start(trainer.max_steps)
-        if start is None:
+        start = self._cool_down_start(max_steps)
+        if start is None and self.cool_down:
+            raise ValueError("learning_rate: a cooldown needs trainer.max_steps or a cool_down_start.")
+        if start is not None and start < self.warm_up:
             raise ValueError(
-                "learning_rate: a cooldown needs trainer.max_steps or learning_rate.cool_down_start."
+                f"learning_rate: a warm-up of {self.warm_up} and a cooldown of {self.cool_down} steps do not "
+                f"fit into {max_steps}. Shorten them with --learning_rate.warm_up and "
+                f"--learning_rate.cool_down, or raise --trainer.max_steps."
             )
-        if start < self.warm_up:
-            raise ValueError(
-                f"learning_rate: the cooldown would begin at step {start}, before the warm-up's end at "
-                f"{self.warm_up}. Shorten them, or raise trainer.max_steps (now {trainer.max_steps})."
-            )
+
+    def setup(self, trainer: Trainer, pl_module: LightningModule, stage: str) -> None:
+        """Check the schedule against the run's length."""
+        if not trainer.fast_dev_run:  # type: ignore[attr-defined]
+            self.check(trainer.max_steps)
 
     def on_train_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
         """Remember each group's peak; it travels with the optimiser's state from then on."""

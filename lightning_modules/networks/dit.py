@@ -14,6 +14,22 @@ from lightning_modules.networks.positions import RotaryPositions, sine_positions
 Modulation = Literal["shared", "per_block"]
 
 
+class HeadNorm(nn.Module):
+    """RMSNorm whose learned scale takes the precision of its input, as autocast leaves the norm alone.
+
+    Args:
+        head_width: Features of a head.
+    """
+
+    def __init__(self, head_width: int) -> None:
+        super().__init__()
+        self.weight = nn.Parameter(torch.ones(head_width))
+
+    def forward(self, features: Tensor) -> Tensor:
+        """Normalise the last dimension of (..., head_width)."""
+        return rms_norm(features, self.weight.shape, self.weight.to(features.dtype), eps=1e-6)
+
+
 class Attention(nn.Module):
     """Multi-head self-attention with normalised queries and keys and rotary positions.
 
@@ -26,8 +42,8 @@ class Attention(nn.Module):
         super().__init__()
         self.heads = heads
         self.qkv = DecayedLinear(width, 3 * width, bias=False)
-        self.query_norm = nn.RMSNorm(width // heads, eps=1e-6)
-        self.key_norm = nn.RMSNorm(width // heads, eps=1e-6)
+        self.query_norm = HeadNorm(width // heads)
+        self.key_norm = HeadNorm(width // heads)
         self.output = DecayedLinear(width, width, bias=False)
 
     def forward(self, tokens: Tensor, positions: RotaryPositions, mask: Tensor | None) -> Tensor:

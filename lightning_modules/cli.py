@@ -173,7 +173,8 @@ def fit(args: Sequence[str] | None = None) -> FitCLI:
     try:
         cli = FitCLI(args)
     except (OSError, ValueError) as error:
-        sys.exit(f"error: {_own_error(error)}")
+        print(f"error: {_own_error(error)}", file=sys.stderr)
+        sys.exit(2)
     kept = len(cli.datamodule.train_labels), len(cli.datamodule.held_out_labels)
     rank_zero_info(
         "Data: %d images to train on, %d held out, classes: %s", *kept, ", ".join(cli.model.class_names)

@@ -68,8 +68,9 @@ def _refused_options(message: str) -> list[str]:
 
 
 def _nearest(refused: str, known: Sequence[str]) -> list[str]:
-    """Return up to two known options that look like a refused one, by full name or by last part."""
-    full = difflib.get_close_matches(refused, known, n=2, cutoff=0.75)
+    """Return up to two known options that begin or look like a refused one, or whose last part does."""
+    begun = [name for name in known if name.startswith(refused)]
+    full = begun[:2] or difflib.get_close_matches(refused, known, n=2, cutoff=0.75)
     if full or "." in refused:
         return full
     last = {name.rsplit(".", 1)[-1]: name for name in known}

@@ -1,0 +1,200 @@
+from __future__ import annotations
+
+import math
+
+import pytest
+import torch
+from lightning.pytorch import Callback
+from tiny import (
+    KINDS,
+    EachStep,
+    assert_bitwise_equal,
+    data,
+    draw,
+    fit,
+    load,
+    module,
+    trainer,
+    weights,
+)
+from torch import nn
+from torch.optim.swa_utils import AveragedModel
+
+from lightning_modules.callbacks.checkpointing import StepCheckpoint
+from lightning_modules.callbacks.ema import EMA, averaged_weights
+from lightning_modules.callbacks.learning_rate import LearningRate
+
+
+def averages(ema: EMA) -> dict[str, torch.Tensor]:
+    return weights(ema._average_model.module)
+
+
+def test_decay_by_hand():
+    ema = EMA(0.999)
+    assert [ema.decay_at(step) for step in (0, 1, 8, 90)] == [0.1, 2 / 11, 0.5, 0.91]
+    assert ema.decay_at(8990) == pytest.approx(0.999)
+    assert ema.decay_at(10**6) == 0.999
+    assert EMA(0.0).decay_at(100) == 0
+
+
+@pytest.mark.parametrize("decay", [-0.1, 1.0, 1.1])
+def test_decays_that_forget_nothing_are_refused(decay):
+    with pytest.raises(ValueError, match=r"decay is in \[0, 1\)"):
+        EMA(decay)
+
+
+def share_of_the_start(decay: float, updates: int) -> float:
+    """What is left in the average of the first weights it saw, when all later ones are 0."""
+    ema, model = EMA(decay), nn.Linear(1, 1, bias=False).double()
+    average = AveragedModel(model, **{"use_buffers": False, **ema._kwargs})
+    for step in range(updates):
+        nn.init.constant_(model.weight, 1.0 if step == 0 else 0.0)
+        assert ema.should_update(step_idx=step)
+        average.update_parameters(model)
+    return average.module.weight.item()
+
+
+@pytest.mark.parametrize("updates", [2, 10, 2000])
+def test_the_initial_weights_are_forgotten(updates):
+    """The product of (1 + n) / (10 + n); a constant 0.9999 would leave 82 % after 2,000 updates."""
+    closed_form = math.prod((1 + n) / (10 + n) for n in range(1, updates))
+    share = share_of_the_start(0.9999, updates)
+    assert share == pytest.approx(closed_form, rel=1e-9, abs=1e-30)
+    assert share < 1e-3 or updates < 2000
+    assert 0.9999**2000 > 0.8
+
+
+def test_a_warm_average_has_the_asked_memory():
+    assert share_of_the_start(0.5, 12) == pytest.approx(
+        math.prod(min(0.5, (1 + n) / (10 + n)) for n in range(1, 12)), rel=1e-9
+    )
+
+
+@pytest.mark.parametrize("kind", KINDS)
+@pytest.mark.parametrize("accumulation", [1, 2])
+def test_the_average_of_a_real_run_is_the_recursion(image_folder, tmp_path, kind, accumulation):
+    ema, raw = EMA(0.6), EachStep(lambda _, model: weights(model))
+    options = {"max_steps": 8, "accumulate_grad_batches": accumulation}
+    model = module(kind)
+    fit(tmp_path, model, data(image_folder), [LearningRate(0), ema, raw, StepCheckpoint(8)], **options)
+    assert sorted(raw.seen) == list(range(1, 9))
+    saved = load(tmp_path / "checkpoints" / "last.ckpt")
+    for name in raw.seen[1]:
+        expected = raw.seen[1][name].double()  # the average starts as the first step's weights
+        for step in range(1, 8):
+            decay = min(0.6, (1 + step) / (10 + step))
+            expected = decay * expected + (1 - decay) * raw.seen[step + 1][name].double()
+        torch.testing.assert_close(saved["state_dict"][name].double(), expected, rtol=1e-5, atol=1e-6)
+    assert any((raw.seen[1][name] != raw.seen[8][name]).any() for name in raw.seen[1])
+
+
+def test_the_checkpoint_holds_both_and_the_module_ends_with_the_average(image_folder, tmp_path):
+    raw, model = EachStep(lambda _, model: weights(model)), module()
+    fit(tmp_path, model, data(image_folder), [EMA(0.9), raw, StepCheckpoint(2)], max_steps=4)
+    saved = load(tmp_path / "checkpoints" / "step=00000004.ckpt")
+    assert_bitwise_equal(saved["current_model_state"], raw.seen[4])
+    assert_bitwise_equal(saved["state_dict"], weights(model))
+    moved = [n for n in saved["state_dict"] if (saved["state_dict"][n] != raw.seen[4][n]).any()]
+    assert len(moved) == len(saved["state_dict"])
+    loaded = type(model).load_from_checkpoint(
+        tmp_path / "checkpoints" / "step=00000004.ckpt", weights_only=True
+    )
+    assert_bitwise_equal(weights(loaded), saved["state_dict"])
+
+
+class ValidationWeights(Callback):
+    """The weights in the module before, in and after validation."""
+
+    def __init__(self) -> None:
+        self.before, self.during, self.after = [], [], []
+
+    def on_validation_start(self, trainer, pl_module):
+        self.before.append(weights(pl_module))
+
+    def on_validation_batch_start(self, trainer, pl_module, *_):
+        self.during.append(weights(pl_module))
+
+    def on_validation_end(self, trainer, pl_module):
+        self.after.append(weights(pl_module))
+
+
+def test_validation_uses_the_average_and_puts_the_raw_weights_back(image_folder, tmp_path):
+    ema, seen = EMA(0.9), ValidationWeights()
+    average = EachStep(lambda *_: averages(ema))
+    callbacks = [ema, average, seen]
+    options = {"max_steps": 4, "val_check_interval": 2, "limit_val_batches": 1}
+    fit(tmp_path, module(), data(image_folder), callbacks, **options)
+    assert len(seen.before) == 2
+    for i, step in enumerate((2, 4)):
+        assert_bitwise_equal(seen.during[i], average.seen[step])
+        assert_bitwise_equal(seen.before[i], seen.after[i])
+        assert any(not torch.equal(seen.before[i][n], seen.during[i][n]) for n in seen.before[i])
+
+
+class WithBuffer(nn.Module):
+    def __init__(self) -> None:
+        super().__init__()
+        self.weight = nn.Parameter(draw(3))
+        self.register_buffer("count", torch.tensor([5.0]))
+
+
+def ready(model: nn.Module) -> EMA:
+    """An EMA whose average differs from the model."""
+    ema = EMA(0.5)
+    ema._average_model = AveragedModel(model, use_buffers=False, multi_avg_fn=ema._update)
+    with torch.no_grad():
+        for parameter in model.parameters():
+            parameter.add_(1)
+    return ema
+
+
+def test_an_exception_under_the_average_leaves_the_raw_weights():
+    model = WithBuffer()
+    ema = ready(model)
+    raw, average = weights(model), averages(ema)
+
+    def fails() -> None:
+        with ema.averaged(model):
+            assert torch.equal(model.weight, average["weight"])
+            raise KeyError
+
+    with pytest.raises(KeyError):
+        fails()
+    assert_bitwise_equal(weights(model), raw)
+    assert_bitwise_equal(averages(ema), average)
+
+
+def test_averaged_weights_of_a_run_with_and_without_an_average(tmp_path):
+    model = WithBuffer()
+    ema = ready(model)
+    raw, average = weights(model), averages(ema)
+    with averaged_weights(trainer(tmp_path, [ema]), model):
+        assert_bitwise_equal(weights(model), average)
+    with averaged_weights(trainer(tmp_path), model):
+        assert_bitwise_equal(weights(model), raw)
+
+
+def test_buffers_are_not_averaged():
+    model = WithBuffer()
+    ema = ready(model)
+    for step, count in enumerate((7.0, 9.0)):
+        model.count.fill_(count)
+        ema.should_update(step_idx=step)
+        ema._average_model.update_parameters(model)
+        assert ema._average_model.module.count.item() == count
+
+
+@pytest.mark.filterwarnings("ignore:The dirpath has changed")
+@pytest.mark.parametrize("accumulation", [1, 2])
+def test_a_resumed_average_goes_on_exactly(image_folder, tmp_path, accumulation):
+    def run(name: str, ckpt_path=None):
+        callbacks = [LearningRate(2), EMA(0.7), StepCheckpoint(3, keep_last=9)]
+        options = {"max_steps": 7, "accumulate_grad_batches": accumulation, "ckpt_path": ckpt_path}
+        fit(tmp_path / name, module(), data(image_folder), callbacks, **options)
+        return tmp_path / name / "checkpoints"
+
+    straight = run("straight")
+    resumed = run("resumed", straight / "step=00000003.ckpt")
+    one, other = (load(folder / "step=00000007.ckpt") for folder in (straight, resumed))
+    for part in ("state_dict", "current_model_state", "averaging_state"):
+        assert_bitwise_equal(one[part], other[part])

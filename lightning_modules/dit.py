@@ -1,6 +1,6 @@
 from __future__ import annotations
 
-from lightning_modules.base import AdamWSettings, DiffusionModule, label_count
+from lightning_modules.base import AdamWSettings, DiffusionModule, check_capacity, label_count
 from lightning_modules.diffusion.noise_levels import LogitNormal, NoiseLevels
 from lightning_modules.diffusion.preconditioning import FlowX, Preconditioner
 from lightning_modules.diffusion.weighting import Weighting
@@ -59,7 +59,7 @@ class DiTDiffusion(DiffusionModule):
         seed: int = 0,
         compile: bool = False,
     ) -> None:
-        check_capacity(patch_size, width, preconditioner)
+        check_capacity(patch_size, width, preconditioner, "patch_size", "width")
         network = DiT(
             image_size,
             patch_size=patch_size,
@@ -89,23 +89,3 @@ class DiTDiffusion(DiffusionModule):
         )
         self.save_hyperparameters()
         self.hparams["class_names"] = list(class_names)
-
-
-def check_capacity(patch_size: int, width: int, preconditioner: Preconditioner) -> None:
-    """Refuse a transformer that cannot carry what it is to predict.
-
-    A patch of noise fills all of its `3 * patch_size^2` dimensions. Through fewer than that many channels
-    the rest of the noise can never be removed, however long the training, and every sample stays noisy.
-
-    Raises:
-        ValueError: If the target contains noise and a patch has more values than a token.
-    """
-    patch_dim = 3 * patch_size**2
-    if preconditioner.noised_target and patch_dim > width:
-        predicted = type(preconditioner).__name__
-        raise ValueError(
-            f"A patch of {patch_size} x {patch_size} pixels has {patch_dim} values, a token only {width}: "
-            f"{predicted} asks the network for noise, and {patch_dim - width} of its dimensions could never "
-            f"pass. Take width >= {patch_dim}, a smaller patch_size, or predict clean images "
-            f"(model.preconditioner: FlowX)."
-        )

@@ -1,6 +1,6 @@
 from __future__ import annotations
 
-from lightning_modules.base import AdamWSettings, DiffusionModule, label_count
+from lightning_modules.base import AdamWSettings, DiffusionModule, check_capacity, label_count
 from lightning_modules.diffusion.noise_levels import LogNormal, NoiseLevels
 from lightning_modules.diffusion.preconditioning import EDM, Preconditioner
 from lightning_modules.diffusion.weighting import Weighting
@@ -17,7 +17,7 @@ class UNetDiffusion(DiffusionModule):
         blocks: Residual blocks per level on the way down; one more on the way up.
         attention: Resolutions in pixels of the feature map at which attention follows each block.
         unshuffle: Pixels are folded into channels by this factor first; 2 is about four times faster.
-        head_width: Channels of an attention head.
+        head_width: Least channels of an attention head.
         dropout: Share of features dropped in training.
         preconditioner: How the network's output becomes `denoised`, that is what the network predicts.
         noise_levels: The law that training draws noise levels from.
@@ -28,7 +28,7 @@ class UNetDiffusion(DiffusionModule):
         compile: Whether to run the network through `torch.compile`.
 
     Raises:
-        ValueError: If the sizes do not divide.
+        ValueError: If the sizes do not divide, or the network is too narrow for what it is to predict.
     """
 
     def __init__(
@@ -49,6 +49,7 @@ class UNetDiffusion(DiffusionModule):
         seed: int = 0,
         compile: bool = False,
     ) -> None:
+        check_capacity(unshuffle, channels[0] if channels else 0, preconditioner, "unshuffle", "channels[0]")
         network = UNet(
             image_size,
             channels=channels,

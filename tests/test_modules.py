@@ -43,7 +43,9 @@ def noting(label_dropout: float = 0.0, seed: int = 0) -> DiffusionModule:
 def test_noise_through_a_bottleneck_is_refused(preconditioner):
     """16 * 16 * 3 = 768 values through 384 channels: the rest of the noise could never be removed."""
     size = {"image_size": 32, "patch_size": 16, "depth": 1, "heads": 4}
-    with pytest.raises(ValueError, match=r"768 values, a token only 384: \w+ asks .* 384 of its dimensions"):
+    with pytest.raises(
+        ValueError, match=r"768 values, its token only 384: \w+ asks .* 384 of its dimensions"
+    ):
         DiTDiffusion(**size, width=384, preconditioner=preconditioner)
     DiTDiffusion(**size, width=768, preconditioner=preconditioner)
 

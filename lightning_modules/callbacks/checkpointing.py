@@ -1,7 +1,11 @@
 from __future__ import annotations
 
+from typing import Any
+
 from lightning.pytorch import LightningModule, Trainer
 from lightning.pytorch.callbacks import ModelCheckpoint
+
+from lightning_modules.base import DiffusionModule
 
 
 class StepCheckpoint(ModelCheckpoint):
@@ -24,6 +28,18 @@ class StepCheckpoint(ModelCheckpoint):
             save_on_train_epoch_end=True,
             enable_version_counter=False,
         )
+
+    def on_train_batch_end(
+        self,
+        trainer: Trainer,
+        pl_module: DiffusionModule,  # type: ignore[override]
+        outputs: Any,
+        batch: Any,
+        batch_idx: int,
+    ) -> None:
+        """Save when a step that is due has ended, not between a step's micro-batches."""
+        if pl_module.ends_step(batch_idx):
+            super().on_train_batch_end(trainer, pl_module, outputs, batch, batch_idx)
 
     def on_train_epoch_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
         """Save at the end of training, which is one endless epoch, unless the last step just did."""

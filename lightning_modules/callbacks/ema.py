@@ -28,7 +28,10 @@ class EMA(WeightAveraging):
         self._step = 0
 
     def decay_at(self, step: int) -> float:
-        """Return the decay of the update after `step` optimiser steps."""
+        """Return the decay of the update that follows optimiser step `step`, counted from 0.
+
+        The very first update copies the weights whatever the decay.
+        """
         return min(self.decay, (1 + step) / (10 + step))
 
     def setup(self, trainer: Trainer, pl_module: LightningModule, stage: str) -> None:

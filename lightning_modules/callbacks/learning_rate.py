@@ -61,17 +61,24 @@ class LearningRate(Callback):
         start = self._cool_down_start(max_steps)
         if start is None and self.cool_down:
             raise ValueError("learning_rate: a cooldown needs trainer.max_steps or a cool_down_start.")
-        if start is not None and start < self.warm_up:
+        if start is None or start >= self.warm_up:
+            return
+        if self.cool_down_start is None:
             raise ValueError(
                 f"learning_rate: a warm-up of {self.warm_up} and a cooldown of {self.cool_down} steps do not "
                 f"fit into {max_steps}. Shorten them with --learning_rate.warm_up and "
                 f"--learning_rate.cool_down, or raise --trainer.max_steps."
             )
+        raise ValueError(
+            f"learning_rate: cool_down_start {start} lies within the warm-up of {self.warm_up} steps. Raise one "
+            f"or shorten the other."
+        )
 
     def setup(self, trainer: Trainer, pl_module: LightningModule, stage: str) -> None:
-        """Check the schedule against the run's length."""
-        if not trainer.fast_dev_run:  # type: ignore[attr-defined]
-            self.check(trainer.max_steps)
+        """Check the schedule against the run's length; a `fast_dev_run` of one step has no cooldown."""
+        if trainer.fast_dev_run:  # type: ignore[attr-defined]
+            self.cool_down = 0
+        self.check(trainer.max_steps)
 
     def on_train_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
         """Remember each group's peak; it travels with the optimiser's state from then on."""

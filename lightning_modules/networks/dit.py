@@ -185,6 +185,7 @@ class DiT(nn.Module):
     ) -> None:
         super().__init__()
         _check_sizes(image_size, patch_size, width, heads)
+        self.image_size = image_size
         self.patch_size = patch_size
         side = image_size // patch_size
         patch_dim = channels * patch_size**2
@@ -218,8 +219,14 @@ class DiT(nn.Module):
                     nn.init.zeros_(module.bias)
 
     def forward(self, x: Tensor, noise_level: Tensor, labels: Tensor) -> Tensor:
-        """Map images (B, C, H, W), noise levels (B,) and labels (B,) to images (B, C, H, W)."""
-        B, C, H, _ = x.shape
+        """Map images (B, C, H, W), noise levels (B,) and labels (B,) to images (B, C, H, W).
+
+        Raises:
+            ValueError: If the images are of another size.
+        """
+        B, C, H, W = x.shape
+        if (self.image_size, self.image_size) != (H, W):
+            raise ValueError(f"The network is for {self.image_size} px squares, not for {H} x {W}.")
         condition = silu(self.condition(noise_level, labels))  # (B, width)
         modulation = condition if self.shared_modulation is None else self.shared_modulation(condition)
         tokens = self.patch(patchify(x, self.patch_size)) + self.position_embedding  # (B, N, width)

@@ -58,12 +58,13 @@ class SelfAttention(nn.Module):
 
     Args:
         channels: Channels of the input and output.
-        head_width: Channels of a head; the number of heads is `channels / head_width`, at least 1.
+        head_width: Least channels of a head; as many heads as that allows and as divide `channels`.
     """
 
     def __init__(self, channels: int, head_width: int) -> None:
         super().__init__()
-        self.heads = max(1, channels // head_width)
+        most = max(1, channels // head_width)
+        self.heads = next(heads for heads in range(most, 0, -1) if channels % heads == 0)
         self.norm = group_norm(channels)
         self.qkv = DecayedLinear(channels, 3 * channels)
         self.output = zeroed(DecayedLinear(channels, channels))
@@ -88,7 +89,7 @@ class Stage(nn.Module):
         condition_width: Size of the conditioning vector.
         dropout: Share of features dropped in training.
         attention: Whether attention follows the residual block.
-        head_width: Channels of an attention head.
+        head_width: Least channels of an attention head.
     """
 
     def __init__(
@@ -126,7 +127,7 @@ class UNet(nn.Module):
         unshuffle: Pixels are folded into channels by this factor first: 2 halves the resolution of the
             finest level, for about a quarter of the cost.
         condition_ratio: Size of the conditioning vector over `channels[0]`.
-        head_width: Channels of an attention head.
+        head_width: Least channels of an attention head.
         dropout: Share of features dropped in training.
 
     Raises:

@@ -97,8 +97,8 @@ def test_impossible_settings_are_refused(options, message):
 @pytest.mark.parametrize(
     ("schedule", "trainer_options", "message"),
     [
-        (LearningRate(5, 6), {"max_steps": 10}, "begin at step 4, before the warm-up's end at 5"),
-        (LearningRate(5, 6, 3), {"max_steps": 100}, "begin at step 3, before the warm-up's end at 5"),
+        (LearningRate(5, 6), {"max_steps": 10}, "warm-up of 5 and a cooldown of 6 steps do not fit into 10"),
+        (LearningRate(5, 6, 3), {"max_steps": 100}, "cool_down_start"),
         (LearningRate(0, 6), {"max_time": "00:00:01:00"}, "needs trainer.max_steps or"),
     ],
 )

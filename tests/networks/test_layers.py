@@ -8,7 +8,7 @@ import torch
 from tiny import draw, randomise
 from torch import nn
 
-from lightning_modules.networks.dit import DiT
+from lightning_modules.networks.dit import DiT, HeadNorm
 from lightning_modules.networks.layers import (
     Condition,
     DecayedConv2d,
@@ -58,7 +58,7 @@ def test_biases_norms_and_embeddings_do_not_decay(name):
     network = NETWORKS[name]()
     exempt = {id(p) for p in weight_decay_groups(network, 0.1)[1]["params"]}
     for module in network.modules():
-        if isinstance(module, nn.GroupNorm | nn.RMSNorm | nn.Embedding):
+        if isinstance(module, nn.GroupNorm | HeadNorm | nn.Embedding):
             assert exempt >= {id(parameter) for parameter in module.parameters()}
         if getattr(module, "bias", None) is not None:
             assert id(module.bias) in exempt

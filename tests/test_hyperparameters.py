@@ -43,7 +43,10 @@ def saved(model: DiffusionModule, folder: Path) -> DiffusionModule:
 
 @pytest.mark.parametrize("kind", KINDS)
 def test_a_loaded_model_gives_the_same_outputs(kind, tmp_path):
-    shape = {"dit": {"registers": 1, "modulation": "per_block"}, "unet": {"channels": (8, 8), "unshuffle": 2}}
+    shape = {
+        "dit": {"registers": 1, "modulation": "per_block"},
+        "unet": {"channels": (16, 16), "unshuffle": 2},
+    }
     options = {"preconditioner": V(), "weighting": MinSNRWeighting(3.0), "noise_levels": Uniform(0.1, 0.9)}
     settings = AdamWSettings(1e-4, (0.8, 0.95), 0.5)
     model = module(kind, **shape[kind], **options, label_dropout=0.3, seed=7, optimizer=settings)

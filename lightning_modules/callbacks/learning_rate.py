@@ -70,8 +70,8 @@ class LearningRate(Callback):
                 f"--learning_rate.cool_down, or raise --trainer.max_steps."
             )
         raise ValueError(
-            f"learning_rate: cool_down_start {start} lies within the warm-up of {self.warm_up} steps. Raise one "
-            f"or shorten the other."
+            f"learning_rate: cool_down_start {start} lies within the warm-up of {self.warm_up} steps. Raise "
+            f"one or shorten the other."
         )
 
     def setup(self, trainer: Trainer, pl_module: LightningModule, stage: str) -> None:

@@ -3,6 +3,7 @@ from __future__ import annotations
 import argparse
 import difflib
 import inspect
+import itertools
 import re
 import sys
 from collections.abc import Sequence
@@ -127,8 +128,11 @@ def with_config(args: Sequence[str], default: str) -> tuple[list[str], str]:
 
 def _named_model(args: Sequence[str]) -> str | None:
     """Return the value of the last `--model` of a command line, checked if it is a bare name."""
-    flags = [(*arg.partition("="), following) for arg, following in zip(args, [*args[1:], ""], strict=True)]
-    values = [value if equals else following for flag, equals, value, following in flags if flag == "--model"]
+    values = []
+    for arg, following in itertools.zip_longest(args, args[1:], fillvalue=""):
+        flag, equals, value = arg.partition("=")
+        if flag == "--model":
+            values.append(value if equals else following)
     if not values:
         return None
     name = values[-1]

@@ -6,7 +6,7 @@ import pytest
 import yaml
 from command_line import LIGHTNING_WARNINGS, load_script, options, printed, refusal
 
-from lightning_modules.parser import CONFIGS, resolve_config
+from lightning_modules.parser import CONFIGS, resolve_config, with_config
 
 pytestmark = LIGHTNING_WARNINGS
 
@@ -17,6 +17,10 @@ Capture = pytest.CaptureFixture[str]
 
 def test_no_config_is_the_demo(capsys: Capture) -> None:
     assert printed([], capsys) == printed(["--config", "demo"], capsys)
+
+
+def test_an_empty_command_line_is_the_demo() -> None:
+    assert with_config([], default="demo") == (["--config", str(CONFIGS / "demo.yaml")], "demo")
 
 
 @pytest.mark.parametrize("name", ["demo", "demo.yaml", str(CONFIGS / "demo.yaml")])

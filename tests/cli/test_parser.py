@@ -161,7 +161,7 @@ def test_impossible_run_ends_in_one_line_and_leaves_nothing(
     status, message = refusal([*args, *options(REFUSED[name])], capsys)
     assert status != 0
     (error,) = (line for line in message.splitlines() if line.startswith("error: "))
-    assert message.endswith(error)  # the last line, and nothing of it spills over
+    assert message.rstrip().endswith(error)  # the last line, and nothing of it spills over
     assert "compute_fn" not in error  # jsonargparse's words, which say nothing to a user
     assert not (tmp_path / "runs").exists()
 

@@ -94,7 +94,8 @@ class LearningRate(Callback):
         groups = trainer.optimizers[0].param_groups
         for group in groups:
             group["lr"] = group["initial_lr"] * factor
-        pl_module.log("learning_rate", groups[0]["lr"], batch_size=1)
+        if (step + 1) % trainer.log_every_n_steps == 0:  # type: ignore[attr-defined]
+            pl_module.log("learning_rate", groups[0]["lr"], batch_size=1)
         start = self._cool_down_start(max_steps)
         if start is not None and step == start + self.cool_down - 1 and step + 1 < max_steps:
             logger.warning("The learning rate is at its floor (%g) from step %d on.", groups[0]["lr"], step)

@@ -10,10 +10,10 @@ class StepProgressBar(TQDMProgressBar):
     """Lightning's bar over the whole run, with the time left, the loss and images per second.
 
     Args:
-        refresh_rate: Micro-batches between updates.
+        refresh_rate: Micro-batches between updates; 0 shows no bar.
     """
 
-    def __init__(self, refresh_rate: int = 1) -> None:
+    def __init__(self, refresh_rate: int = 5) -> None:
         super().__init__(refresh_rate=refresh_rate)
 
     @property

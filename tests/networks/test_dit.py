@@ -2,51 +2,20 @@ from __future__ import annotations
 
 import pytest
 import torch
+from small import DIT_VARIANTS, dit, images, run
 from tiny import draw, randomise
 from torch import Tensor
 from torch.nn.functional import normalize
 
-from lightning_modules.networks.dit import Attention, DiT, modulate, patchify, unpatchify
+from lightning_modules.networks.dit import Attention, modulate, patchify, unpatchify
 from lightning_modules.networks.positions import RotaryPositions, window_mask
 
-LEVEL = torch.tensor([-1.0, 0.2, 0.9])
-LABELS = torch.tensor([0, 1, 2])
-VARIANTS = {
-    "plain": {},
-    "per_block": {"modulation": "per_block"},
-    "registers": {"registers": 3},
-    "windows": {"window": 2, "window_depth": 1, "registers": 1},
-    "skips": {"long_skips": True, "depth": 3},
-}
-every_variant = pytest.mark.parametrize("variant", VARIANTS)
-
-
-def dit(image_size: int = 8, **options) -> DiT:
-    settings = {"patch_size": 2, "width": 16, "depth": 2, "heads": 2, "num_classes": 2}
-    torch.manual_seed(0)
-    return DiT(image_size, **{**settings, **options})
-
-
-@torch.no_grad()
-def run(network: DiT, x: Tensor, level: Tensor = LEVEL, labels: Tensor = LABELS) -> Tensor:
-    return network(x, level[: len(x)].to(x.dtype), labels[: len(x)])
-
-
-def images(size: int = 8, dtype: torch.dtype = torch.float32) -> Tensor:
-    return draw(3, 3, size, size, dtype=dtype)
-
-
-@every_variant
-@pytest.mark.parametrize("dtype", [torch.float32, torch.float64])
-def test_output_is_zero_at_initialisation(variant, dtype):
-    output = run(dit(**VARIANTS[variant]).to(dtype), 100 * images(dtype=dtype))
-    assert output.dtype == dtype
-    assert not output.any()
+every_variant = pytest.mark.parametrize("variant", DIT_VARIANTS)
 
 
 @every_variant
 def test_blocks_are_identities_at_initialisation(variant):
-    network = dit(**VARIANTS[variant])
+    network = dit(**DIT_VARIANTS[variant])
     seen = []
     network.blocks[0].register_forward_pre_hook(lambda _, inputs: seen.append(inputs[0]))
     network.blocks[-1].register_forward_hook(lambda *a: seen.append(a[-1]))
@@ -205,43 +174,3 @@ def test_long_skips_join_twins(depth):
         twin = depth - 1 - i
         joined = network.skips[twin](left[twin]) if twin < depth // 2 and twin < i else 0
         torch.testing.assert_close(entered[i], left[i - 1] + joined)
-
-
-@every_variant
-def test_no_parameter_is_dead(variant):
-    network = randomise(dit(**VARIANTS[variant]))
-    network(images(), LEVEL, LABELS).square().sum().backward()
-    assert not [n for n, p in network.named_parameters() if p.grad is None or not p.grad.any()]
-
-
-@every_variant
-def test_images_of_a_batch_do_not_meet(variant):
-    network = randomise(dit(**VARIANTS[variant])).double()
-    x = images(dtype=torch.float64)
-    together = run(network, x)
-    for i in range(3):
-        alone = run(network, x[i : i + 1], LEVEL[i : i + 1], LABELS[i : i + 1])
-        torch.testing.assert_close(together[i : i + 1], alone, rtol=1e-9, atol=1e-9)
-
-
-@every_variant
-def test_noise_level_and_label_change_the_output(variant):
-    network = randomise(dit(**VARIANTS[variant]))
-    x = images()[:1].expand(3, -1, -1, -1)
-    same = LABELS[:1].expand(3)
-    by_label = run(network, x, LEVEL[:1].expand(3), LABELS).flatten(1)
-    by_level = run(network, x, torch.tensor([0.2, 0.21, 0.9]), same).flatten(1)
-    assert torch.pdist(by_label).min() > 0.01 * by_label.norm(dim=1).max()
-    assert torch.pdist(by_level).min() > 0.002 * by_level.norm(dim=1).max()  # 4 % of sigma apart
-
-
-def test_unconditional_ignores_labels():
-    network = randomise(dit(num_classes=0))
-    assert torch.equal(run(network, images()), run(network, images(), labels=torch.tensor([7, -1, 10**6])))
-
-
-def test_dropout_acts_in_training_only():
-    network = randomise(dit(dropout=0.5))
-    assert not torch.equal(run(network, images()), run(network, images()))
-    network.eval()
-    assert torch.equal(run(network, images()), run(network, images()))

@@ -4,43 +4,13 @@ import copy
 
 import pytest
 import torch
+from small import UNET_VARIANTS, images, run, unet
 from tiny import draw, randomise
 from torch import Tensor, nn
 
-from lightning_modules.networks.unet import SelfAttention, Stage, UNet, group_norm
+from lightning_modules.networks.unet import SelfAttention, Stage, group_norm
 
-LEVEL = torch.tensor([-1.0, 0.2, 0.9])
-LABELS = torch.tensor([0, 1, 2])
-VARIANTS = {
-    "plain": {},
-    "unshuffle": {"unshuffle": 2},
-    "deep": {"channels": (8, 16, 8), "blocks": 2, "attention": (2, 8)},
-    "no attention": {"attention": ()},
-}
-every_variant = pytest.mark.parametrize("variant", VARIANTS)
-
-
-def unet(image_size: int = 8, **options) -> UNet:
-    settings = {"channels": (8, 16), "blocks": 1, "attention": (4,), "num_classes": 2, "head_width": 8}
-    torch.manual_seed(0)
-    return UNet(image_size, **{**settings, **options})
-
-
-@torch.no_grad()
-def run(network: UNet, x: Tensor, level: Tensor = LEVEL, labels: Tensor = LABELS) -> Tensor:
-    return network(x, level[: len(x)].to(x.dtype), labels[: len(x)])
-
-
-def images(size: int = 8, dtype: torch.dtype = torch.float32) -> Tensor:
-    return draw(3, 3, size, size, dtype=dtype)
-
-
-@every_variant
-@pytest.mark.parametrize("dtype", [torch.float32, torch.float64])
-def test_output_is_zero_at_initialisation(variant, dtype):
-    output = run(unet(**VARIANTS[variant]).to(dtype), 100 * images(dtype=dtype))
-    assert output.dtype == dtype
-    assert not output.any()
+every_variant = pytest.mark.parametrize("variant", UNET_VARIANTS)
 
 
 @pytest.mark.parametrize(
@@ -128,8 +98,8 @@ def test_attention_is_at_the_chosen_resolutions_and_in_the_middle(attention, cou
 
 @every_variant
 def test_convolutions_run_channels_last(variant):
-    network = copy.deepcopy(randomise(unet(16, **VARIANTS[variant])))  # as the averaged weights are made
-    network.load_state_dict(unet(16, **VARIANTS[variant]).state_dict())
+    network = copy.deepcopy(randomise(unet(16, **UNET_VARIANTS[variant])))  # as the averaged weights are made
+    network.load_state_dict(unet(16, **UNET_VARIANTS[variant]).state_dict())
     layouts = []
 
     def note(layer: nn.Module, inputs: tuple[Tensor], output: Tensor) -> None:
@@ -161,7 +131,7 @@ def test_unshuffle_folds_pixels_into_channels_and_back():
 @every_variant
 def test_each_stage_on_the_way_down_has_its_skip(variant):
     """The way up takes the features of the way down in reverse, every one of them."""
-    network = randomise(unet(**VARIANTS[variant]))
+    network = randomise(unet(**UNET_VARIANTS[variant]))
     down, up = [], []
     network.down[0].register_forward_pre_hook(lambda _, inputs: down.append(inputs[0]))
     for layer in network.down:
@@ -174,42 +144,3 @@ def test_each_stage_on_the_way_down_has_its_skip(variant):
     for features, joined in zip(reversed(down), up, strict=True):
         assert torch.equal(joined[:, -features.shape[1] :], features)
         assert joined.shape[1] > features.shape[1]
-
-
-@every_variant
-def test_no_parameter_is_dead(variant):
-    network = randomise(unet(**VARIANTS[variant]))
-    network(images(), LEVEL, LABELS).square().sum().backward()
-    assert not [n for n, p in network.named_parameters() if p.grad is None or not p.grad.any()]
-
-
-@every_variant
-def test_images_of_a_batch_do_not_meet(variant):
-    network = randomise(unet(**VARIANTS[variant])).double()
-    x = images(dtype=torch.float64)
-    together = run(network, x)
-    for i in range(3):
-        alone = run(network, x[i : i + 1], LEVEL[i : i + 1], LABELS[i : i + 1])
-        torch.testing.assert_close(together[i : i + 1], alone, rtol=1e-9, atol=1e-9)
-
-
-@every_variant
-def test_noise_level_and_label_change_the_output(variant):
-    network = randomise(unet(**VARIANTS[variant]))
-    x = images()[:1].expand(3, -1, -1, -1)
-    by_label = run(network, x, LEVEL[:1].expand(3), LABELS).flatten(1)
-    by_level = run(network, x, torch.tensor([0.2, 0.21, 0.9]), LABELS[:1].expand(3)).flatten(1)
-    assert torch.pdist(by_label).min() > 0.005 * by_label.norm(dim=1).max()
-    assert torch.pdist(by_level).min() > 0.002 * by_level.norm(dim=1).max()  # 4 % of sigma apart
-
-
-def test_unconditional_ignores_labels():
-    network = randomise(unet(num_classes=0))
-    assert torch.equal(run(network, images()), run(network, images(), labels=torch.tensor([7, -1, 10**6])))
-
-
-def test_dropout_acts_in_training_only():
-    network = randomise(unet(dropout=0.5))
-    assert not torch.equal(run(network, images()), run(network, images()))
-    network.eval()
-    assert torch.equal(run(network, images()), run(network, images()))

@@ -36,6 +36,11 @@ def image_grid(images: Tensor, columns: int, gap: int = 2) -> Tensor:
     )
 
 
+def viewing_scale(image_size: int) -> int:
+    """Return the whole factor that brings images of `image_size` pixels near 128, to be looked at."""
+    return max(1, 128 // image_size)
+
+
 def save_png(image: Tensor, path: Path, scale: int = 1) -> None:
     """Write an image, uint8 (3, H, W), as PNG, each pixel as a square of `scale` pixels.
 

@@ -39,7 +39,7 @@ def draw(options: argparse.Namespace) -> Path:
     import torch
     from tqdm import tqdm
 
-    from lightning_modules.images import image_grid, save_png, to_uint8
+    from lightning_modules.images import image_grid, save_png, to_uint8, viewing_scale
     from lightning_modules.models import load_model
     from lightning_modules.runs import find_checkpoint, run_sampling
 
@@ -60,7 +60,8 @@ def draw(options: argparse.Namespace) -> Path:
                 save_png(image, folder / f"{index:05d}.png")
             images.append(batch)
             bar.update(len(batch))
-    save_png(image_grid(torch.cat(images), math.ceil(math.sqrt(options.n))), folder / "grid.png")
+    grid = image_grid(torch.cat(images), math.ceil(math.sqrt(options.n)))
+    save_png(grid, folder / "grid.png", viewing_scale(module.image_shape[-1]))
     return folder
 
 

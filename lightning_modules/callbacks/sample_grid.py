@@ -11,7 +11,7 @@ from torch import Tensor
 from lightning_modules.base import DiffusionModule
 from lightning_modules.callbacks.ema import averaged_weights
 from lightning_modules.callbacks.telemetry import between_steps
-from lightning_modules.images import image_grid, save_png, to_uint8
+from lightning_modules.images import image_grid, save_png, to_uint8, viewing_scale
 from lightning_modules.sampling import Sampling
 
 
@@ -75,8 +75,8 @@ class SampleGrid(Callback):
             images = pl_module.sample(self.labels(pl_module.num_classes), self.sampling, self.seed)
         grid = image_grid(to_uint8(images), self.columns)
         if trainer.log_dir is not None:
-            scale = max(1, 128 // pl_module.image_shape[-1])
-            save_png(grid, Path(trainer.log_dir) / "samples" / f"step={step:08d}.png", scale)
+            path = Path(trainer.log_dir) / "samples" / f"step={step:08d}.png"
+            save_png(grid, path, viewing_scale(pl_module.image_shape[-1]))
         for run_logger in trainer.loggers:
             if isinstance(run_logger, TensorBoardLogger):
                 run_logger.experiment.add_image("samples", grid, step)

@@ -47,8 +47,9 @@ def test_grid_and_images_have_their_sizes(trained: Run, tmp_path: Path) -> None:
     assert sorted(path.name for path in out.iterdir()) == [*names, "grid.png"]
     assert pictures(out).shape == (5, 16, 16, 3)
     with Image.open(out / "grid.png") as grid:
-        assert grid.size == (3 * 16 + 2 * 2, 2 * 16 + 2)  # three columns, two rows, two pixels between
-        corner = np.asarray(grid)[:16, :16].astype(np.int64)
+        # Three columns, two rows, two pixels between, each pixel a square of 8.
+        assert grid.size == (8 * (3 * 16 + 2 * 2), 8 * (2 * 16 + 2))
+        corner = np.asarray(grid)[: 8 * 16 : 8, : 8 * 16 : 8].astype(np.int64)
     np.testing.assert_array_equal(corner, pictures(out)[0])
 
 

@@ -6,6 +6,8 @@ from typing import Any
 
 from lightning.pytorch import Callback, LightningModule, Trainer
 
+from lightning_modules.callbacks.telemetry import logs_at
+
 logger = logging.getLogger(__name__)
 
 
@@ -94,7 +96,7 @@ class LearningRate(Callback):
         groups = trainer.optimizers[0].param_groups
         for group in groups:
             group["lr"] = group["initial_lr"] * factor
-        if (step + 1) % trainer.log_every_n_steps == 0:  # type: ignore[attr-defined]
+        if logs_at(trainer, step + 1):
             pl_module.log("learning_rate", groups[0]["lr"], batch_size=1)
         start = self._cool_down_start(max_steps)
         if start is not None and step == start + self.cool_down - 1 and step + 1 < max_steps:

@@ -9,6 +9,7 @@ from lightning.pytorch import Callback, Trainer
 from torch import Tensor
 
 from lightning_modules.base import DiffusionModule
+from lightning_modules.callbacks.telemetry import logs_at
 from lightning_modules.randomness import Stream, fold
 
 
@@ -59,8 +60,7 @@ class LossByNoiseLevel(Callback):
             self._train = error.new_zeros(len(self.bands) + 2, 2)  # below, the bands, above
         terms = torch.stack([error, torch.ones_like(error)], dim=1)
         self._train.index_add_(0, torch.bucketize(sigma, self._edges), terms)
-        logs = trainer.global_step % trainer.log_every_n_steps == 0  # type: ignore[attr-defined]
-        if logs and pl_module.ends_step(batch_idx):
+        if pl_module.ends_step(batch_idx) and logs_at(trainer, trainer.global_step):
             sums = self._train[1:-1].tolist()
             self._train.zero_()
             for group, (total, count) in zip(self.groups, sums, strict=True):

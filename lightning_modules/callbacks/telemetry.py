@@ -42,7 +42,7 @@ class Telemetry(Callback):
         self, trainer: Trainer, pl_module: LightningModule, optimizer: torch.optim.Optimizer
     ) -> None:
         """Log the norm of the gradient before clipping."""
-        if _due(trainer, trainer.global_step + 1):
+        if logs_at(trainer, trainer.global_step + 1):
             gradients = [p.grad for p in pl_module.parameters() if p.grad is not None]
             pl_module.log("gradient_norm", get_total_norm(gradients), batch_size=1)
 
@@ -58,7 +58,7 @@ class Telemetry(Callback):
         self._ended = time.perf_counter()
         self._images += len(batch[0]) * trainer.world_size
         self._computing += self._ended - self._started
-        if pl_module.ends_step(batch_idx) and _due(trainer, trainer.global_step):
+        if pl_module.ends_step(batch_idx) and logs_at(trainer, trainer.global_step):
             elapsed = self._waiting + self._computing
             rates = {"images_per_second": self._images / elapsed, "data_wait_share": self._waiting / elapsed}
             pl_module.log_dict({f"throughput/{name}": rate for name, rate in rates.items()}, batch_size=1)
@@ -81,7 +81,8 @@ class Telemetry(Callback):
         self._ended = None
 
 
-def _due(trainer: Trainer, step: int) -> bool:
+def logs_at(trainer: Trainer, step: int) -> bool:
+    """Tell whether the trainer writes its logs when `step` optimiser steps have been taken."""
     every: int = trainer.log_every_n_steps  # type: ignore[attr-defined]
     return step % every == 0
 

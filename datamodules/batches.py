@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import signal
 from collections.abc import Callable, Iterator
 from itertools import count
 from typing import Any, NamedTuple
@@ -15,6 +16,7 @@ from torch.utils.data.distributed import DistributedSampler
 
 from datamodules.cache import MappedImages
 from datamodules.order import flips, stream_indices
+from datamodules.step_plan import StepPlan
 
 
 class ImageBatch(NamedTuple):
@@ -80,6 +82,27 @@ class TrainBatches(Dataset[ImageBatch]):
             mirrored = flips(self.seed, np.arange(start, start + self.batch_size))
             images[mirrored] = images[mirrored, :, :, ::-1]
         return ImageBatch(torch.from_numpy(images), torch.from_numpy(labels))
+
+
+class MicroBatches(Dataset[ImageBatch]):
+    """Micro-batch `n` of the Trainer: a batch of training, or a part of one where a batch does not fit.
+
+    Args:
+        batches: The stream of batches.
+        plan: How the run's steps are laid out over it.
+    """
+
+    def __init__(self, batches: TrainBatches, plan: StepPlan) -> None:
+        self.batches, self.plan = batches, plan
+
+    def __getitem__(self, n: int) -> ImageBatch:
+        """The micro-batch with a number, counted over the whole run, images as uint8."""
+        place = self.plan.place(n)
+        batch = self.batches[place.batch]
+        if self.plan.split == 1:
+            return batch
+        rows = self.plan.rows(place.part, self.batches.batch_size)
+        return ImageBatch(batch.images[rows], batch.labels[rows])
 
 
 class HeldOutBatches(Dataset[ImageBatch]):
@@ -152,3 +175,16 @@ class StepLoader(DataLoader[ImageBatch]):
 
     def load_state_dict(self, state_dict: dict[str, Any]) -> None:
         """Take nothing from it."""
+
+
+def outlive_signals(worker: int) -> None:
+    """Let a loader worker ignore the signals that its whole process group or container may get.
+
+    The training process decides when to stop, and needs its workers until then: it tells them to end, and
+    they end by themselves when it is gone.
+
+    Args:
+        worker: Number of the worker, as `DataLoader` gives it.
+    """
+    for number in (signal.SIGINT, signal.SIGTERM):
+        signal.signal(number, signal.SIG_IGN)

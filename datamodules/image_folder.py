@@ -15,13 +15,23 @@ from lightning.pytorch.utilities import rank_zero_info
 from torch import Tensor
 from torch.utils.data import DataLoader
 
-from datamodules.batches import BatchNumbers, HeldOutBatches, ImageBatch, ImageRows, StepLoader, TrainBatches
+from datamodules.batches import (
+    BatchNumbers,
+    HeldOutBatches,
+    ImageBatch,
+    ImageRows,
+    MicroBatches,
+    StepLoader,
+    TrainBatches,
+    outlive_signals,
+)
 from datamodules.cache import Transform, default_cache_dir, open_cache, write_report
 from datamodules.drawn_cats import DrawnCats
 from datamodules.index import DataError, ImageIndex, printable, scan_folder
 from datamodules.order import held_out_mask
 from datamodules.oxford_pets import OxfordPetCats
 from datamodules.source import DataSource
+from datamodules.step_plan import LeftOut, StepPlan
 
 # The sources are here so that the command line knows them by their short names.
 __all__ = ["DrawnCats", "ImageBatch", "ImageFolderDataModule", "OxfordPetCats"]
@@ -103,6 +113,8 @@ class ImageFolderDataModule(LightningDataModule):
         self.image_size, self.batch_size, self.background = image_size, batch_size, background
         self.held_out, self.flip, self.class_labels = held_out, flip, class_labels
         self.workers, self.max_rejected, self.seed = workers, max_rejected, seed
+        self.split = 1
+        self.left_out: tuple[LeftOut, ...] = ()
         self._data: _Data | None = None
         self._checked = False
 
@@ -141,6 +153,17 @@ class ImageFolderDataModule(LightningDataModule):
     def fingerprint(self) -> str:
         """Identity of the decodable images: names, labels and contents, as 32 hex digits."""
         return self._opened.files.fingerprint
+
+    @property
+    def plan(self) -> StepPlan:
+        """How the Trainer's micro-batches are laid out over the stream of batches.
+
+        `split` and `left_out` depart from the configuration: parts that a batch is computed in, since it did
+        not fit into memory whole, and windows of the data to leave out. Who sets `split` multiplies the
+        Trainer's accumulation by it.
+        """
+        micro_batches = self.trainer.accumulate_grad_batches if self.trainer else self.split
+        return StepPlan(micro_batches // self.split, self.split, self.left_out)
 
     @property
     def train_images(self) -> npt.NDArray[np.uint8]:
@@ -183,11 +206,12 @@ class ImageFolderDataModule(LightningDataModule):
         batches = TrainBatches(self._opened.train, self.batch_size, self.flip, self.seed, rank, world_size)
         _quiet_worker_advice()
         return StepLoader(
-            batches,
+            MicroBatches(batches, self.plan),
             batch_size=None,
             sampler=BatchNumbers(self._bounds),
             num_workers=self.workers,
             persistent_workers=self.workers > 0,
+            worker_init_fn=outlive_signals,
             pin_memory=torch.cuda.is_available(),
             generator=torch.Generator(),  # else each start would draw from the global generator
         )
@@ -207,6 +231,7 @@ class ImageFolderDataModule(LightningDataModule):
             sampler=BatchNumbers(lambda: (0, len(batches))),
             num_workers=self.workers,
             persistent_workers=self.workers > 0,
+            worker_init_fn=outlive_signals,
             pin_memory=torch.cuda.is_available(),
             generator=torch.Generator(),
         )

@@ -8,6 +8,7 @@ import torch
 from lightning.pytorch import LightningModule
 from torch import Tensor, nn
 
+from datamodules.step_plan import Place, StepPlan
 from lightning_modules.diffusion.loss import denoising_loss
 from lightning_modules.diffusion.noise_levels import NoiseLevels
 from lightning_modules.diffusion.preconditioning import Preconditioner
@@ -16,6 +17,7 @@ from lightning_modules.diffusion.weighting import Weighting
 from lightning_modules.image_noise import ImageNoise
 from lightning_modules.networks.layers import weight_decay_groups
 from lightning_modules.randomness import Stream, fold
+from lightning_modules.resume.position import fit_loop_state
 from lightning_modules.sampling import Sampling
 
 
@@ -112,14 +114,19 @@ class DiffusionModule(LightningModule):
     def training_step(self, batch: tuple[Tensor, Tensor], batch_idx: int) -> dict[str, Tensor]:
         """Return the mean loss of a micro-batch, and `sigma` (B,) and the unweighted `error` (B,)."""
         images, labels = batch
-        generator = self._generator(Stream.TRAINING_STEP, self.micro_batch(batch_idx))
-        sigma = self.noise_levels.sample(len(images), generator)
-        noise = torch.randn(images.shape, generator=generator, device=self.device)
-        labels = self._drop_labels(labels, generator)
+        place = self.place(batch_idx)
+        generator = self._generator(Stream.TRAINING_STEP, place.batch)
+        rows, whole = self._rows(place, len(images))
+        # Drawn for the whole batch and cut, so that computing it in parts changes none of it.
+        sigma = self.noise_levels.sample(whole, generator)[rows]
+        noise = torch.randn((whole, *images.shape[1:]), generator=generator, device=self.device)[rows]
+        labels = self._drop_labels(labels, torch.rand(whole, generator=generator, device=self.device)[rows])
         terms = denoising_loss(self, self.weighting, images, noise, sigma, labels)
         loss = terms.loss.mean()
         self.log("loss", loss.detach(), prog_bar=True, batch_size=len(images))
-        return {"loss": loss, "error": terms.error.detach(), "sigma": sigma}
+        # A step is the mean over its parts, which count by their images: sizes may differ by one.
+        share = len(images) * self.plan.split / whole
+        return {"loss": loss * share, "error": terms.error.detach(), "sigma": sigma}
 
     def validation_step(self, batch: tuple[Tensor, Tensor], batch_idx: int) -> None:
         """Log the held-out loss, with the same noise at every validation."""
@@ -146,10 +153,26 @@ class DiffusionModule(LightningModule):
         """Note which model it is, for `load_model`."""
         checkpoint["model"] = type(self).__name__
 
-    def micro_batch(self, batch_idx: int) -> int:
-        """Return the number of the micro-batch in the run: `step * accumulation + index in the step`."""
+    def on_load_checkpoint(self, checkpoint: dict[str, Any]) -> None:
+        """Let the Trainer go on between the checkpoint's step and the next, whatever hook it was saved in."""
+        if self._trainer is not None and "loops" in checkpoint:
+            accumulation = self.trainer.accumulate_grad_batches
+            checkpoint["loops"]["fit_loop"] = fit_loop_state(checkpoint["global_step"], accumulation)
+
+    @property
+    def plan(self) -> StepPlan:
+        """How the run's steps are laid out over the stream of batches: the data module's, if there is one."""
+        plan: StepPlan | None = getattr(getattr(self.trainer, "datamodule", None), "plan", None)
+        return plan or StepPlan(self.trainer.accumulate_grad_batches)
+
+    def place(self, batch_idx: int) -> Place:
+        """Return which part of which batch of the stream a micro-batch is."""
         accumulation = self.trainer.accumulate_grad_batches
-        return self.trainer.global_step * accumulation + batch_idx % accumulation
+        return self.plan.place(self.trainer.global_step * accumulation + batch_idx % accumulation)
+
+    def starts_step(self, batch_idx: int) -> bool:
+        """Tell whether a micro-batch is the first of its optimiser step."""
+        return batch_idx % self.trainer.accumulate_grad_batches == 0
 
     def ends_step(self, batch_idx: int) -> bool:
         """Tell whether a micro-batch is the last of its optimiser step."""
@@ -186,9 +209,15 @@ class DiffusionModule(LightningModule):
     def _generator(self, stream: Stream, counter: int) -> torch.Generator:
         return torch.Generator(self.device).manual_seed(fold(self.seed, stream, counter, self.global_rank))
 
-    def _drop_labels(self, labels: Tensor, generator: torch.Generator) -> Tensor:
-        dropped = torch.rand(labels.shape, generator=generator, device=self.device)
-        return torch.where(dropped < self.label_dropout, self.null_label, labels)
+    def _rows(self, place: Place, count: int) -> tuple[slice, int]:
+        """Return the rows of its batch that a micro-batch of `count` images is, and the batch's size."""
+        if self.plan.split == 1:
+            return slice(None), count
+        whole: int = self.trainer.datamodule.batch_size  # type: ignore[attr-defined]
+        return self.plan.rows(place.part, whole), whole
+
+    def _drop_labels(self, labels: Tensor, uniform: Tensor) -> Tensor:
+        return torch.where(uniform < self.label_dropout, self.null_label, labels)
 
 
 def label_count(class_names: Sequence[str]) -> int:

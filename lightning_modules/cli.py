@@ -10,10 +10,11 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from lightning.pytorch import LightningModule, Trainer
+import yaml
+from lightning.pytorch import Callback, LightningModule, Trainer
+from lightning.pytorch.callbacks import Checkpoint
 from lightning.pytorch.cli import ArgsType, LightningArgumentParser, LightningCLI, SaveConfigCallback
 from lightning.pytorch.loggers import TensorBoardLogger
-from lightning.pytorch.utilities import rank_zero_info
 from torch.utils.tensorboard.summary import hparams
 
 from datamodules.drawn_cats import DrawnCats
@@ -26,10 +27,14 @@ from lightning_modules.callbacks.learning_rate import LearningRate
 from lightning_modules.callbacks.noise_bands import LossByNoiseLevel
 from lightning_modules.callbacks.progress import StepProgressBar
 from lightning_modules.callbacks.sample_grid import SampleGrid
+from lightning_modules.callbacks.spike_guard import SpikeGuard
 from lightning_modules.callbacks.step_seed import StepSeed
 from lightning_modules.callbacks.telemetry import Telemetry
 from lightning_modules.parser import HelpFormatter, TeachingParser, with_config
-from lightning_modules.runs import next_run_directory, start_run_directory
+from lightning_modules.resume.choice import Wish, choose_run, continue_run
+from lightning_modules.resume.files import write_text
+from lightning_modules.resume.manifest import identity
+from lightning_modules.run_logger import RunLogger
 
 DESCRIPTION = """Train a diffusion model on a folder of images.
 
@@ -37,6 +42,8 @@ DESCRIPTION = """Train a diffusion model on a folder of images.
   fit.py --data.root my_images                       the same on your own folder; sub-folders are classes
   fit.py --config cats --data.root my_images         another config, from configs/ or a path
   fit.py --model UNetDiffusion --trainer.max_steps 500 --data.batch_size 32
+  fit.py                                             once more: continues where the first was stopped
+  fit.py --fresh                                     another run, from the beginning
   fit.py --fast-dev-run                              one batch of training and validation, writes nothing
   fit.py --model.help DiTDiffusion                   the options of a model
   fit.py --config cats --print_config                the complete configuration, without training
@@ -53,7 +60,10 @@ class RunConfig(SaveConfigCallback):
     """Write the resolved configuration to the run directory and, as hyper-parameters, to TensorBoard."""
 
     def save_config(self, trainer: Trainer, pl_module: LightningModule, stage: str) -> None:
-        """Write TensorBoard's hyper-parameter summaries."""
+        """Write `config.yaml`, whole, and TensorBoard's hyper-parameter summaries."""
+        if trainer.log_dir is not None:
+            text = self.parser.dump(self.config, skip_none=False)
+            write_text(Path(trainer.log_dir) / self.config_filename, text)
         flat = dict(_flatten(self.config.as_dict()))
         flat.pop("config", None)  # the paths it was parsed from
         flat["model.init_args.class_names"] = ", ".join(pl_module.hparams["class_names"])
@@ -68,14 +78,24 @@ class FitCLI(LightningCLI):
 
     Args:
         args: The command line; none takes the process's.
+        continued: The run directory, where this process trains in it already.
+        extra_callbacks: Further callbacks, behind those of the configuration.
     """
 
-    def __init__(self, args: Sequence[str] | None = None) -> None:
+    def __init__(
+        self,
+        args: Sequence[str] | None = None,
+        continued: Path | None = None,
+        extra_callbacks: Sequence[Callback] = (),
+    ) -> None:
+        self._continued = continued
+        self._extra_callbacks = list(extra_callbacks)
         resolved, self.config_name = with_config(sys.argv[1:] if args is None else args, default="demo")
         super().__init__(
             DiffusionModule,
             ImageFolderDataModule,
             save_config_callback=RunConfig,
+            save_config_kwargs={"save_to_log_dir": False},
             trainer_defaults={
                 "default_root_dir": "runs",
                 "check_val_every_n_epoch": None,
@@ -108,10 +128,23 @@ class FitCLI(LightningCLI):
             default=None,
             help="Name of the experiment. Default: the config's.",
         )
+        parser.add_argument(
+            "--run",
+            type=str | None,
+            default=None,
+            help="Name of the run to continue or start. Default: the newest one, if it is unfinished.",
+        )
+        parser.add_argument("--fresh", action="store_true", help="Start another run.")
+        parser.add_argument(
+            "--allow-mismatch",
+            action="store_true",
+            help="Continue a run although its model, data, seed or optimiser are not these.",
+        )
         parser.add_lightning_class_args(LearningRate, "learning_rate")
         parser.add_lightning_class_args(EMA, "ema")
         parser.add_lightning_class_args(StepSeed, "step_seed")
         parser.add_lightning_class_args(LossByNoiseLevel, "loss_by_noise_level")
+        parser.add_lightning_class_args(SpikeGuard, "spike_guard")
         parser.add_lightning_class_args(Telemetry, "telemetry")
         parser.add_lightning_class_args(SampleGrid, "sample_grid")
         parser.add_lightning_class_args(StepCheckpoint, "checkpoint")
@@ -138,60 +171,52 @@ class FitCLI(LightningCLI):
             )
         if trainer.max_steps < 0 and trainer.max_time is None and not trainer.fast_dev_run:
             self.parser.error("how long shall it train? Give --trainer.max_steps or --trainer.max_time")
+        if self.config.run and self.config.fresh:
+            self.parser.error("--run names a run to continue and --fresh starts another: give one of them")
         self.config.experiment = self.config.experiment or self.config_name
-        self.run_directory = next_run_directory(Path(trainer.default_root_dir) / self.config.experiment)
+        self._wish = Wish(
+            Path(trainer.default_root_dir) / self.config.experiment,
+            trainer.max_steps,
+            self.config.run,
+            self.config.fresh,
+            self.config.allow_mismatch,
+        )
+        # These belong to a command line, not to the configuration that a run leaves behind.
+        self.config.run, self.config.fresh, self.config.allow_mismatch = None, False, False
         # Lightning refuses these beside the callbacks, which are always there and can be silent instead.
         if trainer.enable_progress_bar is False:
             trainer.enable_progress_bar, self.config.progress_bar.refresh_rate = None, 0
         if trainer.enable_checkpointing is False:
             trainer.enable_checkpointing, self.config.checkpoint.every_n_steps = None, 0
 
-    def after_instantiate_classes(self) -> None:
-        """Refuse a schedule that does not fit the run, before there is a run directory."""
-        if not self.config.trainer.fast_dev_run:
-            self.config_init.learning_rate.check(self.trainer.max_steps)
-
     def instantiate_trainer(self, **kwargs: Any) -> Trainer:  # noqa: ANN401
-        """Make the Trainer, which logs to the run directory unless the configuration says otherwise."""
-        if self.config.trainer.logger in (None, True):
-            folder = self.run_directory
-            kwargs["logger"] = TensorBoardLogger(folder.parent, "", folder.name, default_hp_metric=False)
-        trainer: Trainer = super().instantiate_trainer(**kwargs)
-        return trainer
+        """Make the Trainer, and choose the run that it starts or continues."""
+        length = self.config.trainer.max_steps
+        if not self.config.trainer.fast_dev_run:
+            self.config_init.learning_rate.check(length)  # before there is a run directory
+        own_logger = self.config.trainer.logger in (None, True)
+        made: Trainer = super().instantiate_trainer(**{**kwargs, "logger": False} if own_logger else kwargs)
+        # As Lightning does: those that save, or publish what was saved, come last.
+        callbacks = [*made.callbacks, *self._extra_callbacks]  # type: ignore[attr-defined]
+        made.callbacks = sorted(callbacks, key=lambda each: isinstance(each, Checkpoint))  # type: ignore[attr-defined]
+        if self.config.trainer.fast_dev_run:
+            return made
+        self.identity = self._identity(made.world_size)
+        if self._continued is None:
+            self.choice = choose_run(self._wish, self.identity)
+        else:
+            self.choice = continue_run(self._continued, length)
+        recovery = self.choice.recovery
+        self.datamodule.split, self.datamodule.left_out = recovery.split, recovery.left_out
+        made.accumulate_grad_batches *= recovery.split
+        if own_logger:
+            before = self.choice.step if self.choice.folder.is_dir() else None
+            made.logger = RunLogger(self.choice.folder, before)
+        return made
 
-
-def fit(args: Sequence[str] | None = None) -> FitCLI:
-    """Run a training command line to its end.
-
-    Args:
-        args: The command line; none takes the process's.
-
-    Returns:
-        The trainer, module and data module as training left them.
-    """
-    quiet_lightning()
-    try:
-        cli = FitCLI(args)
-    except (OSError, ValueError) as error:
-        print(f"error: {_own_error(error)}", file=sys.stderr)
-        sys.exit(2)
-    kept = len(cli.datamodule.train_labels), len(cli.datamodule.held_out_labels)
-    rank_zero_info(
-        "Data: %d images to train on, %d held out, classes: %s", *kept, ", ".join(cli.model.class_names)
-    )
-    if cli.config.trainer.fast_dev_run:
-        cli.trainer.fit(cli.model, datamodule=cli.datamodule)
-        return cli
-    start_run_directory(cli.run_directory)
-    rank_zero_info("Run directory: %s", cli.run_directory)
-    cli.trainer.fit(cli.model, datamodule=cli.datamodule)
-    rank_zero_info(
-        "Trained to step %d. Pictures: %s/samples. Draw more: python scripts/sample.py %s",
-        cli.trainer.global_step,
-        cli.run_directory,
-        cli.run_directory,
-    )
-    return cli
+    def _identity(self, world_size: int) -> dict[str, Any]:
+        plain = yaml.safe_load(self.parser.dump(self.config, skip_none=False, skip_link_targets=False))
+        return identity(plain, self.datamodule.fingerprint, world_size)
 
 
 def quiet_lightning() -> None:
@@ -201,7 +226,7 @@ def quiet_lightning() -> None:
         logging.getLogger(name).addFilter(lambda record: "litlogger" not in record.getMessage())
 
 
-def _own_error(error: BaseException) -> BaseException:
+def own_error(error: BaseException) -> BaseException:
     """Return what this project's own code raised, which jsonargparse wraps in a description of its state."""
     link: BaseException | None = error
     while link is not None:

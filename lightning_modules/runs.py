@@ -25,12 +25,18 @@ def next_run_directory(experiment: Path) -> Path:
 
 
 def start_run_directory(folder: Path) -> None:
-    """Make the run directory and let `latest` beside it point to it.
+    """Make a run directory, with the folder of its checkpoints.
 
     Raises:
         FileExistsError: If another run of the experiment began in the same second.
     """
-    folder.mkdir(parents=True)
+    (folder / "checkpoints").mkdir(parents=True)
+
+
+def point_latest(folder: Path) -> None:
+    """Let `latest` beside a run directory point to it."""
+    if (folder.parent / "latest").is_symlink() and (folder.parent / "latest").readlink() == Path(folder.name):
+        return
     link = folder.with_name(f".latest.{os.getpid()}")
     link.symlink_to(folder.name, target_is_directory=True)
     link.replace(folder.with_name("latest"))

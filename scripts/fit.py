@@ -11,7 +11,7 @@ def main(args: Sequence[str] | None = None) -> None:
     Args:
         args: The command line; none takes the process's.
     """
-    from lightning_modules.cli import fit
+    from lightning_modules.training import fit
 
     fit(args)
 

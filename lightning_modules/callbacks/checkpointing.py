@@ -1,52 +1,219 @@
 from __future__ import annotations
 
-from typing import Any
+import logging
+import math
+import time
+from pathlib import Path
+from typing import Any, Literal
 
 from lightning.pytorch import LightningModule, Trainer
-from lightning.pytorch.callbacks import ModelCheckpoint
+from lightning.pytorch.callbacks import Checkpoint
 
 from lightning_modules.base import DiffusionModule
+from lightning_modules.callbacks.telemetry import between_steps
+from lightning_modules.checkpoints.checkpoint_io import WholeCheckpointIO
+from lightning_modules.checkpoints.retention import delete_checkpoints, steps_to_delete
+from lightning_modules.checkpoints.whole import checkpoints_in, path_of, point_last, step_of
+from lightning_modules.resume.memory import is_out_of_memory
+from lightning_modules.resume.signals import StopRequestedError, StopSignals
+
+logger = logging.getLogger(__name__)
+
+Best = Literal["min", "max"]
+OnError = Literal["continue", "stop"]
 
 
-class StepCheckpoint(ModelCheckpoint):
-    """Keep the newest checkpoints in the run's `checkpoints/`, as `step=00012000.ckpt` and `last.ckpt`.
+class StepCheckpoint(Checkpoint):
+    """Save whole checkpoints between steps, `checkpoints/step=00012000.ckpt`, and stop there when asked.
+
+    A checkpoint stands after a step's logs, pictures and validation and before the next step's first
+    micro-batch. `last.ckpt` points to the newest whole one, each has its SHA-256 beside it, and one more is
+    saved at the end. Lightning's `ModelCheckpoint` saves in the middle of a step's hooks, and replaces
+    files in place.
 
     Args:
-        every_n_steps: Optimiser steps between checkpoints; one more is written at the end. 0 writes none.
-        keep_last: Number of newest checkpoints to keep.
+        every_n_steps: Optimiser steps between checkpoints. 0 saves none at all.
+        every_n_minutes: Longest time between checkpoints in minutes; 0 leaves it to the steps.
+        keep_last: Number of newest checkpoints to keep, at least 1.
+        keep_every_n_steps: Keep those whose step is a multiple of this for ever; 0 keeps none for it.
+        keep_best: Number of best checkpoints to keep, each saved when the metric was measured. 0 for none.
+        monitor: The logged metric that tells the best.
+        mode: Whether the best metric is the lowest or the highest.
+        asynchronous: Write while training goes on, which pays where a GPU trains and costs a copy in memory.
+        on_error: What to do where the disk refuses a checkpoint: `continue` training and try again when the
+            next one is due, or `stop`. At the end of training it is an error in any case.
+
+    Attributes:
+        signals: The signals to stop at; none listens to none.
+        newest_whole: The newest checkpoint of this process that is whole on the disk.
+        step_did_not_fit: Whether memory ran out while a gradient was computed, before anything had changed.
     """
 
-    def __init__(self, every_n_steps: int = 500, keep_last: int = 2) -> None:
-        super().__init__(
-            filename="step={step:08.0f}",
-            auto_insert_metric_name=False,
-            monitor="step",
-            mode="max",
-            save_top_k=keep_last,
-            save_last="link",
-            every_n_train_steps=every_n_steps,
-            save_on_train_epoch_end=True,
-            enable_version_counter=False,
-        )
+    def __init__(
+        self,
+        every_n_steps: int = 500,
+        every_n_minutes: float = 15.0,
+        keep_last: int = 2,
+        keep_every_n_steps: int = 0,
+        keep_best: int = 0,
+        monitor: str = "loss_held_out",
+        mode: Best = "min",
+        asynchronous: bool = False,
+        on_error: OnError = "continue",
+    ) -> None:
+        if keep_last < 1 or min(every_n_steps, every_n_minutes, keep_every_n_steps, keep_best) < 0:
+            raise ValueError("checkpoint: keep_last is 1 or more, the other numbers are not negative.")
+        self.every_n_steps, self.every_n_minutes = every_n_steps, every_n_minutes
+        self.keep_last, self.keep_every_n_steps, self.keep_best = keep_last, keep_every_n_steps, keep_best
+        self.monitor, self.mode, self.asynchronous, self.on_error = monitor, mode, asynchronous, on_error
+        self.signals: StopSignals | None = None
+        self.newest_whole: Path | None = None
+        self.step_did_not_fit = False
+        self._folder = Path()
+        self._io = WholeCheckpointIO(asynchronous, on_whole=self._publish)
+        self._scores: dict[int, float] = {}
+        self._score = math.nan
+        self._saved_step = 0
+        self._saved_at = 0.0
+        self._stands_between_steps = False
 
-    def on_train_batch_end(
+    @property
+    def folder(self) -> Path:
+        """The folder of the checkpoints, known from `setup` on."""
+        return self._folder
+
+    def setup(self, trainer: Trainer, pl_module: LightningModule, stage: str) -> None:
+        """Write and read whole checkpoints from here on."""
+        trainer.strategy.checkpoint_io = self._io
+        root = trainer.log_dir if trainer.loggers else trainer.default_root_dir
+        self._folder = Path(trainer.strategy.broadcast(root or trainer.default_root_dir)) / "checkpoints"
+
+    def on_train_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
+        """Begin to count, and take the signals back from Lightning, which would stop in mid-step."""
+        self._saved_step, self._saved_at = trainer.global_step, time.monotonic()
+        if self.signals is not None:
+            self.signals.listen()
+            trainer._signal_connector.received_sigterm = False
+
+    def on_train_batch_start(
         self,
         trainer: Trainer,
         pl_module: DiffusionModule,  # type: ignore[override]
-        outputs: Any,
         batch: Any,
         batch_idx: int,
     ) -> None:
-        """Save when a step that is due has ended, not between a step's micro-batches."""
-        if pl_module.ends_step(batch_idx):
-            super().on_train_batch_end(trainer, pl_module, outputs, batch, batch_idx)
+        """Save what is due between two steps, and stop there if asked to.
+
+        Raises:
+            StopRequestedError: After a signal.
+        """
+        if not pl_module.starts_step(batch_idx):
+            return
+        self._stands_between_steps = True
+        stop = self._asked_to_stop(trainer)
+        if stop or self._is_due(trainer):
+            with between_steps(trainer):
+                self._save(trainer)
+        if stop:
+            raise StopRequestedError(f"stopped at step {trainer.global_step}")
+
+    def on_before_optimizer_step(self, trainer: Trainer, pl_module: LightningModule, optimizer: Any) -> None:
+        """Note that weights, averages and moments are about to change."""
+        self._stands_between_steps = False
 
     def on_train_epoch_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
-        """Save at the end of training, which is one endless epoch, unless the last step just did."""
-        if self._every_n_train_steps and not self._should_skip_saving_checkpoint(trainer):
-            candidates = self._monitor_candidates(trainer)
-            self._save_topk_checkpoint(trainer, candidates)
-            self._save_last_checkpoint(trainer, candidates)
+        """Save at the end of training, which is one endless epoch, and wait until it is written.
 
-    def on_train_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
-        """Do nothing: the epoch's end has saved, and Lightning's hook would write in a `fast_dev_run` too."""
+        Raises:
+            CheckpointWriteError: If the disk refuses.
+        """
+        self._measure(trainer)
+        if self.every_n_steps and not trainer.fast_dev_run and trainer.global_step > self._saved_step:
+            trainer.save_checkpoint(path_of(self._folder, trainer.global_step), weights_only=False)
+            self._saved_step = trainer.global_step
+        self._io.drain()
+
+    def on_exception(self, trainer: Trainer, pl_module: LightningModule, exception: BaseException) -> None:
+        """Wait for what is being written; out of memory, save the step whose gradient did not fit."""
+        self.step_did_not_fit = (
+            self._stands_between_steps and bool(trainer.training) and is_out_of_memory(exception)
+        )
+        if self.step_did_not_fit:
+            self._save(trainer)
+        self.drain()
+
+    def teardown(self, trainer: Trainer, pl_module: LightningModule, stage: str) -> None:
+        """Wait for what is being written."""
+        self.drain()
+
+    def state_dict(self) -> dict[str, Any]:
+        """Return the scores of the best checkpoints."""
+        return {"scores": dict(self._scores)}
+
+    def load_state_dict(self, state_dict: dict[str, Any]) -> None:
+        """Take the scores up again."""
+        self._scores = dict(state_dict["scores"])
+
+    def drain(self) -> None:
+        """Wait until what was saved is whole on the disk; an error of writing it is logged."""
+        try:
+            self._io.drain()
+        except OSError as error:
+            logger.error("A checkpoint was not written: %s", error)
+
+    def _asked_to_stop(self, trainer: Trainer) -> bool:
+        mine = self.signals is not None and self.signals.received is not None
+        return mine if trainer.world_size == 1 else _any_rank(trainer, mine)
+
+    def _is_due(self, trainer: Trainer) -> bool:
+        step = trainer.global_step
+        if not self.every_n_steps or step == self._saved_step or trainer.fast_dev_run:
+            return False
+        late = bool(self.every_n_minutes) and time.monotonic() - self._saved_at >= 60 * self.every_n_minutes
+        if self.every_n_minutes and trainer.world_size > 1:
+            late = _any_rank(trainer, late)
+        return self._measure(trainer) or step % self.every_n_steps == 0 or late
+
+    def _measure(self, trainer: Trainer) -> bool:
+        """Note a metric that was measured since the last look; tell whether it is one of the best."""
+        value = float(trainer.callback_metrics.get(self.monitor, math.nan))
+        if not self.keep_best or math.isnan(value) or value == self._score:
+            return False
+        self._score = value
+        self._scores[trainer.global_step] = value
+        sign = 1 if self.mode == "max" else -1
+        best = sorted(self._scores, key=lambda step: (sign * self._scores[step], step))[-self.keep_best :]
+        self._scores = {step: self._scores[step] for step in sorted(best)}
+        return trainer.global_step in self._scores
+
+    def _save(self, trainer: Trainer) -> None:
+        if not self.every_n_steps or trainer.fast_dev_run or trainer.global_step == self._saved_step:
+            return
+        try:
+            trainer.save_checkpoint(path_of(self._folder, trainer.global_step), weights_only=False)
+        except OSError as error:
+            trainer.strategy.barrier("Trainer.save_checkpoint")  # where the other processes wait
+            if self.on_error == "stop":
+                raise
+            logger.error("Training goes on without this checkpoint: %s", error)
+        self._saved_step, self._saved_at = trainer.global_step, time.monotonic()
+
+    def _publish(self, path: Path) -> None:
+        """Point to a checkpoint that is whole, and delete those that no rule keeps."""
+        point_last(path.parent, path)
+        self.newest_whole = path
+        steps = [step_of(each) for each in checkpoints_in(path.parent)]
+        gone = steps_to_delete(
+            steps,
+            step_of(path),
+            self.keep_last,
+            self.keep_every_n_steps,
+            self._scores,
+            self.keep_best,
+            self.mode,
+        )
+        delete_checkpoints(path_of(path.parent, step) for step in gone)
+
+
+def _any_rank(trainer: Trainer, here: bool) -> bool:
+    return bool(trainer.strategy.reduce_boolean_decision(here, all=False))

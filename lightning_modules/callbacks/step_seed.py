@@ -10,7 +10,7 @@ from lightning_modules.randomness import Stream, fold
 
 
 class StepSeed(Callback):
-    """Seed torch's global generators from `(seed, micro-batch, rank)` before every micro-batch.
+    """Seed torch's global generators from `(seed, batch, rank)` before every micro-batch.
 
     Whatever draws from them inside the step, such as network dropout, is then a pure function of the step:
     nothing that ran before, validation and sampling included, can shift it, and a resumed run needs no
@@ -25,8 +25,9 @@ class StepSeed(Callback):
         batch_idx: int,
     ) -> None:
         """Seed the CPU's and every GPU's generator."""
-        micro_batch = pl_module.micro_batch(batch_idx)
-        seed = fold(pl_module.seed, Stream.GLOBAL_GENERATORS, micro_batch, trainer.global_rank)
+        place = pl_module.place(batch_idx)
+        part = (place.part,) if place.part else ()  # the first part of a batch draws as the whole one does
+        seed = fold(pl_module.seed, Stream.GLOBAL_GENERATORS, place.batch, trainer.global_rank, *part)
         # What torch.manual_seed does, without its search for other kinds of device: a millisecond a step.
         torch.default_generator.manual_seed(seed)
         if pl_module.device.type == "cuda":

@@ -25,6 +25,7 @@ class Telemetry(Callback):
 
     def __init__(self) -> None:
         self._images = 0
+        self._images_in_step = 0
         self._waiting = 0.0
         self._computing = 0.0
         self._started = 0.0
@@ -57,14 +58,16 @@ class Telemetry(Callback):
         """Count the batch's work; log the rates when the trainer logs."""
         self._ended = time.perf_counter()
         self._images += len(batch[0]) * trainer.world_size
+        self._images_in_step += len(batch[0]) * trainer.world_size
         self._computing += self._ended - self._started
         if pl_module.ends_step(batch_idx) and logs_at(trainer, trainer.global_step):
             elapsed = self._waiting + self._computing
             rates = {"images_per_second": self._images / elapsed, "data_wait_share": self._waiting / elapsed}
             pl_module.log_dict({f"throughput/{name}": rate for name, rate in rates.items()}, batch_size=1)
-            per_step = trainer.accumulate_grad_batches * len(batch[0]) * trainer.world_size
-            pl_module.log("images_seen", float(trainer.global_step * per_step), batch_size=1)
+            pl_module.log("images_seen", float(trainer.global_step * self._images_in_step), batch_size=1)
             self._images, self._waiting, self._computing = 0, 0.0, 0.0
+        if pl_module.ends_step(batch_idx):
+            self._images_in_step = 0
 
     def on_validation_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
         """Leave the time of a validation out."""
@@ -77,8 +80,9 @@ class Telemetry(Callback):
         self.leave_out()
 
     def leave_out(self) -> None:
-        """Do not count the time from the last batch's end to the next one's start."""
+        """Count the time since the last batch's end, or since this one's start, as neither."""
         self._ended = None
+        self._started = time.perf_counter()
 
 
 def logs_at(trainer: Trainer, step: int) -> bool:

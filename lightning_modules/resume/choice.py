@@ -1,0 +1,155 @@
+"""Which run directory a command line means, and whether it continues what is there."""
+
+from __future__ import annotations
+
+import logging
+import os
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from lightning_modules.checkpoints.whole import newest_whole, step_of
+from lightning_modules.resume.lock import RunLock
+from lightning_modules.resume.manifest import differences, read_identity
+from lightning_modules.resume.recovery import Recovery
+from lightning_modules.runs import next_run_directory
+
+logger = logging.getLogger(__name__)
+
+RUN_VARIABLE = "NINELIVES_RUN"
+CHECKPOINT_VARIABLE = "NINELIVES_CHECKPOINT"
+"""Environment of the processes that Lightning starts for further devices: the first process's choice."""
+
+
+class MismatchError(ValueError):
+    """A run's identity is not the command line's."""
+
+
+@dataclass(frozen=True)
+class Wish:
+    """What a command line says about the run it means.
+
+    Attributes:
+        experiment: Directory of the experiment.
+        max_steps: The target in optimiser steps, negative if there is none.
+        run: Name of the run, where one is given.
+        fresh: Whether to start a run in any case.
+        allow_mismatch: Whether to continue a run of another identity.
+    """
+
+    experiment: Path
+    max_steps: int
+    run: str | None = None
+    fresh: bool = False
+    allow_mismatch: bool = False
+
+
+@dataclass(frozen=True)
+class Choice:
+    """The run that is to be trained.
+
+    Attributes:
+        folder: Its directory, which may not exist yet.
+        checkpoint: The checkpoint to continue from; none starts at the first step.
+        recovery: What it has learnt from its accidents.
+        finished: Whether it has reached its target already.
+        lock: The lock that is held on it, where it existed.
+    """
+
+    folder: Path
+    checkpoint: Path | None = None
+    recovery: Recovery = field(default_factory=Recovery)
+    finished: bool = False
+    lock: RunLock | None = None
+
+    @property
+    def step(self) -> int:
+        """Optimiser steps taken so far."""
+        return step_of(self.checkpoint) if self.checkpoint else 0
+
+
+def choose_run(wish: Wish, identity: Mapping[str, Any]) -> Choice:
+    """Return the run to train: the experiment's newest, unless the command line says otherwise.
+
+    Nothing is started yet. A run of another identity is refused while it is unfinished and has something to
+    lose; where it is finished or has no checkpoint, another run is started.
+
+    Raises:
+        RunLockedError: If another process trains in it.
+        MismatchError: If its identity is not the command line's, with the differences.
+    """
+    inherited = _inherited()
+    if inherited is not None:
+        return inherited
+    named = wish.experiment / wish.run if wish.run else None
+    folder = named or (None if wish.fresh else newest_run(wish.experiment))
+    if folder is None or not folder.is_dir():
+        return Choice(named or next_run_directory(wish.experiment))
+    lock = RunLock(folder)
+    lock.acquire()
+    try:
+        choice = _look_into(folder, wish.max_steps, lock)
+        if _is_the_same(choice, wish, identity):
+            return choice
+    except BaseException:
+        lock.release()
+        raise
+    lock.release()
+    return Choice(next_run_directory(wish.experiment))
+
+
+def continue_run(folder: Path, max_steps: int) -> Choice:
+    """Return the choice of a run that this process trains already, as it stands now."""
+    return _look_into(folder, max_steps, None)
+
+
+def newest_run(experiment: Path) -> Path | None:
+    """Return the newest run of an experiment: the one that `latest` points to, else the last by name."""
+    latest = experiment / "latest"
+    if latest.is_symlink() and latest.is_dir():
+        return experiment / latest.readlink().name
+    runs = sorted(
+        path
+        for path in (experiment.iterdir() if experiment.is_dir() else ())
+        if path.is_dir() and not path.is_symlink() and (path / "checkpoints").is_dir()
+    )
+    return runs[-1] if runs else None
+
+
+def tell_further_processes(choice: Choice) -> None:
+    """Leave the choice in the environment, for the processes that train on further devices."""
+    os.environ[RUN_VARIABLE] = str(choice.folder)
+    os.environ[CHECKPOINT_VARIABLE] = str(choice.checkpoint or "")
+
+
+def _inherited() -> Choice | None:
+    """Return the first process's choice in a process that Lightning started for a further device."""
+    if os.environ.get("LOCAL_RANK", "0") == "0" or RUN_VARIABLE not in os.environ:
+        return None
+    folder, checkpoint = Path(os.environ[RUN_VARIABLE]), os.environ[CHECKPOINT_VARIABLE]
+    return Choice(folder, Path(checkpoint) if checkpoint else None, Recovery.load(folder))
+
+
+def _look_into(folder: Path, max_steps: int, lock: RunLock | None) -> Choice:
+    checkpoint = newest_whole(folder / "checkpoints")
+    finished = checkpoint is not None and 0 <= max_steps <= step_of(checkpoint)
+    return Choice(folder, checkpoint, Recovery.load(folder), finished, lock)
+
+
+def _is_the_same(choice: Choice, wish: Wish, identity: Mapping[str, Any]) -> bool:
+    """Tell whether a run is the one that is wanted, or refuse to decide."""
+    recorded = read_identity(choice.folder)
+    different = differences(recorded, identity) if recorded is not None else []
+    if not different:
+        return True
+    lines = "\n  ".join(different)
+    if wish.allow_mismatch:
+        logger.warning("Continuing %s although it differs:\n  %s", choice.folder, lines)
+        return True
+    if not wish.run and (choice.finished or choice.checkpoint is None):
+        return False
+    raise MismatchError(
+        f"{choice.folder} at step {choice.step} is another run than this command line asks for:\n  {lines}\n"
+        f"Start another run with --fresh, or continue this one all the same with --allow-mismatch."
+    )

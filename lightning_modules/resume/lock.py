@@ -1,0 +1,74 @@
+"""One process per run: a lock that dies with its process."""
+
+from __future__ import annotations
+
+import errno
+import fcntl
+import logging
+import os
+import struct
+from pathlib import Path
+
+logger = logging.getLogger(__name__)
+
+_FLOCK = "hhqqi4x"  # struct flock of 64-bit Linux: type, whence, start, length, pid
+
+
+class RunLockedError(RuntimeError):
+    """Another process trains in this run directory."""
+
+
+class RunLock:
+    """Hold a run directory for as long as this process lives.
+
+    A POSIX record lock on `.lock`: the system drops it when the process ends, however it ends, and loader
+    workers do not inherit it, so that none of them can hold a dead run.
+
+    Args:
+        folder: The run directory, which exists.
+    """
+
+    def __init__(self, folder: Path) -> None:
+        self.folder = folder
+        self._file: int | None = None
+
+    def acquire(self) -> None:
+        """Take the lock, or go on without one, with a warning, where the file system has no locks.
+
+        Raises:
+            RunLockedError: If another process holds it.
+        """
+        path = self.folder / ".lock"
+        file = os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o644)
+        try:
+            fcntl.lockf(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except OSError as error:
+            if error.errno in (errno.EACCES, errno.EAGAIN):
+                holder = _holder(file)
+                os.close(file)
+                who = f"process {holder}" if holder else "another process"
+                raise RunLockedError(
+                    f"{who} is training in {self.folder}. Wait for it, stop it, or start another run with "
+                    f"--fresh."
+                ) from None
+            os.close(file)
+            logger.warning(
+                "No lock on %s (%s): see to it yourself that one process trains there.", path, error
+            )
+            return
+        self._file = file
+
+    def release(self) -> None:
+        """Give the lock back; the file stays, so that a finished run is not touched when it is looked at."""
+        if self._file is not None:
+            os.close(self._file)
+            self._file = None
+
+
+def _holder(file: int) -> int | None:
+    """Return the process that holds a lock on a file, where the system says so."""
+    try:
+        question = struct.pack(_FLOCK, fcntl.F_WRLCK, os.SEEK_SET, 0, 0, 0)
+        return int(struct.unpack(_FLOCK, fcntl.fcntl(file, fcntl.F_GETLK, question))[4]) or None
+    except (OSError, struct.error):
+        return None

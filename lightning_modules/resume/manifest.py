@@ -1,0 +1,115 @@
+"""What a run is, written down when it starts, so that another one is never continued by mistake."""
+
+from __future__ import annotations
+
+import importlib.metadata
+import json
+import os
+import platform
+import subprocess
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+from lightning_modules.resume.files import write_text
+
+FILE = "manifest.json"
+
+PACKAGES = ("torch", "lightning", "torchmetrics", "numpy", "pillow", "jsonargparse")
+
+_WHOLE = ("seed_everything", "model", "learning_rate", "ema", "spike_guard")
+"""Sections of the configuration that are part of a run's identity."""
+_OF_DATA = ("image_size", "batch_size", "held_out", "flip", "class_labels", "background")
+"""What of `data` is: its content is told by the fingerprint, wherever it lies and however it is loaded."""
+_OF_TRAINER = ("accumulate_grad_batches", "gradient_clip_val", "gradient_clip_algorithm", "precision")
+_NOT_OF_MODEL = ("compile", "class_names", "seed", "image_size")
+"""What of `model` is no part of it, or stands elsewhere."""
+
+_MISSING = "nothing"
+
+
+def identity(config: Mapping[str, Any], fingerprint: str, world_size: int) -> dict[str, Any]:
+    """Return what decides a run's weights, as flat names and plain values.
+
+    The length of a run is no part of it, nor where its data and outputs lie, how often it validates, draws
+    pictures or logs, or how its checkpoints are kept.
+
+    Args:
+        config: The resolved configuration as plain values.
+        fingerprint: Identity of the images.
+        world_size: Number of training processes.
+    """
+    chosen: dict[str, Any] = {name: config[name] for name in _WHOLE if name in config}
+    chosen["data"] = {name: config["data"][name] for name in _OF_DATA if name in config["data"]}
+    chosen["data"]["fingerprint"] = fingerprint
+    chosen["trainer"] = {name: config["trainer"].get(name) for name in _OF_TRAINER}
+    chosen["trainer"]["world_size"] = world_size
+    flat = _flatten(chosen)
+    return {name: value for name, value in flat.items() if name.split(".")[-1] not in _of_model(name)}
+
+
+def circumstances() -> dict[str, Any]:
+    """Return what is worth knowing of the start and refuses nothing: versions, revision, machine."""
+    return {
+        "python": platform.python_version(),
+        "machine": f"{platform.machine()}, {os.cpu_count()} cores, {platform.system()}",
+        "git_revision": _git_revision(),
+        "packages": {name: importlib.metadata.version(name) for name in PACKAGES},
+    }
+
+
+def write_manifest(folder: Path, of: Mapping[str, Any]) -> None:
+    """Write a run's identity and the circumstances of its start: the whole file or none."""
+    content = {"identity": of, "circumstances": circumstances()}
+    write_text(folder / FILE, json.dumps(content, indent=1, default=str))
+
+
+def read_identity(folder: Path) -> dict[str, Any] | None:
+    """Return the identity of a run, or none where it has not been written."""
+    path = folder / FILE
+    return dict(json.loads(path.read_text())["identity"]) if path.is_file() else None
+
+
+def differences(recorded: Mapping[str, Any], wanted: Mapping[str, Any]) -> list[str]:
+    """Return what differs between two identities, a line each: `model.width: 192 in the run, 256 now`."""
+    recorded, wanted = _plain(recorded), _plain(wanted)
+    return [
+        f"{name}: {recorded.get(name, _MISSING)} in the run, {wanted.get(name, _MISSING)} now"
+        for name in sorted({*recorded, *wanted})
+        if recorded.get(name, _MISSING) != wanted.get(name, _MISSING)
+    ]
+
+
+def _of_model(name: str) -> tuple[str, ...]:
+    return _NOT_OF_MODEL if name.startswith("model.") else ()
+
+
+def _flatten(value: Any, prefix: str = "") -> dict[str, Any]:  # noqa: ANN401
+    if not isinstance(value, Mapping):
+        return {prefix: value}
+    return {
+        name: leaf
+        for key, inner in value.items()
+        for name, leaf in _flatten(inner, f"{prefix}.{key}" if prefix else str(key)).items()
+    }
+
+
+def _plain(of: Mapping[str, Any]) -> dict[str, Any]:
+    """As it comes back from a file: lists for tuples."""
+    return dict(json.loads(json.dumps(of, default=str)))
+
+
+def _git_revision() -> str | None:
+    """Return the revision of the code's checkout, with `-dirty` where it was edited, or none."""
+    try:
+        done = subprocess.run(
+            ["git", "describe", "--always", "--dirty", "--abbrev=12", "--exclude=*"],
+            cwd=Path(__file__).parent,
+            capture_output=True,
+            text=True,
+            timeout=10,
+            check=True,
+        )
+    except (OSError, subprocess.SubprocessError):
+        return None
+    return done.stdout.strip()

@@ -1,0 +1,236 @@
+"""Checkpoint files that are whole or not there, and the folder that holds them.
+
+A checkpoint `step=00000123.ckpt` counts as whole if a line of `step=00000123.ckpt.sha256`, which
+`sha256sum -c` reads, has its checksum. What a power cut or a kill leaves depends on the order of things:
+
+1. the bytes go to a hidden temporary file, and to the disk;
+2. the checksum file is published (itself through a temporary file and a rename), and is on the disk;
+3. the temporary file is renamed to the checkpoint, and the rename is on the disk.
+
+Before 3 there is at most a checksum without a checkpoint, which no reader looks for; after it both are there.
+Where a checkpoint of the same name is replaced, the checksum file of 2 has two lines, the old and the new
+file's, so that both sides of the rename are whole; a last step leaves the new line alone.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import errno
+import hashlib
+import itertools
+import logging
+import os
+import re
+import zipfile
+from collections.abc import Callable
+from pathlib import Path
+from typing import BinaryIO
+
+from lightning_modules.checkpoints.errors import megabytes, write_error
+from lightning_modules.checkpoints.temporary import remove_stale, sync_folder, temporary_file
+
+LAST = "last.ckpt"
+_NAME = re.compile(r"step=(\d+)\.ckpt")
+_log = logging.getLogger(__name__)
+
+
+def write_whole(path: Path, write: Callable[[BinaryIO], None], size: int | None = None) -> str:
+    """Write a checkpoint so that it is there whole, with its checksum, or not at all.
+
+    Folders are made as needed. A checkpoint of the same name is replaced in the instant the new one is whole.
+
+    Args:
+        path: Where it is to be.
+        write: Writes the content, from beginning to end, into the file it is given.
+        size: Bytes that will about be written, for the message of an error.
+
+    Returns:
+        The SHA-256 of the content, in hexadecimal.
+
+    Raises:
+        CheckpointWriteError: If the file system refuses; nothing is left of the attempt.
+    """
+    written = 0
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        with temporary_file(path) as stream:
+            try:
+                write(stream)
+                stream.sync()
+            except Exception:
+                written = stream.written
+                if stream.error is not None:  # `torch.save` raises one of its own in its place
+                    raise stream.error from None
+                raise
+            digest = stream.hexdigest()
+            replaced = _lines(path) if path.exists() else []
+            line = f"{digest}  {path.name}\n"
+            _publish_checksums(path, [*replaced, line])
+            stream.publish(path)
+        if replaced:
+            _publish_checksums(path, [line])
+    except OSError as error:
+        raise write_error(path, error, written, size) from error
+    return digest
+
+
+def checksum_file(path: Path) -> Path:
+    """Return the place of a checkpoint's checksum."""
+    return path.with_name(f"{path.name}.sha256")
+
+
+def fault(path: Path) -> str | None:
+    """Return why a checkpoint is not whole, in words, or None if it is.
+
+    It reads the whole file, at the speed of SHA-256. It may be replaced or deleted meanwhile.
+
+    Raises:
+        OSError: If that cannot be known, for want of permission for example.
+    """
+    path = path.resolve()
+    while True:
+        lines = _lines(path)
+        reason = _fault(path, {line.split()[0] for line in lines if line.strip()})
+        if reason is None or lines == _lines(path):
+            return reason
+
+
+def step_of(path: Path) -> int:
+    """Return the optimiser step of a checkpoint `step=00000123.ckpt`.
+
+    Raises:
+        ValueError: If it has another name.
+    """
+    match = _NAME.fullmatch(path.name)
+    if match is None:
+        raise ValueError(f"{path} is not named like a checkpoint, step=00000123.ckpt.")
+    return int(match[1])
+
+
+def path_of(folder: Path, step: int) -> Path:
+    """Return the place of the checkpoint of an optimiser step."""
+    return folder / f"step={step:08d}.ckpt"
+
+
+def checkpoints_in(folder: Path) -> list[Path]:
+    """Return the checkpoints of a folder, whole or not, by step, oldest first; none if it is not there."""
+    if not folder.is_dir():
+        return []
+    named = (path for path in folder.iterdir() if _NAME.fullmatch(path.name) and path.is_file())
+    return sorted(named, key=step_of)
+
+
+def newest_whole(folder: Path) -> Path | None:
+    """Return the newest whole checkpoint of a folder, or None, and clean up what a crash has left.
+
+    Damaged ones that are newer are renamed to `*.corrupt` with a warning, `last.ckpt` is taken off them, and
+    temporary files of dead processes are removed. Where the folder cannot be written all that is left undone.
+
+    Raises:
+        OSError: If a checkpoint cannot be read for another reason than its own.
+    """
+    for place in remove_stale(folder, "step=*"):
+        _log.info("Removed %s, which a process that is gone has left.", place)
+    damaged: dict[Path, str] = {}
+    whole = None
+    for path in reversed(checkpoints_in(folder)):
+        reason = fault(path)
+        if reason is None:
+            whole = path
+            break
+        damaged[path] = reason
+    used = f"{whole.name}, the newest whole one, is used" if whole else "no whole checkpoint is left"
+    for path, reason in damaged.items():
+        aside = set_aside(path)
+        what = f"it is now {aside.name}" if aside else "it could not be renamed and is passed over"
+        _log.warning("The checkpoint %s is damaged: %s; %s. Instead %s.", path, reason, what, used)
+    if damaged:
+        _take_last_off(folder, damaged, whole)
+    return whole
+
+
+def set_aside(path: Path) -> Path | None:
+    """Rename a checkpoint and its checksum to `*.corrupt`, or `*.2.corrupt` and so on if that is taken.
+
+    Returns:
+        The new name, or None if the folder cannot be written.
+    """
+    endings = (".corrupt" if number == 1 else f".{number}.corrupt" for number in itertools.count(1))
+    olds = (path, checksum_file(path))
+    ending = next(e for e in endings if not any(old.with_name(old.name + e).exists() for old in olds))
+    try:
+        for old in olds:
+            if old.exists():
+                old.rename(old.with_name(old.name + ending))
+        sync_folder(path.parent)
+    except OSError as error:
+        _log.debug("%s is not set aside: %s", path, error)
+        return None
+    return path.with_name(path.name + ending)
+
+
+def point_last(folder: Path, target: Path) -> None:
+    """Let `last.ckpt` of a folder point to a checkpoint in it, from one instant to the next.
+
+    Raises:
+        CheckpointWriteError: If the file system refuses; it points where it did.
+    """
+    link = folder / f".{LAST}.link"
+    try:
+        link.unlink(missing_ok=True)
+        link.symlink_to(target.name)
+        link.replace(folder / LAST)
+        sync_folder(folder)
+    except OSError as error:
+        raise write_error(folder / LAST, error) from error
+
+
+def _take_last_off(folder: Path, damaged: dict[Path, str], whole: Path | None) -> None:
+    last = folder / LAST
+    with contextlib.suppress(OSError):
+        if last.is_symlink() and last.readlink().name in {path.name for path in damaged}:
+            if whole is None:
+                last.unlink()
+            else:
+                point_last(folder, whole)
+
+
+def _lines(path: Path) -> list[str]:
+    try:
+        return checksum_file(path).read_text(errors="replace").splitlines(keepends=True)
+    except (FileNotFoundError, NotADirectoryError):
+        return []
+
+
+def _publish_checksums(path: Path, lines: list[str]) -> None:
+    place = checksum_file(path)
+    with temporary_file(place) as stream:
+        stream.write("".join(lines).encode())
+        stream.sync()
+        stream.publish(place)
+
+
+def _fault(path: Path, expected: set[str]) -> str | None:
+    try:
+        with path.open("rb") as stream:
+            size = os.fstat(stream.fileno()).st_size
+            if size == 0:
+                return "the file is empty"
+            if not expected:
+                return f"there is no checksum beside it ({checksum_file(path).name})"
+            found = hashlib.file_digest(stream, "sha256").hexdigest()
+            if found in expected:
+                return None
+            stream.seek(0)
+            if stream.read(2) == b"PK" and not zipfile.is_zipfile(stream):
+                return f"the file is truncated: it ends after {megabytes(size)}, before its archive does"
+    except (FileNotFoundError, NotADirectoryError):
+        return "the file is missing"
+    except IsADirectoryError:
+        return "it is a folder"
+    except OSError as error:
+        if error.errno != errno.EIO:
+            raise
+        return f"it cannot be read: {error.strerror}"
+    wanted = " or ".join(f"{digest[:12]}..." for digest in sorted(expected))
+    return f"the checksum is wrong: {found[:12]}... instead of {wanted}"

@@ -79,7 +79,7 @@ class SpikeGuard(Callback):
     ) -> None:
         if deviations < 0 or patience < 1 or max_roll_backs < 0 or memory < 2:
             raise ValueError(
-                "spike_guard: deviations and max_roll_backs are 0 or more, patience 1 or more, memory 2 or more."
+                "spike_guard: deviations and max_roll_backs are 0 or more, patience is at least 1, memory 2."
             )
         self.deviations, self.patience = deviations, patience
         self.max_roll_backs, self.memory = max_roll_backs, memory

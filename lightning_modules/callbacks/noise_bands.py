@@ -42,11 +42,11 @@ class LossByNoiseLevel(Callback):
 
     def state_dict(self) -> dict[str, Any]:
         """Return the sums since the last logging, so that a resumed run logs what an undisturbed one does."""
-        return {"edges": [high for _, high in self.bands], "train": self._train}
+        return {"bands": [list(band) for band in self.bands], "train": self._train}
 
     def load_state_dict(self, state_dict: dict[str, Any]) -> None:
         """Take the sums up again, if they are of the same bands."""
-        if state_dict["edges"] == [high for _, high in self.bands]:
+        if state_dict["bands"] == [list(band) for band in self.bands]:
             self._train = state_dict["train"]
 
     @property

@@ -64,7 +64,9 @@ def table(reports: dict[tuple[Any, ...], dict[str, Any]]) -> str:
     for kind in dict.fromkeys(death["kill"]["kind"] for death in deaths):
         lost = [death["steps_lost"] for death in deaths if death["kill"]["kind"] == kind]
         lines.append(f"| {kind} | {len(lost)} | {sum(lost) / len(lost):.1f} | {max(lost)} |")
-    lines.append(f"| all | {len(deaths)} | {sum(d['steps_lost'] for d in deaths) / max(1, len(deaths)):.1f} | |")
+    lines.append(
+        f"| all | {len(deaths)} | {sum(d['steps_lost'] for d in deaths) / max(1, len(deaths)):.1f} | |"
+    )
     return "\n".join(lines)
 
 
@@ -87,7 +89,11 @@ def _prove(setting: tuple[Any, ...], options: argparse.Namespace, seed: int, rep
         "data.workers": workers,
         "checkpoint.asynchronous": str(aside).lower(),
     }
-    command = [sys.executable, str(SCRIPT), *(t for name, value in run.items() for t in (f"--{name}", str(value)))]
+    command = [
+        sys.executable,
+        str(SCRIPT),
+        *(t for name, value in run.items() for t in (f"--{name}", str(value))),
+    ]
     log = report.with_suffix(".txt")
     report.parent.mkdir(parents=True, exist_ok=True)
     with log.open("w") as stream:

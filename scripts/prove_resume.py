@@ -40,7 +40,9 @@ def main(args: Sequence[str] | None = None) -> None:
     if any(folder.glob("*")):
         sys.exit(f"error: {folder} is not empty; give --folder another one.")
     try:
-        kinds = tuple(Kind(name.strip()) for name in options.kinds.split(",")) if options.kinds else tuple(Kind)
+        kinds = (
+            tuple(Kind(name.strip()) for name in options.kinds.split(",")) if options.kinds else tuple(Kind)
+        )
         request = Request(
             fit_options,
             folder.resolve(),

@@ -9,7 +9,7 @@ from lightning.pytorch import Callback, Trainer
 from torch import Tensor
 
 from lightning_modules.base import DiffusionModule
-from lightning_modules.callbacks.telemetry import logs_at
+from lightning_modules.callbacks.telemetry import logs_at, write_scalars
 from lightning_modules.randomness import Stream, fold
 
 
@@ -74,10 +74,9 @@ class LossByNoiseLevel(Callback):
             sums = self._train[1:-1].tolist()
             self._train.zero_()
             pairs = zip(self.groups, sums, strict=True)
-            means = {f"{group}/train": total / count for group, (total, count) in pairs if count}
-            # Through the module, a band without an image would be logged with its value of before.
-            for run_logger in trainer.loggers if means else ():
-                run_logger.log_metrics(means, trainer.global_step - 1)
+            write_scalars(
+                trainer, {f"{group}/train": total / count for group, (total, count) in pairs if count}
+            )
 
     def on_validation_epoch_start(self, trainer: Trainer, pl_module: DiffusionModule) -> None:  # type: ignore[override]
         """Start new sums."""

@@ -59,13 +59,17 @@ class Certificate:
         resumes = sum(outcome.resumes for outcome in self.outcomes)
         late = sum(outcome.too_late for outcome in self.outcomes)
         lines = [*_kill_table(self.deaths), ""]
-        lines += [f"{runs} run(s), {resumes} resumes, {self.seconds:.0f} s; undisturbed {self.undisturbed_seconds:.0f} s"]
+        lines += [
+            f"{runs} run(s), {resumes} resumes, {self.seconds:.0f} s; undisturbed {self.undisturbed_seconds:.0f} s"
+        ]
         if late:
             lines += [f"{late} planned kill(s) never came: the run had ended before."]
         lines += ["", *_comparison_table(self.comparisons), ""]
         lines += [f"PROBLEM: {problem}" for problem in self.problems]
         if self.proven:
-            lines += [f"IDENTICAL after {len(self.deaths)} kills: bit for bit the run that nothing disturbed."]
+            lines += [
+                f"IDENTICAL after {len(self.deaths)} kills: bit for bit the run that nothing disturbed."
+            ]
         else:
             lines += ["NOT PROVEN."]
         return "\n".join(lines)
@@ -75,7 +79,9 @@ class Certificate:
         return {
             "proven": self.proven,
             "setting": self.setting,
-            "kills": [{**asdict(d), "kill": {**asdict(d.kill), "kind": str(d.kill.kind)}} for d in self.deaths],
+            "kills": [
+                {**asdict(d), "kill": {**asdict(d.kill), "kind": str(d.kill.kind)}} for d in self.deaths
+            ],
             "by_kind": {kind: summary(deaths) for kind, deaths in by_kind(self.deaths).items()},
             "all": summary(self.deaths),
             "too_late": sum(outcome.too_late for outcome in self.outcomes),

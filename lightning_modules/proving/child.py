@@ -119,7 +119,9 @@ def _train(orders: Orders, pipe: int) -> None:
 
 def _live_forked(orders: Orders, connection: Connection, method: str) -> None:
     os.setsid()
-    multiprocessing.set_start_method(method, force=True)  # of loader workers: what it is without a fork server
+    multiprocessing.set_start_method(
+        method, force=True
+    )  # of loader workers: what it is without a fork server
     live(orders, connection.fileno())
 
 

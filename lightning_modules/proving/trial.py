@@ -272,7 +272,9 @@ class Ordeal:
         before = _contents(root)
         life = self._live(root, None)
         if life.status or life.batches or _contents(root) != before:
-            self._blame(life, f"started once more, the finished run was not left alone (status {life.status})")
+            self._blame(
+                life, f"started once more, the finished run was not left alone (status {life.status})"
+            )
 
     def _blame(self, life: Life, what: str) -> None:
         self.outcome.problems.append(f"{what}; the end of {life.log}:\n{tail(life.log)}")

@@ -1,10 +1,15 @@
 from __future__ import annotations
 
+from collections.abc import Iterator
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import numpy as np
 import pytest
 from PIL import Image
+
+if TYPE_CHECKING:
+    from modal_emulator import Emulator
 
 
 @pytest.fixture(scope="session")
@@ -18,3 +23,13 @@ def image_folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
             pixels = rng.integers(0, 256, (8, 8, 3), dtype=np.uint8)
             Image.fromarray(pixels).save(root / name / f"{number:02}.png")
     return root
+
+
+@pytest.fixture
+def modal_server(tmp_path: Path) -> Iterator[Emulator]:
+    """A local Modal control plane; at its end no process is left, and it must have met no error of its own."""
+    from modal_emulator import Emulator
+
+    with Emulator(tmp_path / "modal") as server:
+        yield server
+    assert server.service.errors == []

@@ -18,6 +18,7 @@ from grpclib.server import Server
 from modal_proto import api_pb2
 
 from .calls import Input
+from .changes import Changes
 from .faults import Fault, Kind
 from .functions import FunctionRecord, gpu_of
 from .images import Images
@@ -111,6 +112,7 @@ class Containers:
         mounts: Mounts,
         volumes: Volumes,
         logs: Logs,
+        changes: Changes,
         line: Callable[[Container, str], None],
         ended: Callable[[Container], None],
     ) -> None:
@@ -122,6 +124,7 @@ class Containers:
         self._mounts = mounts
         self._volumes = volumes
         self._logs = logs
+        self._changes = changes
         self._line = line
         self._ended = ended
 
@@ -139,8 +142,7 @@ class Containers:
         """Run a container from the wait for its machine to its end."""
         server = Server([self._service.servicer(container.task_id)])
         try:
-            await asyncio.sleep(container.fault.delay)
-            if container.stopping:
+            if await self._changes.until(lambda: container.stopping, container.fault.delay):
                 container.exit_status = 0
                 return
             port = await _listen(server)
@@ -160,7 +162,8 @@ class Containers:
             container.exit_status = 1
         finally:
             container.kill()
-            server.close()
+            if container.process is not None:
+                server.close()
             for timer in container.timers:
                 timer.cancel()
             self._volumes.detach(container.task_id)

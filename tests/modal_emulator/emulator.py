@@ -66,6 +66,7 @@ class Emulator:
             self.mounts,
             self.volumes,
             self.logs,
+            self.changes,
             self.scheduler.saw_line,
             self.scheduler.ended,
         )

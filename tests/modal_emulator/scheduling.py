@@ -47,6 +47,7 @@ class Scheduler:
         self._queues: dict[str, deque[Input]] = defaultdict(deque)
         self._seen: dict[str, Counter[str]] = defaultdict(Counter)
         self._tasks: set[asyncio.Task[None]] = set()
+        self._runs: set[asyncio.Task[None]] = set()
 
     # From the calls.
 
@@ -180,7 +181,7 @@ class Scheduler:
                 container.interrupt()
             self._later(container, STOP_GRACE, container.kill)
         self._changes.notify()
-        self._spawn(self._close(app))
+        _spawn(self._close(app), self._tasks)
 
     def left(self, app: App) -> None:
         """The client of a detached app has left: the app stops once it has nothing to do."""
@@ -188,15 +189,19 @@ class Scheduler:
             not call.finished for call in self.calls.calls.values() if call.record.app_id == app.app_id
         )
         if app.detached and not app.connected and not app.name and not busy:
-            self._spawn(self.stop(app))
+            _spawn(self.stop(app), self._tasks)
 
     async def shut_down(self) -> None:
         """Kill what runs and wait for it."""
+        for app in self.apps.apps.values():
+            app.stopping = True
         for container in self.containers.all.values():
             container.stopping = True
             container.kill()
         self._changes.notify()
-        await asyncio.gather(*self._tasks, return_exceptions=True)
+        for task in self._tasks:
+            task.cancel()
+        await asyncio.gather(*self._tasks, *self._runs, return_exceptions=True)
 
     # Faults.
 
@@ -251,7 +256,7 @@ class Scheduler:
         self.containers.all[task_id] = container
         layout = self._functions.layout(record.app_id)
         secrets = self.apps.secrets(list(definition.secret_ids))
-        self._spawn(self.containers.run(container, layout, secrets))
+        _spawn(self.containers.run(container, layout, secrets), self._runs)
         return container
 
     def _settle(self, container: Container, item: Input) -> None:
@@ -280,7 +285,7 @@ class Scheduler:
             return
         growth = policy.backoff_coefficient ** (item.failures - 1)
         delay = min(policy.initial_delay_ms * growth, policy.max_delay_ms or float("inf")) / 1000
-        self._spawn(self._retry(item, delay))
+        _spawn(self._retry(item, delay), self._tasks)
 
     async def _retry(self, item: Input, delay: float) -> None:
         await asyncio.sleep(delay)
@@ -308,7 +313,8 @@ class Scheduler:
     def _later(self, container: Container, seconds: float, action: Callable[[], None]) -> None:
         container.timers.append(asyncio.get_running_loop().call_later(seconds, action))
 
-    def _spawn(self, work: Coroutine[None, None, None]) -> None:
-        task = asyncio.get_running_loop().create_task(work)
-        self._tasks.add(task)
-        task.add_done_callback(self._tasks.discard)
+
+def _spawn(work: Coroutine[None, None, None], tasks: set[asyncio.Task[None]]) -> None:
+    task = asyncio.get_running_loop().create_task(work)
+    tasks.add(task)
+    task.add_done_callback(tasks.discard)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
 import inspect
 import logging
 import re
@@ -14,6 +13,8 @@ from typing import Any
 from google.protobuf.message import Message
 from grpclib import GRPCError, Status
 from grpclib.const import Handler
+from grpclib.exceptions import StreamTerminatedError
+from h2.exceptions import StreamClosedError
 from modal_proto.api_grpc import ModalClientBase
 
 from .changes import Changes
@@ -81,8 +82,8 @@ class Service:
         calling_task.set(task_id)
         try:
             await _send(stream, method(message))
-        except (GRPCError, asyncio.CancelledError, ConnectionError):
-            raise
+        except (GRPCError, StreamTerminatedError, StreamClosedError, ConnectionError):
+            raise  # refused, or the caller is gone
         except Exception as error:
             log.exception("error while answering %s", rpc)
             self.errors.append(error)

@@ -8,7 +8,7 @@ import shutil
 import time
 from collections.abc import AsyncIterator, Callable
 from dataclasses import dataclass
-from pathlib import Path, PurePosixPath
+from pathlib import Path
 
 from google.protobuf.empty_pb2 import Empty
 from grpclib import GRPCError, Status
@@ -216,7 +216,7 @@ class Volumes:
     def _path(self, volume_id: str, path: str, must_exist: bool = False) -> Path:
         if volume_id not in self.volumes:
             raise GRPCError(Status.NOT_FOUND, f"no Volume {volume_id}")
-        inside = PurePosixPath(os.path.normpath(f"/{path}")).relative_to("/")
+        inside = os.path.normpath("/" + path.lstrip("/")).lstrip("/")
         found = self.volumes[volume_id].published / inside
         if must_exist and not (found.exists() or found.is_symlink()):
             raise GRPCError(Status.NOT_FOUND, f"{path}: No such file or directory")

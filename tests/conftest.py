@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import os
 from collections.abc import Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -27,9 +28,10 @@ def image_folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.fixture
 def modal_server(tmp_path: Path) -> Iterator[Emulator]:
-    """A local Modal control plane; at its end no process is left, and it must have met no error of its own."""
+    """A local Modal control plane; it leaves no process, and fails the test if it met an error of its own."""
     from modal_emulator import Emulator
 
-    with Emulator(tmp_path / "modal") as server:
+    threads = {name: os.environ[name] for name in ("OMP_NUM_THREADS",) if name in os.environ}
+    with Emulator(tmp_path / "modal", threads) as server:
         yield server
     assert server.service.errors == []

@@ -68,7 +68,9 @@ class Apps:
         self, request: api_pb2.EnvironmentGetOrCreateRequest
     ) -> api_pb2.EnvironmentGetOrCreateResponse:
         """The one environment; without a builder version the client would refuse to make images."""
-        settings = api_pb2.EnvironmentSettings(image_builder_version=BUILDER_VERSION, webhook_suffix="emulator")
+        settings = api_pb2.EnvironmentSettings(
+            image_builder_version=BUILDER_VERSION, webhook_suffix="emulator"
+        )
         metadata = api_pb2.EnvironmentMetadata(name=request.deployment_name or "main", settings=settings)
         return api_pb2.EnvironmentGetOrCreateResponse(environment_id="en-main", metadata=metadata)
 

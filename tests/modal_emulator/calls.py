@@ -225,6 +225,4 @@ class Calls:
 
     @staticmethod
     def _added(item: Input) -> api_pb2.FunctionPutInputsResponseItem:
-        return api_pb2.FunctionPutInputsResponseItem(
-            idx=item.idx, input_id=item.input_id, input_jwt=item.jwt
-        )
+        return api_pb2.FunctionPutInputsResponseItem(idx=item.idx, input_id=item.input_id, input_jwt=item.jwt)

@@ -22,7 +22,7 @@ from .changes import Changes
 from .faults import Fault, Kind
 from .functions import FunctionRecord, gpu_of
 from .images import Images
-from .isolation import container_command, namespace_command
+from .isolation import ContainerRefusedError, container_command, namespace_command
 from .logs import STDERR, STDOUT, Logs
 from .mounts import Mounts
 from .service import Service
@@ -117,6 +117,8 @@ class Containers:
         ended: Callable[[Container], None],
     ) -> None:
         self.all: dict[str, Container] = {}
+        self.unshare = namespace_command()
+        """The command that gives a container its mount namespace; None where there is none."""
         self._folder = folder
         self._environment = dict(environment)
         self._service = service
@@ -136,16 +138,16 @@ class Containers:
         """The containers of a function that have not ended."""
         return [c for c in self.all.values() if c.record.function_id == function_id and c.exit_status is None]
 
-    async def run(
-        self, container: Container, layout: api_pb2.AppLayout, secrets: Mapping[str, str]
-    ) -> None:
+    async def run(self, container: Container, layout: api_pb2.AppLayout, secrets: Mapping[str, str]) -> None:
         """Run a container from the wait for its machine to its end."""
         server = Server([self._service.servicer(container.task_id)])
+        listening = False
         try:
             if await self._changes.until(lambda: container.stopping, container.fault.delay):
                 container.exit_status = 0
                 return
             port = await _listen(server)
+            listening = True
             command, environment = self._prepare(container, layout, secrets, port)
             container.process = subprocess.Popen(
                 command,
@@ -157,12 +159,13 @@ class Containers:
             )
             await self._follow(container)
         except Exception as error:
-            self._service.errors.append(error)
-            self._write(container, f"The Modal emulator could not run the container: {error}\n", STDERR)
+            if not isinstance(error, ContainerRefusedError):
+                self._service.errors.append(error)
+            container.start_failure = failure(f"The Modal emulator could not run the container: {error}")
             container.exit_status = 1
         finally:
             container.kill()
-            if container.process is not None:
+            if listening:
                 server.close()
             for timer in container.timers:
                 timer.cancel()
@@ -199,8 +202,8 @@ class Containers:
             name = self._volumes.volumes[mount.volume_id].metadata()
             arguments.app_layout.objects.add(object_id=mount.volume_id, volume_metadata=name)
         (root / ARGUMENTS).write_bytes(arguments.SerializeToString())
-        inside = Path("/") if namespace_command() else root
-        command = container_command(root, self._images.workdir(definition.image_id), volumes)
+        inside = Path("/") if self.unshare else root
+        command = container_command(self.unshare, root, self._images.workdir(definition.image_id), volumes)
         environment = {
             "PATH": f"{os.environ.get('PATH', '/usr/local/bin:/usr/bin:/bin')}:/usr/sbin:/sbin",
             "HOME": "/root",
@@ -270,6 +273,11 @@ async def _listen(server: Server) -> int:
     assert listener is not None
     port: int = listener.sockets[0].getsockname()[1]
     return port
+
+
+def failure(cause: str) -> api_pb2.GenericResult:
+    """The result of a run that failed for a cause outside the function."""
+    return api_pb2.GenericResult(status=api_pb2.GenericResult.GENERIC_STATUS_FAILURE, exception=cause)
 
 
 def _group(leader: int) -> list[int]:

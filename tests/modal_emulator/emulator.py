@@ -21,7 +21,6 @@ from .containers import Container, Containers
 from .faults import Fault, Faults
 from .functions import FunctionRecord, Functions
 from .images import Images
-from .isolation import namespace_command
 from .logs import Logs
 from .mounts import Mounts
 from .scheduling import Scheduler
@@ -67,12 +66,12 @@ class Emulator:
             self.volumes,
             self.logs,
             self.changes,
-            self.scheduler.saw_line,
+            self.scheduler.striker.saw_line,
             self.scheduler.ended,
         )
         self.scheduler.apps, self.scheduler.calls = self.apps, self.calls
         self.scheduler.containers, self.web.calls = self.containers, self.calls
-        self.service.watchers.append(self.scheduler.saw_request)
+        self.service.watchers.append(self.scheduler.striker.saw_request)
         concerns = (self.images, self.logs, self.blobs, self.mounts, self.functions, self.volumes, self.apps)
         for concern in (*concerns, self.calls, self.scheduler):
             self.service.add(concern)
@@ -86,12 +85,12 @@ class Emulator:
 
     @property
     def isolation(self) -> str:
-        """How containers are kept from the machine's files: "namespace", or "import path" where none is allowed."""
-        return "namespace" if namespace_command() else "import path"
+        """What keeps containers from the machine's files: "namespace", or else "import path"."""
+        return "namespace" if self.containers.unshare else "import path"
 
     @property
     def environment(self) -> dict[str, str]:
-        """The environment for the `modal` command line: this server, a token, no configuration of the user's."""
+        """The environment for the `modal` command line: this server, a token, none of the user's settings."""
         inherited = {name: value for name, value in os.environ.items() if not name.startswith("MODAL_")}
         return {
             **inherited,
@@ -136,7 +135,7 @@ class Emulator:
         self.faults.plan(function, faults)
 
     def requests(self, method: str, task_id: str | None = None) -> list[Any]:
-        """The messages of all requests to an RPC, in order; of one container ("" is the command line) or of all."""
+        """The messages of the requests to an RPC; of all, or of one container ("": the command line)."""
         found: Iterable[Request] = list(self.service.requests)
         return [r.message for r in found if r.method == method and task_id in (None, r.task_id)]
 
@@ -160,10 +159,12 @@ class Emulator:
         """Wait until `condition()` is true.
 
         Raises:
-            AssertionError: it was not within `timeout` seconds; the message says `what`, and what was printed.
+            AssertionError: it was not within `timeout` seconds; says `what`, and what was printed.
         """
         if not self.changes.wait(condition, timeout):
-            raise AssertionError(f"not within {timeout} s: {what}; the containers printed:\n{self.logs.text()}")
+            raise AssertionError(
+                f"not within {timeout} s: {what}; the containers printed:\n{self.logs.text()}"
+            )
 
     def call_soon(self, action: Callable[[], None]) -> None:
         """Do something to the emulator's state in its own thread."""

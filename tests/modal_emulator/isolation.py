@@ -29,57 +29,68 @@ runpy.run_module("modal._container_entrypoint", run_name="__main__", alter_sys=T
 """
 
 
+class ContainerRefusedError(Exception):
+    """A container that cannot be run on this machine."""
+
+
 @functools.cache
+def namespace_commands() -> tuple[tuple[str, ...], ...]:
+    """The `unshare` commands that give a private mount namespace on this machine, the preferred one first."""
+    ways = [("unshare", "--mount"), ("unshare", "--user", "--map-root-user", "--mount")]
+    return tuple(way for way in ways if _succeeds((*way, "true")))
+
+
 def namespace_command() -> tuple[str, ...] | None:
-    """The `unshare` command that gives a private mount namespace here; None where none is allowed."""
-    for options in (("--mount",), ("--user", "--map-root-user", "--mount")):
-        command = ("unshare", *options)
-        try:
-            done = subprocess.run((*command, "true"), capture_output=True, timeout=30)
-        except OSError:
-            return None
-        if done.returncode == 0:
-            return command
-    return None
+    """The preferred one of `namespace_commands`; None where no namespace is allowed."""
+    return next(iter(namespace_commands()), None)
 
 
-def container_command(root: Path, workdir: str, volumes: Mapping[str, Path]) -> list[str]:
+def _succeeds(command: tuple[str, ...]) -> bool:
+    try:
+        return subprocess.run(command, capture_output=True, timeout=30).returncode == 0
+    except OSError:
+        return False
+
+
+def container_command(
+    unshare: tuple[str, ...] | None, root: Path, workdir: str, volumes: Mapping[str, Path]
+) -> list[str]:
     """The command that runs Modal's container entry point with `root` as its root folder.
 
-    In a namespace the process sees the system's folders, the Python installation, the files under `root` and the
-    Volumes, nothing else of this machine's files. Without one it sees the machine's files, but its import path
-    holds only `root`'s `/root` and the installed packages, without editable installs.
+    In a namespace the process sees the system's folders, the Python installation, the files under `root` and
+    the Volumes, nothing else of this machine's files. Without one it sees the machine's files, but its import
+    path holds only `root`'s `/root` and the installed packages, without editable installs.
 
     Args:
+        unshare: the command for a namespace; None without one.
         root: folder with the mounted sources at their places in the container.
         workdir: the container's working folder.
         volumes: mount path to folder of each Volume.
 
     Raises:
-        RuntimeError: Volumes are mounted, and no namespace can be had: there is no other way to put them at their
-            paths.
+        ContainerRefusedError: Volumes are mounted, and without a namespace they cannot be put at their paths.
     """
     # A parent that ignores SIGINT (a background job of a shell) would have the container ignore it too.
     env = ["/usr/bin/env", "--default-signal=INT"]
-    unshare = namespace_command()
+    inside = root / workdir.lstrip("/")
+    inside.mkdir(parents=True, exist_ok=True)
     if unshare is None:
         if volumes:
-            raise RuntimeError(
-                "this machine allows no mount namespace (unshare --mount), so the Modal emulator cannot mount "
-                f"Volumes at {', '.join(volumes)}; run the tests as root, or allow unprivileged user namespaces"
+            raise ContainerRefusedError(
+                "this machine allows no mount namespace (unshare --mount), without which the Modal emulator "
+                "cannot mount Volumes; run the tests as root, or allow unprivileged user namespaces"
             )
-        packages = ":".join(path for path in sys.path if path.endswith(("site-packages", "dist-packages")))
-        (root / workdir.lstrip("/")).mkdir(parents=True, exist_ok=True)
-        code_folder = str(root / "root")
-        inside = str(root / workdir.lstrip("/"))
-        return [*env, "-C", inside, sys.executable, "-S", "-c", _BOOTSTRAP, code_folder, packages]
+        packages = ":".join(
+            path for path in sys.path if Path(path).name in ("site-packages", "dist-packages")
+        )
+        bootstrap = ["-S", "-c", _BOOTSTRAP, str(root / "root"), packages]
+        return [*env, "-C", str(inside), sys.executable, *bootstrap]
     binds: list[str] = []
     for source, target in _system_binds(root):
         binds += [str(source), target]
     for target, source in volumes.items():
         (root / target.lstrip("/")).mkdir(parents=True, exist_ok=True)
         binds += [str(source), target]
-    (root / workdir.lstrip("/")).mkdir(parents=True, exist_ok=True)
     entry = [*env, "-C", workdir, sys.executable, "-m", "modal._container_entrypoint"]
     return [*unshare, "sh", "-c", _ENTER, "sh", str(root), *binds, "--", *entry]
 
@@ -91,7 +102,9 @@ def _system_binds(root: Path) -> list[tuple[Path, str]]:
         source = Path("/", name)
         target = root / name
         if target.exists() or target.is_symlink():
-            raise RuntimeError(f"a mount puts files under /{name}, which the emulated container has from the machine")
+            raise ContainerRefusedError(
+                f"a mount puts files under /{name}, which the emulated container has from the machine"
+            )
         if source.is_symlink():
             target.symlink_to(source.readlink())
         elif source.is_dir():

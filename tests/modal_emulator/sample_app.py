@@ -42,9 +42,9 @@ def look_around(folder: str) -> dict[str, object]:
     return {
         "greeting": os.environ["GREETING"],
         "password": os.environ["PASSWORD"],
-        "workdir": str(Path.cwd()),
-        "code": sorted(path.name for path in Path("/root").iterdir() if path.name[0] not in "._"),
-        "data": Path("/root/sample_files/data.txt").read_text(),
+        "in_code_folder": Path.cwd() == here,
+        "code": sorted(path.name for path in here.iterdir() if path.name[0] not in "._"),
+        "data": (here / "sample_files" / "data.txt").read_text(),
         "folder": Path(folder).exists(),
         "project": importlib.util.find_spec("lightning_modules") is not None,
         "remote": not modal.is_local(),
@@ -59,7 +59,7 @@ def echo(content: bytes) -> bytes:
 
 @app.function(image=image, volumes={kept: volume}, single_use_containers=True, retries=retries, timeout=600)
 def count_to(number: int, commit: bool) -> list[int]:
-    """Count on from the Volume, a file for each number; after each but the last, wait for the container's end.
+    """Count on from the Volume, a file for each number; after each but the last, wait to be ended.
 
     Returns:
         The numbers that were there at the start.
@@ -128,7 +128,9 @@ def site():
     """Answer with the request's method, path, query and body."""
 
     def answer(environ, start_response):
-        start_response("201 Created", [("Content-Type", "text/plain"), ("X-Task", os.environ["MODAL_TASK_ID"])])
+        start_response(
+            "201 Created", [("Content-Type", "text/plain"), ("X-Task", os.environ["MODAL_TASK_ID"])]
+        )
         yield f"{environ['REQUEST_METHOD']} {environ['PATH_INFO']} {environ['QUERY_STRING']} ".encode()
         yield environ["wsgi.input"].read()
 

@@ -1,11 +1,10 @@
-"""Scheduling: inputs to containers, outputs back, retries, preemption and the other faults, the end of apps."""
+"""Scheduling: inputs to containers, outputs back, retries, rescheduling, the end of apps."""
 
 from __future__ import annotations
 
 import asyncio
-import re
-from collections import Counter, defaultdict, deque
-from collections.abc import Callable, Coroutine
+from collections import defaultdict, deque
+from collections.abc import Coroutine
 from pathlib import Path
 
 from google.protobuf.empty_pb2 import Empty
@@ -15,16 +14,14 @@ from modal_proto import api_pb2
 from .apps import App, Apps
 from .calls import Call, Calls, Input
 from .changes import Changes, Ids
-from .containers import Container, Containers
+from .containers import Container, Containers, failure
 from .faults import Faults, Kind
 from .functions import FunctionRecord, Functions
 from .logs import Logs
-from .service import Request, calling_task
-
-STOP_GRACE = 30.0  # seconds that the containers of a stopped app have to end
+from .service import calling_task
+from .striking import STOP_GRACE, Striker, later
 
 _Result = api_pb2.GenericResult
-_INTERRUPTING = {Kind.PREEMPT}
 
 
 class Scheduler:
@@ -37,15 +34,17 @@ class Scheduler:
     calls: Calls
     containers: Containers
 
-    def __init__(self, folder: Path, ids: Ids, functions: Functions, faults: Faults, logs: Logs, changes: Changes):
-        self.faults = faults
+    def __init__(
+        self, folder: Path, ids: Ids, functions: Functions, faults: Faults, logs: Logs, changes: Changes
+    ):
+        self.striker = Striker(lambda task_id: self.containers.all.get(task_id))
+        self._faults = faults
         self._folder = folder
         self._ids = ids
         self._functions = functions
         self._logs = logs
         self._changes = changes
         self._queues: dict[str, deque[Input]] = defaultdict(deque)
-        self._seen: dict[str, Counter[str]] = defaultdict(Counter)
         self._tasks: set[asyncio.Task[None]] = set()
         self._runs: set[asyncio.Task[None]] = set()
 
@@ -85,7 +84,7 @@ class Scheduler:
         item.running_in = container.task_id
         container.inputs[item.input_id] = item
         container.taken += 1
-        self._arm(container)
+        self.striker.arm(container)
         response.inputs.add(
             input_id=item.input_id,
             input=item.payload,
@@ -121,24 +120,12 @@ class Scheduler:
             container.stopping = True
             self._changes.notify()
         else:
-            self.strike(container, Kind.PREEMPT, STOP_GRACE)
+            self.striker.strike(container, Kind.PREEMPT)
         return api_pb2.ContainerStopResponse()
 
     def task_result(self, request: api_pb2.TaskResultRequest) -> Empty:
         self.containers.all[calling_task.get()].start_failure = request.result
         return Empty()
-
-    def saw_line(self, container: Container, line: str) -> None:
-        """Strike when the line is the one that the container's fault waits for."""
-        fault = container.fault
-        if fault.on_log is not None and re.search(fault.on_log, line):
-            self._count(container, "on_log")
-
-    def saw_request(self, request: Request) -> None:
-        """Strike when the request is the one that the container's fault waits for."""
-        container = self.containers.all.get(request.task_id)
-        if container is not None and container.fault.on_request == request.method:
-            self._count(container, "on_request")
 
     def processes(self, task_id: str) -> list[int]:
         """The processes of a container that may still act.
@@ -157,12 +144,15 @@ class Scheduler:
         container.inputs.clear()
         for item in left:
             self._settle(container, item)
-        if container.start_failure is not None:
-            queue = self._queues[container.record.function_id]
-            while queue:
-                self._finish(queue.popleft(), container.start_failure, 0)
-        elif container.exit_status is not None:
-            self._scale(container.record)
+        cause = container.start_failure
+        if cause is None and not (container.taken or container.ending or container.stopping):
+            cause = failure(
+                f"The container ended with status {container.exit_status} before it took an input"
+            )
+        queue = self._queues[container.record.function_id]
+        while cause is not None and queue:
+            self._finish(queue.popleft(), cause, 0)
+        self._scale(container.record)
         self._changes.notify()
 
     # Apps.
@@ -179,7 +169,7 @@ class Scheduler:
             container.stopping = True
             if container.inputs:
                 container.interrupt()
-            self._later(container, STOP_GRACE, container.kill)
+            later(container, STOP_GRACE, container.kill)
         self._changes.notify()
         _spawn(self._close(app), self._tasks)
 
@@ -203,35 +193,6 @@ class Scheduler:
             task.cancel()
         await asyncio.gather(*self._tasks, *self._runs, return_exceptions=True)
 
-    # Faults.
-
-    def strike(self, container: Container, kind: Kind, grace: float = 30.0) -> None:
-        """Do to a container what the fault says."""
-        if kind is Kind.NOTHING or container.ending is not None:
-            return
-        container.ending = kind
-        if kind in _INTERRUPTING:
-            container.interrupt()
-            self._later(container, grace, container.kill)
-        else:
-            container.kill()
-
-    def _arm(self, container: Container) -> None:
-        """Start the clocks of the container's fault and of the function's own timeout."""
-        fault = container.fault
-        limit = container.definition.timeout_secs
-        if limit:
-            self._later(container, limit, lambda: self.strike(container, Kind.TIME_OUT))
-        if fault.after is not None:
-            self._later(container, fault.after, lambda: self.strike(container, fault.kind, fault.grace))
-        elif fault.on_log is None and fault.on_request is None:
-            self.strike(container, fault.kind, fault.grace)
-
-    def _count(self, container: Container, trigger: str) -> None:
-        self._seen[container.task_id][trigger] += 1
-        if self._seen[container.task_id][trigger] == container.fault.count:
-            self.strike(container, container.fault.kind, container.fault.grace)
-
     # Inputs and containers.
 
     def _scale(self, record: FunctionRecord) -> None:
@@ -251,7 +212,7 @@ class Scheduler:
     def _start(self, record: FunctionRecord) -> Container:
         task_id = self._ids("ta")
         definition = self._functions.choose(record)
-        fault = self.faults.next(record.name)
+        fault = self._faults.next(record.name)
         container = Container(task_id, record, definition, self._folder / task_id, fault)
         self.containers.all[task_id] = container
         layout = self._functions.layout(record.app_id)
@@ -272,8 +233,7 @@ class Scheduler:
             self._fail(item, _Result(status=_Result.GENERIC_STATUS_TIMEOUT, exception=text), 0)
         else:
             cause = "was killed" if container.ending else f"ended with status {container.exit_status}"
-            text = f"The container {cause} before the function had returned"
-            self._fail(item, _Result(status=_Result.GENERIC_STATUS_FAILURE, exception=text), 0)
+            self._fail(item, failure(f"The container {cause} before the function had returned"), 0)
 
     def _fail(self, item: Input, result: api_pb2.GenericResult, data_format: int) -> None:
         """Count a failure: retry while the function's policy allows it, else give the client the result."""
@@ -300,7 +260,7 @@ class Scheduler:
         if item.running_in:
             container = self.containers.all[item.running_in]
             container.inputs.pop(item.input_id, None)
-            self.strike(container, Kind.PREEMPT, STOP_GRACE)
+            self.striker.strike(container, Kind.PREEMPT)
         elif item in self._queues[item.call.record.function_id]:
             self._queues[item.call.record.function_id].remove(item)
         self._finish(item, _Result(status=_Result.GENERIC_STATUS_TERMINATED, exception="cancelled"), 0)
@@ -309,9 +269,6 @@ class Scheduler:
         await self._changes.until(lambda: not self.containers.of_app(app.app_id))
         app.stopped = True
         self._logs.finish(app.app_id)
-
-    def _later(self, container: Container, seconds: float, action: Callable[[], None]) -> None:
-        container.timers.append(asyncio.get_running_loop().call_later(seconds, action))
 
 
 def _spawn(work: Coroutine[None, None, None], tasks: set[asyncio.Task[None]]) -> None:

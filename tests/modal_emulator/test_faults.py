@@ -27,9 +27,7 @@ def test_preempted_three_times_then_finished_without_a_counted_failure(modal_ser
 def test_what_a_lost_container_had_not_committed_is_lost_and_an_interrupted_one_commits_at_exit(
     modal_server: Emulator,
 ):
-    modal_server.plan(
-        "count_to", Fault(Kind.LOSE, on_log="pausing"), Fault(Kind.PREEMPT, on_log="pausing")
-    )
+    modal_server.plan("count_to", Fault(Kind.LOSE, on_log="pausing"), Fault(Kind.PREEMPT, on_log="pausing"))
     status, output = modal_server.modal("run", f"{SAMPLE}::count", "--number", "2", "--no-commit")
     assert status == 0, output
     assert output.count("found []") == 2

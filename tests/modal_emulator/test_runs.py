@@ -11,6 +11,7 @@ import pytest
 from modal_proto import api_pb2
 
 from . import Emulator, Fault
+from .isolation import namespace_commands
 
 SAMPLE = Path(__file__).with_name("sample_app.py")
 BROKEN = Path(__file__).with_name("sample_broken.py")
@@ -54,7 +55,7 @@ def test_the_container_sees_the_mounted_files_and_not_the_checkout(modal_server:
     assert report == {
         "greeting": "good day",
         "password": "swordfish",
-        "workdir": "/root",
+        "in_code_folder": True,
         "code": ["sample_app.py", "sample_files"],
         "data": "some data",
         "folder": not isolated,
@@ -72,6 +73,26 @@ def test_an_exception_is_retried_then_reaches_the_command_line(modal_server: Emu
     assert output.count("ValueError: because") >= 3
     assert len(modal_server.requests("FunctionPutOutputs")) == 3
     assert len(modal_server.requests("FunctionRetryInputs")) == (2 if client_retries else 0)
+
+
+@pytest.mark.parametrize("unshare", [*namespace_commands()[1:], None])
+def test_the_other_ways_to_keep_the_checkout_from_the_container(
+    modal_server: Emulator, unshare: tuple[str, ...] | None
+):
+    modal_server.containers.unshare = unshare
+    status, output = modal_server.modal("run", f"{SAMPLE}::report", "--folder", str(SAMPLE.parents[2]))
+    assert status == 0, output
+    assert modal_server.isolation == ("namespace" if unshare else "import path")
+    visible = "false" if unshare else "true"
+    assert f'"folder": {visible}, "project": false' in output
+
+
+def test_volumes_are_refused_where_no_namespace_is_allowed(modal_server: Emulator):
+    modal_server.containers.unshare = None
+    status, output = modal_server.modal("run", f"{SAMPLE}::count", "--number", "1")
+    assert status == 1
+    assert "this machine allows no mount namespace" in output
+    assert modal_server.service.errors == []
 
 
 def test_an_import_that_fails_in_the_container_is_reported_at_once(modal_server: Emulator):

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 import shutil
+from collections.abc import Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -91,7 +93,9 @@ class Copy:
     def open_files(self, pids: list[int]) -> list[str]:
         """Files of the copy that a process holds open, maps, or stands in."""
         inodes = {state[0]: path for path, state in listing(self.folder).items() if isinstance(state, tuple)}
-        folders = {(self.folder / path).stat().st_ino: path for path, state in self.seen.items() if state == "/"}
+        folders = {
+            (self.folder / path).stat().st_ino: path for path, state in self.seen.items() if state == "/"
+        }
         found = set()
         for pid in pids:
             for inode, name in _held(pid):
@@ -115,18 +119,16 @@ def _same(first: Path, second: Path) -> bool:
     )
 
 
-def _held(pid: int) -> list[tuple[int, str]]:
+def _held(pid: int) -> Iterator[tuple[int, str]]:
     """Inode and name of all that a process has open, mapped, or as its working folder."""
-    held = []
     process = Path("/proc", str(pid))
-    try:
-        links = [process / "cwd", *(process / "fd").iterdir()]
-        for link in links:
-            held.append((link.stat().st_ino, Path(os.readlink(link)).name))
+    # The process, or a file of it, may go away meanwhile.
+    with contextlib.suppress(OSError):
+        for link in [process / "cwd", *(process / "fd").iterdir()]:
+            with contextlib.suppress(OSError):
+                yield link.stat().st_ino, link.readlink().name
+    with contextlib.suppress(OSError):
         for line in (process / "maps").read_text().splitlines():
             fields = line.split(maxsplit=5)
             if len(fields) == 6 and fields[4] != "0":
-                held.append((int(fields[4]), Path(fields[5]).name))
-    except OSError:
-        return held  # the process, or a file of it, went away meanwhile
-    return held
+                yield int(fields[4]), Path(fields[5]).name

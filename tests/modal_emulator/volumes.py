@@ -44,7 +44,7 @@ class Volumes:
         folder: where the published trees are kept.
         blobs: the HTTP store for blocks.
         ids: makes identifiers.
-        processes: given a task id, the container's processes; raises `GRPCError` for one that has been killed.
+        processes: given a task id, the container's processes; raises `GRPCError` for a killed one.
     """
 
     def __init__(self, folder: Path, blobs: Blobs, ids: Ids, processes: Callable[[str], list[int]]) -> None:
@@ -185,7 +185,9 @@ class Volumes:
     def volume_remove_file2(self, request: api_pb2.VolumeRemoveFile2Request) -> Empty:
         path = self._path(request.volume_id, request.path, must_exist=True)
         if path.is_dir() and not path.is_symlink() and not request.recursive:
-            raise GRPCError(Status.INVALID_ARGUMENT, f"{request.path} is a folder; remove it with recursive=True")
+            raise GRPCError(
+                Status.INVALID_ARGUMENT, f"{request.path} is a folder; remove it with recursive=True"
+            )
         remove(path)
         return Empty()
 

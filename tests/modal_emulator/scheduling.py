@@ -123,6 +123,13 @@ class Scheduler:
             self.striker.strike(container, Kind.PREEMPT)
         return api_pb2.ContainerStopResponse()
 
+    def task_list(self, request: api_pb2.TaskListRequest) -> api_pb2.TaskListResponse:
+        response = api_pb2.TaskListResponse()
+        for app_id in [request.app_id] if request.app_id else self.apps.apps:
+            for container in self.containers.of_app(app_id):
+                response.tasks.add(task_id=container.task_id, app_id=app_id)
+        return response
+
     def task_result(self, request: api_pb2.TaskResultRequest) -> Empty:
         self.containers.all[calling_task.get()].start_failure = request.result
         return Empty()
@@ -178,7 +185,7 @@ class Scheduler:
         busy = any(
             not call.finished for call in self.calls.calls.values() if call.record.app_id == app.app_id
         )
-        if app.detached and not app.connected and not app.name and not busy:
+        if app.state == api_pb2.APP_STATE_DETACHED and not app.connected and not busy:
             _spawn(self.stop(app), self._tasks)
 
     async def shut_down(self) -> None:
@@ -267,7 +274,7 @@ class Scheduler:
 
     async def _close(self, app: App) -> None:
         await self._changes.until(lambda: not self.containers.of_app(app.app_id))
-        app.stopped = True
+        app.close()
         self._logs.finish(app.app_id)
 
 

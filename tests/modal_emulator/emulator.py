@@ -99,6 +99,7 @@ class Emulator:
             "MODAL_TOKEN_ID": "ak-emulator",
             "MODAL_TOKEN_SECRET": "as-emulator",
             "MODAL_CONFIG_PATH": str(self.folder / "modal.toml"),
+            "MODAL_LOGS_TIMEOUT": str(PATIENCE),
             "COLUMNS": "200",
             "NO_COLOR": "1",
             "TERM": "dumb",

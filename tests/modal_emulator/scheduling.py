@@ -84,7 +84,7 @@ class Scheduler:
         item.running_in = container.task_id
         container.inputs[item.input_id] = item
         container.taken += 1
-        self.striker.arm(container)
+        self.striker.arm(container, item)
         response.inputs.add(
             input_id=item.input_id,
             input=item.payload,
@@ -247,6 +247,7 @@ class Scheduler:
         policy = item.call.record.definition.retry_policy
         terminated = result.status == _Result.GENERIC_STATUS_TERMINATED
         item.failures += 1
+        item.running_in = ""
         if terminated or item.call.client_retries or item.failures > policy.retries:
             self._finish(item, result, data_format)
             return

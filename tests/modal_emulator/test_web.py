@@ -6,6 +6,8 @@ import signal
 import urllib.request
 from pathlib import Path
 
+import pytest
+
 from . import Emulator
 
 SAMPLE = Path(__file__).with_name("sample_app.py")
@@ -32,6 +34,7 @@ def test_a_wsgi_function_answers_http_until_control_c(modal_server: Emulator):
     assert [run.exit_status for run in modal_server.runs("site")] == [0]
 
 
+@pytest.mark.slow
 def test_a_deployed_wsgi_function_answers_http_until_its_app_is_stopped(modal_server: Emulator):
     status, output = modal_server.modal("deploy", str(SAMPLE))
     assert status == 0, output

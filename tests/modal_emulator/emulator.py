@@ -168,10 +168,6 @@ class Emulator:
                 f"not within {timeout} s: {what}; the containers printed:\n{self.logs.text()}"
             )
 
-    def call_soon(self, action: Callable[[], None]) -> None:
-        """Do something to the emulator's state in its own thread."""
-        self._loop.call_soon_threadsafe(action)
-
     # The server's side.
 
     def __enter__(self) -> Emulator:

@@ -48,6 +48,15 @@ def test_a_container_killed_at_its_commit_has_not_committed(modal_server: Emulat
     assert files(modal_server) == ["0"]
 
 
+def test_a_commit_that_the_service_refuses_raises_in_the_function(modal_server: Emulator):
+    modal_server.volumes.commits_to_refuse = 1
+    status, output = modal_server.modal("run", f"{SAMPLE}::count", "--number", "1")
+    assert status == 0, output
+    assert "RuntimeError: the Volume could not be committed" in output
+    assert [item.failures for item in modal_server.calls.inputs.values()] == [1]
+    assert files(modal_server) == ["0"]
+
+
 def test_failures_are_counted_against_the_retries(modal_server: Emulator):
     modal_server.plan("count_to", *[Fault(Kind.FAIL, on_log="pausing")] * 2)
     status, output = modal_server.modal("run", f"{SAMPLE}::count", "--number", "3")

@@ -10,7 +10,7 @@ from torch import Tensor, nn
 
 from lightning_modules.diffusion.loss import denoising_loss
 from lightning_modules.diffusion.noise_levels import NoiseLevels
-from lightning_modules.diffusion.preconditioning import Preconditioner
+from lightning_modules.diffusion.preconditioning import Denoiser, Preconditioner
 from lightning_modules.diffusion.setting import Setting
 from lightning_modules.diffusion.weighting import Weighting
 from lightning_modules.image_noise import ImageNoise
@@ -161,6 +161,7 @@ class DiffusionModule(LightningModule):
         settings: Sampling = Sampling(),
         seed: int = 0,
         indices: Sequence[int] | None = None,
+        guide: Denoiser | None = None,
     ) -> Tensor:
         """Draw a batch of images with the module's present weights.
 
@@ -169,6 +170,7 @@ class DiffusionModule(LightningModule):
             settings: Sampler, steps, guidance.
             seed: Seed of the set of images.
             indices: The images' numbers in the set, which fix their noise; none counts from 0.
+            guide: A worse denoiser of the same data, which `settings.guidance` then guides away from.
 
         Returns:
             Images, (B, C, H, W), float32, about in [-1, 1], not clipped. Image `i` does not depend on the
@@ -179,7 +181,7 @@ class DiffusionModule(LightningModule):
         was_training = self.training
         self.eval()
         try:
-            return settings.draw(self, labels.to(self.device), self.null_label, noise)
+            return settings.draw(self, labels.to(self.device), self.null_label, noise, guide)
         finally:
             self.train(was_training)
 

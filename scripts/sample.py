@@ -39,7 +39,8 @@ def draw(options: argparse.Namespace) -> Path:
     import torch
     from tqdm import tqdm
 
-    from lightning_modules.images import image_grid, save_png, to_uint8, viewing_scale
+    from lightning_modules.drawing import choose_labels, draw_images
+    from lightning_modules.images import image_grid, save_png, viewing_scale
     from lightning_modules.models import load_model
     from lightning_modules.runs import find_checkpoint, run_sampling
 
@@ -51,38 +52,14 @@ def draw(options: argparse.Namespace) -> Path:
     folder = options.out or checkpoint.parent.parent / "drawn"
     images = []
     with tqdm(total=options.n, desc="drawing", unit="image") as bar:
-        for start in range(0, options.n, options.batch_size):
-            indices = range(start, min(start + options.batch_size, options.n))
-            batch = to_uint8(
-                module.sample(torch.tensor(labels[start : indices.stop]), settings, options.seed, indices)
-            )
-            for index, image in zip(indices, batch, strict=True):
+        for batch in draw_images(module, settings, labels, options.seed, options.batch_size):
+            for index, image in zip(batch.indices, batch.images, strict=True):
                 save_png(image, folder / f"{index:05d}.png")
-            images.append(batch)
-            bar.update(len(batch))
+            images.append(batch.images)
+            bar.update(len(batch.images))
     grid = image_grid(torch.cat(images), math.ceil(math.sqrt(options.n)))
     save_png(grid, folder / "grid.png", viewing_scale(module.image_shape[-1]))
     return folder
-
-
-def choose_labels(wanted: str | None, class_names: Sequence[str], count: int) -> list[int]:
-    """Return a label for each of `count` images: the wanted classes, or all of them, in turn.
-
-    Args:
-        wanted: Names or numbers of classes separated by commas; `none` is the null label.
-        class_names: The model's classes.
-        count: Number of images.
-
-    Raises:
-        ValueError: If a class is unknown, with those there are.
-    """
-    known = {name: label for label, name in enumerate(class_names)} | {"none": len(class_names)}
-    known |= {str(label): label for label in range(len(class_names)) if str(label) not in known}
-    names = list(class_names) if wanted is None else [name.strip() for name in wanted.split(",")]
-    unknown = [name for name in names if name not in known]
-    if unknown:
-        raise ValueError(f"the model has no class {unknown[0]!r}; its classes are {', '.join(class_names)}")
-    return [known[names[i % len(names)]] for i in range(count)]
 
 
 def _parse(args: Sequence[str] | None) -> argparse.Namespace:

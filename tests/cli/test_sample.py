@@ -10,6 +10,7 @@ from command_line import LIGHTNING_WARNINGS, Run, load_script, python, refusal
 from PIL import Image
 
 from lightning_modules.dit import DiTDiffusion
+from lightning_modules.drawing import choose_labels
 from lightning_modules.images import to_uint8
 from lightning_modules.runs import run_sampling
 
@@ -119,10 +120,9 @@ def test_label_none_is_the_null_label(trained: Run, tmp_path: Path) -> None:
 
 
 def test_default_labels_are_the_classes_in_turn() -> None:
-    choose = load_script("sample").choose_labels
-    assert choose(None, CLASSES, 8) == [0, 1, 2, 3, 4, 5, 0, 1]
-    assert choose(None, ["cats"], 3) == [0, 0, 0]
-    assert choose("7,5", ["5", "7"], 2) == [1, 0]  # a name goes before a number
+    assert choose_labels(None, CLASSES, 8) == [0, 1, 2, 3, 4, 5, 0, 1]
+    assert choose_labels(None, ["cats"], 3) == [0, 0, 0]
+    assert choose_labels("7,5", ["5", "7"], 2) == [1, 0]  # a name goes before a number
 
 
 @pytest.mark.parametrize("label", ["lion", "6", "-1", ""])

@@ -32,3 +32,9 @@ def load_model(checkpoint: Path, device: str = "cpu") -> DiffusionModule:
         raise ValueError(
             f"{checkpoint} is not a whole checkpoint of a model of this project ({reason})"
         ) from error
+
+
+def checkpoint_step(checkpoint: Path) -> int:
+    """Return the optimiser step that a checkpoint was saved at."""
+    step: int = torch.load(checkpoint, map_location="cpu", weights_only=True, mmap=True)["global_step"]
+    return step

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import pickle
 from pathlib import Path
+from typing import NamedTuple
 
 import torch
 
@@ -34,7 +35,18 @@ def load_model(checkpoint: Path, device: str = "cpu") -> DiffusionModule:
         ) from error
 
 
-def checkpoint_step(checkpoint: Path) -> int:
-    """Return the optimiser step that a checkpoint was saved at."""
-    step: int = torch.load(checkpoint, map_location="cpu", weights_only=True, mmap=True)["global_step"]
-    return step
+class CheckpointFacts(NamedTuple):
+    """What a checkpoint's weights are."""
+
+    step: int
+    """The optimiser step they were saved at."""
+
+    weights: str
+    """`averaged` if `load_model` loads averaged weights (EMA), else `raw`."""
+
+
+def checkpoint_facts(checkpoint: Path) -> CheckpointFacts:
+    """Tell what a checkpoint's weights are, without loading them."""
+    stored = torch.load(checkpoint, map_location="cpu", weights_only=True, mmap=True)
+    # Lightning keeps the raw weights under this name where the model's own are averaged.
+    return CheckpointFacts(stored["global_step"], "averaged" if "current_model_state" in stored else "raw")

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import dataclasses
-import hashlib
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -17,11 +16,11 @@ from lightning_modules.base import DiffusionModule
 from lightning_modules.diffusion.samplers import steps_within
 from lightning_modules.drawing import batch_ranges, choose_labels, draw_batch
 from lightning_modules.drawn_set import COUNT, DrawnSet, begin, drawn_set, finish
+from lightning_modules.files import file_digest
 from lightning_modules.images import image_grid, save_gif, save_png, viewing_scale
-from lightning_modules.models import checkpoint_step, load_model
 from lightning_modules.pictures import class_grid, denoising_frames, denoising_strip, interpolation_grid
-from lightning_modules.runs import find_checkpoint, run_sampling
 from lightning_modules.sampling import Sampling
+from lightning_modules.trained import Trained, load_trained
 
 GRID_IMAGES = 100
 """The grid shows at most so many images of a set."""
@@ -61,24 +60,25 @@ def sample(options: SampleOptions) -> str:
         FileNotFoundError: If there is no checkpoint.
         ValueError: If an option cannot be fulfilled, with what to do.
     """
-    checkpoint = find_checkpoint(options.run)
-    settings = chosen_sampling(run_sampling(checkpoint), options)
     device = chosen_device(options.part[0])
-    module = load_model(checkpoint, device).eval()
+    trained = load_trained(options.run, device)
+    module = trained.module
+    settings = chosen_sampling(trained.sampling, options)
     guide = None if options.guide_run is None else load_guide(options.guide_run, module, device)
     check_guidance(options, settings, module)
     labels = choose_labels(options.labels, module.class_names, options.n)
-    drawn = drawn_set(options.out or checkpoint.parent.parent / "drawn")
-    begin(drawn, manifest(options, settings, checkpoint, module), options.fresh)
-    complete = draw_missing(drawn, options, settings, module, guide, labels)
+    drawn = drawn_set(options.out or trained.home / "drawn")
+    begin(drawn, manifest(options, settings, trained, guide), options.fresh)
+    weaker = None if guide is None else guide.module
+    complete = draw_missing(drawn, options, settings, module, weaker, labels)
     if not complete:
         return f"part {options.part[0] + 1} of {options.part[1]} is drawn; other parts are not yet"
     finish(drawn, labels)
-    names = save_pictures(drawn, options, settings, module, guide, labels)
+    names = save_pictures(drawn, options, settings, module, weaker, labels)
     where = options.out if options.out is not None else drawn.manifest.parent
     return (
-        f"{options.n} images and {', '.join(names)} in {where} (averaged weights of step "
-        f"{checkpoint_step(checkpoint)}; {settings.sampler}, {settings.evaluations} evaluations an image)"
+        f"{options.n} images and {', '.join(names)} in {where} ({trained.facts.weights} weights of step "
+        f"{trained.facts.step}; {settings.sampler}, {settings.evaluations} evaluations an image)"
     )
 
 
@@ -121,16 +121,16 @@ def check_guidance(options: SampleOptions, settings: Sampling, module: Diffusion
         )
 
 
-def load_guide(place: Path, module: DiffusionModule, device: str) -> DiffusionModule:
+def load_guide(place: Path, module: DiffusionModule, device: str) -> Trained:
     """Load the model to guide away from.
 
     Raises:
         ValueError: If it is of other classes or images than the model that draws.
     """
-    guide = load_model(find_checkpoint(place), device).eval()
+    guide = load_trained(place, device)
     for what, own, its in (
-        ("classes", module.class_names, guide.class_names),
-        ("image shape", module.image_shape, guide.image_shape),
+        ("classes", module.class_names, guide.module.class_names),
+        ("image shape", module.image_shape, guide.module.image_shape),
     ):
         if own != its:
             raise ValueError(f"the guide {place} has the {what} {its}, but the model has {own}")
@@ -144,26 +144,23 @@ def chosen_device(part: int) -> str:
 
 
 def manifest(
-    options: SampleOptions, settings: Sampling, checkpoint: Path, module: DiffusionModule
+    options: SampleOptions, settings: Sampling, trained: Trained, guide: Trained | None
 ) -> dict[str, Any]:
     """Return all that images depend on, as plain values; not what they do not: batches, parts, device."""
-    guide = None if options.guide_run is None else identity(find_checkpoint(options.guide_run))
     return {
         "format": 1,
         COUNT: options.n,
         "seed": options.seed,
-        "labels": options.labels or ",".join(module.class_names),
-        "model": identity(checkpoint),
-        "guide": guide,
+        "labels": options.labels or ",".join(trained.module.class_names),
+        "model": identity(trained),
+        "guide": None if guide is None else identity(guide),
         "sampling": settings.to_dict(),
     }
 
 
-def identity(checkpoint: Path) -> dict[str, Any]:
-    """Return what tells a checkpoint from others."""
-    with checkpoint.open("rb") as file:
-        digest = hashlib.file_digest(file, "sha256").hexdigest()
-    return {"weights": "averaged", "step": checkpoint_step(checkpoint), "sha256": digest}
+def identity(trained: Trained) -> dict[str, Any]:
+    """Return what tells a model from others."""
+    return trained.facts._asdict() | {"sha256": file_digest(trained.path)}
 
 
 def draw_missing(

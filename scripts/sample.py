@@ -50,7 +50,9 @@ def _parse(args: Sequence[str] | None) -> argparse.Namespace:
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )
     parser.add_argument(
-        "run", type=Path, help="a run directory, an experiment (its newest run), or a checkpoint"
+        "run",
+        type=Path,
+        help="a run directory, an experiment (its newest run), a checkpoint, or a .safetensors export",
     )
     parser.add_argument("--n", type=_positive, default=16, help="number of images (default 16)")
     parser.add_argument("--labels", help="classes in turn, names or numbers: tabby,siamese (default: all)")

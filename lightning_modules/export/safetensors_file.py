@@ -3,7 +3,7 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Any
 
-from safetensors.torch import load_file, save_file
+from safetensors.torch import load_file, save
 
 from lightning_modules.base import DiffusionModule
 from lightning_modules.export.manifest import manifest_path, read_manifest, rebuild
@@ -20,7 +20,7 @@ def export_safetensors(module: DiffusionModule, description: dict[str, Any], out
     """
     tensors = {name: tensor.detach().cpu().contiguous() for name, tensor in module.state_dict().items()}
     with whole_file(out) as temporary:
-        save_file(tensors, temporary, metadata={"format": "pt"})
+        temporary.write_bytes(save(tensors, metadata={"format": "pt"}))
     write_json(description | {"file": out.name, "sha256": file_digest(out)}, manifest_path(out))
 
 

@@ -6,13 +6,15 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
-from command_line import LIGHTNING_WARNINGS, Run, load_script, python, refusal
+from command_line import LIGHTNING_WARNINGS, Run, load_script, printed, python, refusal
 from PIL import Image
 
+from lightning_modules.diffusion.single_step import Churn
 from lightning_modules.dit import DiTDiffusion
 from lightning_modules.drawing import choose_labels
 from lightning_modules.images import to_uint8
 from lightning_modules.runs import run_sampling
+from lightning_modules.sampling import Sampling
 
 pytestmark = LIGHTNING_WARNINGS
 
@@ -125,6 +127,30 @@ def test_default_folder_is_in_the_run(trained: Run, tmp_path: Path, elsewhere: P
         "grid.png",
     ]
     assert not list(elsewhere.iterdir())
+
+
+def test_every_setting_of_sampling_is_an_option_of_training(
+    args: list[str], capsys: pytest.CaptureFixture[str]
+) -> None:
+    given = {
+        "sampler": "stochastic_heun",
+        "grid": "flow",
+        "shift": "3",
+        "threshold": "clip",
+        "churn.amount": "5",
+    }
+    options = [text for name, value in given.items() for text in (f"--sample_grid.sampling.{name}", value)]
+    told = Sampling.from_dict(printed([*args, *options], capsys)["sample_grid"]["sampling"])
+    assert told == Sampling(
+        "stochastic_heun",
+        2,
+        "flow",
+        shift=3.0,
+        threshold="clip",
+        churn=Churn(5.0),
+        sigma_min=0.02,
+        sigma_max=20.0,
+    )
 
 
 # Labels

@@ -86,7 +86,7 @@ def chosen_sampling(own: Sampling, options: SampleOptions) -> Sampling:
     """Return the run's own settings with those that the options change.
 
     Raises:
-        ValueError: If the budget of evaluations is too small.
+        ValueError: If they make no grid, or the interval is empty.
     """
     changes: dict[str, Any] = {
         "sampler": options.sampler,
@@ -101,7 +101,13 @@ def chosen_sampling(own: Sampling, options: SampleOptions) -> Sampling:
         changes["steps"] = steps_within(options.sampler or own.sampler, options.nfe)
     if options.churn is not None:
         changes["churn"] = dataclasses.replace(own.churn, amount=options.churn)
-    return dataclasses.replace(own, **{name: value for name, value in changes.items() if value is not None})
+    given = {name: value for name, value in changes.items() if value is not None}
+    settings = dataclasses.replace(own, **given)
+    settings.sigmas()
+    low, high = settings.guidance_interval
+    if not 0 <= low < high:
+        raise ValueError(f"an interval of noise levels leads from low to high, not from {low:g} to {high:g}")
+    return settings
 
 
 def check_guidance(options: SampleOptions, settings: Sampling, module: DiffusionModule) -> None:

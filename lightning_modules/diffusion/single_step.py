@@ -54,12 +54,19 @@ class Churn:
         sigma_max: `S_tmax`: above this noise level none is added.
         scale: `S_noise`: standard deviation of what is added; a little over 1 makes up for what a denoiser
             that blurs takes away.
+
+    Raises:
+        ValueError: If the amount is negative.
     """
 
     amount: float = 40.0
     sigma_min: float = 0.05
     sigma_max: float = 50.0
     scale: float = 1.003
+
+    def __post_init__(self) -> None:
+        if not self.amount >= 0:
+            raise ValueError(f"churn adds noise, at least 0, not {self.amount:g}")
 
     def raised(self, sigma: float, steps: int) -> float:
         """Return the noise level from which a step out of `steps` starts that has come to `sigma`."""

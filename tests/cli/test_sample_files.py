@@ -277,6 +277,24 @@ def test_guidance_that_does_nothing_is_refused(
     assert not (tmp_path / "out").exists()
 
 
+@pytest.mark.parametrize(
+    ("args", "says"),
+    [
+        (["--guidance", "2", "--interval", "3", "1"], "from low to high, not from 3 to 1"),
+        (["--grid", "flow", "--shift", "0"], "shift of a flow grid is positive"),
+        (["--sampler", "stochastic_heun", "--churn", "-1"], "at least 0, not -1"),
+    ],
+    ids=" ".join,
+)
+def test_settings_that_cannot_be_are_refused_before_anything_is_written(
+    args: list[str], says: str, trained: Run, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    status, message = refusal([str(trained.folder), "--out", str(tmp_path / "out"), *args], capsys, "sample")
+    assert status == 1
+    assert says in message.strip().splitlines()[-1]
+    assert not (tmp_path / "out").exists()
+
+
 def test_script_and_package_know_the_same_names() -> None:
     from typing import get_args
 

@@ -153,11 +153,12 @@ def manifest(
     options: SampleOptions, settings: Sampling, trained: Trained, guide: Trained | None
 ) -> dict[str, Any]:
     """Return all that images depend on, as plain values; not what they do not: batches, parts, device."""
+    names = trained.module.class_names if options.labels is None else options.labels.split(",")
     return {
         "format": 1,
         COUNT: options.n,
         "seed": options.seed,
-        "labels": options.labels or ",".join(trained.module.class_names),
+        "labels": [name.strip() for name in names],
         "model": identity(trained),
         "guide": None if guide is None else identity(guide),
         "sampling": settings.to_dict(),

@@ -1,6 +1,6 @@
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -11,7 +11,8 @@ from torch import Tensor, nn
 from datamodules.step_plan import Place, StepPlan
 from lightning_modules.diffusion.loss import denoising_loss
 from lightning_modules.diffusion.noise_levels import NoiseLevels
-from lightning_modules.diffusion.preconditioning import Preconditioner
+from lightning_modules.diffusion.preconditioning import Denoiser, Preconditioner
+from lightning_modules.diffusion.sampler import NoiseSource
 from lightning_modules.diffusion.setting import Setting
 from lightning_modules.diffusion.weighting import Weighting
 from lightning_modules.image_noise import ImageNoise
@@ -184,6 +185,7 @@ class DiffusionModule(LightningModule):
         settings: Sampling = Sampling(),
         seed: int = 0,
         indices: Sequence[int] | None = None,
+        guide: Denoiser | None = None,
     ) -> Tensor:
         """Draw a batch of images with the module's present weights.
 
@@ -192,6 +194,7 @@ class DiffusionModule(LightningModule):
             settings: Sampler, steps, guidance.
             seed: Seed of the set of images.
             indices: The images' numbers in the set, which fix their noise; none counts from 0.
+            guide: A worse denoiser of the same data, which `settings.guidance` then guides away from.
 
         Returns:
             Images, (B, C, H, W), float32, about in [-1, 1], not clipped. Image `i` does not depend on the
@@ -199,10 +202,21 @@ class DiffusionModule(LightningModule):
         """
         numbers = range(len(labels)) if indices is None else indices
         noise = ImageNoise(seed, numbers, self.image_shape, self.device)
+        return self.draw(labels, settings, noise, guide)
+
+    def draw(
+        self,
+        labels: Tensor,
+        settings: Sampling,
+        noise: NoiseSource,
+        guide: Denoiser | None = None,
+        watch: Callable[[Denoiser], Denoiser] | None = None,
+    ) -> Tensor:
+        """Draw a batch of images from any noise; see `sample` and `Sampling.draw`."""
         was_training = self.training
         self.eval()
         try:
-            return settings.draw(self, labels.to(self.device), self.null_label, noise)
+            return settings.draw(self, labels.to(self.device), self.null_label, noise, guide, watch)
         finally:
             self.train(was_training)
 

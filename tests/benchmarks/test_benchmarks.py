@@ -39,6 +39,23 @@ def test_help_says_what_is_timed(script: str, tmp_path: Path) -> None:
     assert "left out" in text or "thrown away" in text
 
 
+def test_sampler_error_falls_with_its_cost(tmp_path: Path) -> None:
+    options = ["--n", "64", "--budgets", "5", "15", "50", "--reference", "256", "--out", "out.json"]
+    said = run("sampler_error.py", *options, cwd=tmp_path)
+    result = json.loads((tmp_path / "out.json").read_text())
+    assert result["reference_error"] < 1e-3
+    for name, by in result["figures"].items():
+        assert f"| {name} |" in said
+        if "exact" not in name:
+            assert [row["evaluations"] <= int(budget) for budget, row in by.items()] == [True] * 3
+        if "median" in by["5"]:
+            assert by["5"]["median"] > by["15"]["median"] > by["50"]["median"] > result["reference_error"]
+    figures = {name: by["50"] for name, by in result["figures"].items()}
+    assert figures["unipc"]["median"] < figures["dpmpp_2m"]["median"] < figures["euler"]["median"] / 2
+    floor = figures["exact (floor)"]["distance"]
+    assert all(row["distance"] < 3 * floor for row in figures.values())
+
+
 @pytest.mark.slow
 @pytest.mark.parametrize("model", TINY)
 def test_lightning_overhead_compares_the_same_work(model: str, tmp_path: Path) -> None:

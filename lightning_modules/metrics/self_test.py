@@ -1,0 +1,269 @@
+"""Metrics tested on real images that were spoilt in known ways: what is worse must be measured as worse."""
+
+from __future__ import annotations
+
+import itertools
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+from PIL import Image, ImageFilter
+
+from lightning_modules.metrics.features import FeatureNetwork, Images, extract
+from lightning_modules.metrics.frechet import frechet_distance, frechet_refusal
+from lightning_modules.metrics.image_sets import ImageSet, split_real
+from lightning_modules.metrics.memorisation import Memorisation, memorisation, nearest_images
+from lightning_modules.metrics.pairs import EvaluationError
+from lightning_modules.metrics.protocol import Figures, Protocol
+from lightning_modules.metrics.report import figures_table
+
+BLURS = (0.5, 1.0, 2.0)
+"""Standard deviations of the blur, in pixels."""
+
+NOISES = (10, 20, 40)
+"""Standard deviations of the noise, in levels of 255."""
+
+DISTINCT = (0.5, 0.1, 0.02)
+"""Shares of distinct images in a set filled up with their duplicates."""
+
+
+@dataclass(frozen=True)
+class Check:
+    """A claim about the metrics, and whether it held.
+
+    Args:
+        claim: The claim.
+        held: Whether it held.
+        seen: The numbers that decided.
+    """
+
+    claim: str
+    held: bool
+    seen: str
+
+
+@dataclass(frozen=True)
+class SelfTest:
+    """What a self-test found.
+
+    Args:
+        protocol: What was tested on what.
+        figures: Figures of every set, by its name.
+        gauges: The memorisation gauge on every set of queries, by its name.
+        checks: The claims.
+    """
+
+    protocol: str
+    figures: dict[str, Figures]
+    gauges: dict[str, Memorisation]
+    checks: Sequence[Check]
+
+    @property
+    def passed(self) -> bool:
+        """Whether every claim held."""
+        return all(check.held for check in self.checks)
+
+    def describe(self) -> str:
+        """Return the figures, the gauges and the verdicts for a terminal."""
+        wide = max(len(name) for name in self.gauges)
+        gauges = [f"{name:<{wide}}  {gauge.describe()}" for name, gauge in self.gauges.items()]
+        verdicts = [
+            f"{'ok  ' if check.held else 'FAIL'} {check.claim}: {check.seen}" for check in self.checks
+        ]
+        failed = sum(not check.held for check in self.checks)
+        end = (
+            f"{len(self.checks)} checks passed"
+            if not failed
+            else f"{failed} of {len(self.checks)} checks FAILED"
+        )
+        table = figures_table(list(self.figures.items()))
+        return "\n\n".join([self.protocol, table, "\n".join(gauges), "\n".join(verdicts), end])
+
+
+def self_test(
+    real: ImageSet, network: FeatureNetwork, count: int = 500, seed: int = 0, cache_dir: Path | None = None
+) -> SelfTest:
+    """Test the metrics on real images and on spoilt ones.
+
+    Args:
+        real: Real images.
+        network: The feature network.
+        count: Largest number of images in a set.
+        seed: Seed of every choice.
+        cache_dir: Where features of real images are kept.
+
+    Raises:
+        EvaluationError: If there are too few images.
+    """
+    split = split_real(real, count, seed=seed)
+    reference, other = (np.ascontiguousarray(real.images[rows]) for rows in (split.reference, split.other))
+    protocol = Protocol(network, reference, other, cache_dir)
+    figures = {"real": protocol.floor}
+    for name, images in spoilt_sets(other, real.labels[split.other], seed).items():
+        figures[name] = protocol.figures(protocol.features(images, f"features of {name}"))
+    figures["noise"] = protocol.ceiling
+    gauges = _gauges(real, split.other, reference, network, seed)
+    checks = [*_distance_checks(figures), *_shape_checks(figures), *_gauge_checks(gauges)]
+    checks.append(_refusal_check(protocol))
+    words = (
+        f"{len(protocol)} images a side of {real.name} ({real.images.shape[-1]} px), features: {network.name}"
+    )
+    return SelfTest(words, figures, gauges, checks)
+
+
+def spoilt_sets(images: Images, labels: np.typing.NDArray[np.int64], seed: int) -> dict[str, Images]:
+    """Return sets of as many images, each spoilt in one way.
+
+    Args:
+        images: Real images, uint8 (N, 3, S, S).
+        labels: Their classes, (N,).
+        seed: Seed of the noise and the choices.
+    """
+    rng = np.random.default_rng(seed)
+    sets = {f"blur {sigma:g} px": blurred(images, sigma) for sigma in BLURS}
+    sets |= {f"noise {sigma} of 255": noisy(images, sigma, rng) for sigma in NOISES}
+    sizes = np.bincount(labels)
+    if np.count_nonzero(sizes) > 1:
+        of_class = np.flatnonzero(labels == np.where(sizes >= 5, sizes, len(labels) + 1).argmin())
+        sets["one class"] = images[rng.choice(of_class, len(images))]
+    for share in DISTINCT:
+        distinct = max(2, round(share * len(images)))
+        sets[f"{share:.0%} distinct"] = images[np.arange(len(images)) % distinct]
+    return sets
+
+
+def blurred(images: Images, sigma: float) -> Images:
+    """Blur images with a Gaussian of `sigma` pixels."""
+    gauss = ImageFilter.GaussianBlur(sigma)
+    pictures = (Image.fromarray(image.transpose(1, 2, 0)).filter(gauss) for image in images)
+    return np.stack([np.asarray(picture).transpose(2, 0, 1) for picture in pictures])
+
+
+def noisy(images: Images, sigma: float, rng: np.random.Generator) -> Images:
+    """Add Gaussian noise of `sigma` levels and round."""
+    noise = sigma * rng.standard_normal(images.shape, np.float32)
+    return np.clip(np.rint(images + noise), 0, 255).astype(np.uint8)
+
+
+def _gauges(
+    real: ImageSet, train_rows: np.typing.NDArray[np.int64], kept: Images, network: FeatureNetwork, seed: int
+) -> dict[str, Memorisation]:
+    """Run the gauge with one half as training images: on the other half, and on copies of several kinds."""
+    rng = np.random.default_rng(seed)
+    train_images = np.ascontiguousarray(real.images[train_rows])
+    half = len(kept) // 2
+    fresh, baseline = kept[:half], kept[half : 2 * half]
+    copies = train_images[rng.permutation(len(train_images))[:half]]
+    tenth = fresh.copy()
+    tenth[: max(1, half // 10)] = copies[: max(1, half // 10)]
+    sets = {
+        "held-out images": fresh,
+        "copies": copies,
+        "mirrored copies": copies[..., ::-1],
+        "copies with noise": noisy(copies, 4, rng),
+        "a tenth copies": tenth,
+        "noise": rng.integers(0, 256, fresh.shape, dtype=np.uint8),
+    }
+    train = extract(network, train_images, what="features of training images")
+
+    def nearest(images: Images) -> object:
+        return nearest_images(
+            extract(network, images, quiet=True), train, extract(network, images[..., ::-1], quiet=True)
+        )
+
+    held_out = nearest(baseline)
+    return {name: memorisation(nearest(images), held_out) for name, images in sets.items()}  # type: ignore[arg-type]
+
+
+def _distance_checks(figures: Figures | dict[str, Figures]) -> list[Check]:
+    checks = []
+    ladders = {
+        "more blur": ["real", *(f"blur {sigma:g} px" for sigma in BLURS)],
+        "more noise": ["real", *(f"noise {sigma} of 255" for sigma in NOISES), "noise"],
+        "fewer distinct images": ["real", *(f"{share:.0%} distinct" for share in DISTINCT)],
+        "a class instead of all": ["real", "one class"],
+    }
+    for metric in ("kid", "frechet"):
+        values = {name: each[metric].value for name, each in figures.items()}  # type: ignore[index]
+        if any(value is None for value in values.values()):
+            continue
+        for what, names in ladders.items():
+            seen = [values[name] for name in names if name in values]
+            if len(seen) > 1:
+                checks.append(_ascending(f"{metric} rises with {what}", seen))
+    floor, ceiling = figures["real"]["kid"], figures["noise"]["kid"]  # type: ignore[index]
+    small = abs(floor.value) < 0.02 * ceiling.value
+    seen_text = f"{floor.value:.4g} against {ceiling.value:.4g} for noise"
+    return [*checks, Check("kid of real against real is nearly 0", small, seen_text)]
+
+
+def _shape_checks(figures: dict[str, Figures]) -> list[Check]:
+    def value(name: str, metric: str) -> float:
+        found = figures[name][metric].value
+        assert found is not None
+        return found
+
+    few = f"{DISTINCT[-1]:.0%} distinct"
+    checks = [
+        _ascending(
+            "precision falls with blur", [-value(n, "precision") for n in ("real", f"blur {BLURS[-1]:g} px")]
+        ),
+        _ascending(
+            "precision falls with noise",
+            [-value(n, "precision") for n in ("real", f"noise {NOISES[-1]} of 255")],
+        ),
+        _ascending(
+            "coverage falls with fewer distinct images", [-value(n, "coverage") for n in ("real", few)]
+        ),
+        _ascending("recall falls with fewer distinct images", [-value(n, "recall") for n in ("real", few)]),
+        _close(
+            "duplicates are as precise as what they duplicate",
+            value(few, "precision"),
+            value("real", "precision"),
+            0.25,
+        ),
+        _close("density of real images is about 1", value("real", "density"), 1.0, 0.35),
+        Check(
+            "noise is neither precise nor covers anything",
+            value("noise", "precision") + value("noise", "coverage") < 0.05,
+            "",
+        ),
+    ]
+    if "one class" in figures:
+        for metric in ("recall", "coverage"):
+            pair = [-value(n, metric) for n in ("real", "one class")]
+            checks.append(_ascending(f"{metric} falls with a class instead of all", pair))
+    return checks
+
+
+def _gauge_checks(gauges: dict[str, Memorisation]) -> list[Check]:
+    silent = ("held-out images", "noise")
+    return [
+        Check(
+            f"the memorisation gauge {'is silent' if name in silent else 'rings'} on {name}",
+            gauge.rings == (name not in silent),
+            f"ratio {gauge.distance_ratio:.3f}, z {gauge.z:+.1f}, copies {gauge.copies:.1%}",
+        )
+        for name, gauge in gauges.items()
+    ]
+
+
+def _refusal_check(protocol: Protocol) -> Check:
+    few = min(len(protocol), protocol.network.num_features)
+    try:
+        frechet_distance(protocol.reference[:few], protocol.other[:few])
+    except EvaluationError as error:
+        return Check(f"the Fréchet distance of {few} images is refused", True, str(error))
+    refused = frechet_refusal(few, protocol.network.num_features)
+    return Check(f"the Fréchet distance of {few} images is refused", False, f"it was given; {refused}")
+
+
+def _ascending(claim: str, values: Sequence[float | None]) -> Check:
+    numbers = [value for value in values if value is not None]
+    held = len(numbers) == len(values) and all(a < b for a, b in itertools.pairwise(numbers))
+    return Check(claim, held, " < ".join(f"{abs(number):.4g}" for number in numbers))
+
+
+def _close(claim: str, value: float, target: float, within: float) -> Check:
+    return Check(claim, abs(value - target) <= within, f"{value:.3f}, expected {target:.3f} +- {within}")

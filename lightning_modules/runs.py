@@ -63,4 +63,4 @@ def run_sampling(checkpoint: Path) -> Sampling:
     if not config.is_file():
         return Sampling()
     settings = yaml.safe_load(config.read_text())["sample_grid"]["sampling"]
-    return Sampling(**{**settings, "guidance_interval": tuple(settings["guidance_interval"])})
+    return Sampling.from_dict(settings)

@@ -1,18 +1,28 @@
 from __future__ import annotations
 
+import dataclasses
+import math
+from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Literal
+from functools import partial
+from typing import Any, Literal
 
 import torch
 from torch import Tensor
 
-from lightning_modules.diffusion.grids import GRIDS
-from lightning_modules.diffusion.guidance import autoguidance, classifier_free_guidance
+from lightning_modules.diffusion.grids import GRIDS, flow_grid
+from lightning_modules.diffusion.guidance import EVERYWHERE, autoguidance, classifier_free_guidance
 from lightning_modules.diffusion.preconditioning import Denoiser
-from lightning_modules.diffusion.samplers import SAMPLERS, NoiseSource
+from lightning_modules.diffusion.sampler import NoiseSource, Sampler
+from lightning_modules.diffusion.samplers import SAMPLERS, evaluations
+from lightning_modules.diffusion.single_step import Churn, stochastic_heun
+from lightning_modules.diffusion.thresholding import dynamic_thresholding, static_thresholding
 
-SamplerName = Literal["euler", "ancestral", "heun", "dpmpp_2m"]
-GridName = Literal["karras", "flow"]
+SamplerName = Literal[
+    "euler", "ancestral", "heun", "stochastic_heun", "dpmpp_2m", "dpmpp_3m", "unipc", "ipndm"
+]
+GridName = Literal["karras", "log_snr", "flow"]
+Threshold = Literal["none", "clip", "dynamic"]
 
 
 @dataclass(frozen=True)
@@ -20,26 +30,64 @@ class Sampling:
     """How images are drawn from a denoiser.
 
     Args:
-        sampler: `euler` (DDIM), `ancestral` (DDPM), `heun` (EDM, two evaluations a step) or `dpmpp_2m`
-            (DPM-Solver++, second order for one evaluation a step).
+        sampler: `euler` (DDIM), `ancestral` (DDPM), `heun` (EDM, two evaluations a step), `stochastic_heun`
+            (the same with noise added on the way); or a multistep method, of high order for one evaluation a
+            step: `dpmpp_2m`, `dpmpp_3m` (DPM-Solver++), `unipc` (order 3), `ipndm` (order 4).
         steps: Number of denoising steps.
-        grid: Spacing of the noise levels: `karras` (EDM, rho 7) or `flow` (even in flow time).
+        grid: Spacing of the noise levels: `karras` (EDM, rho 7), `log_snr` (even in ln sigma) or `flow` (even
+            in flow time).
         guidance: Scale of classifier-free guidance, or of autoguidance where there is a guide; 1 is none.
         guidance_interval: Noise levels between which guidance acts, `low < sigma <= high`.
-        sigma_min: Last noise level before 0 of the `karras` grid.
+        sigma_min: Last noise level before 0 of the `karras` and `log_snr` grids.
         sigma_max: First noise level.
+        shift: Shift of the `flow` grid; larger puts more of the steps at large noise levels.
+        threshold: What keeps estimates in the range of images: `none`, `clip` to [-1, 1], or `dynamic`.
+        percentile: Quantile of an image's magnitudes that dynamic thresholding brings to 1.
+        churn: How much noise `stochastic_heun` adds.
     """
 
     sampler: SamplerName = "dpmpp_2m"
     steps: int = 20
     grid: GridName = "karras"
     guidance: float = 1.0
-    guidance_interval: tuple[float, float] = (0.0, float("inf"))
+    guidance_interval: tuple[float, float] = EVERYWHERE
     sigma_min: float = 0.002
     sigma_max: float = 80.0
+    shift: float = 1.0
+    threshold: Threshold = "none"
+    percentile: float = 0.995
+    churn: Churn = Churn()
+
+    @classmethod
+    def from_dict(cls, settings: Mapping[str, Any]) -> Sampling:
+        """Make settings from plain values, as `to_dict` or a YAML has them; what is left out is the default.
+
+        Raises:
+            TypeError: If there is a value of another name.
+        """
+        given = dict(settings)
+        if "guidance_interval" in given:
+            low, high = given["guidance_interval"]
+            given["guidance_interval"] = (float(low), math.inf if high is None else float(high))
+        if isinstance(given.get("churn"), Mapping):
+            given["churn"] = Churn(**given["churn"])
+        return cls(**given)
+
+    def to_dict(self) -> dict[str, Any]:
+        """Return the settings as plain values that JSON has; an interval without an end ends at None."""
+        plain = dataclasses.asdict(self)
+        low, high = self.guidance_interval
+        return plain | {"guidance_interval": [low, None if math.isinf(high) else high]}
+
+    @property
+    def evaluations(self) -> int:
+        """Evaluations of the denoiser for an image (NFE); one that guides is two of a network."""
+        return evaluations(self.sampler, self.steps)
 
     def sigmas(self) -> Tensor:
         """Return the noise levels, (steps + 1,), float64, descending to 0."""
+        if self.grid == "flow":
+            return flow_grid(self.steps, self.sigma_min, self.sigma_max, self.shift)
         return GRIDS[self.grid](self.steps, self.sigma_min, self.sigma_max)
 
     @torch.no_grad()
@@ -64,8 +112,22 @@ class Sampling:
             Images, (B, C, H, W), float32, about in [-1, 1], not clipped.
         """
         sigmas = self.sigmas()
+        estimate = self._thresholded(self._guided(denoiser, null_label, guide))
+        return self._sampler()(estimate, float(sigmas[0]) * noise(), sigmas, labels, noise)
+
+    def _sampler(self) -> Sampler:
+        if self.sampler == "stochastic_heun":
+            return partial(stochastic_heun, churn=self.churn)
+        return SAMPLERS[self.sampler]
+
+    def _guided(self, denoiser: Denoiser, null_label: int, guide: Denoiser | None) -> Denoiser:
         if guide is None:
-            guided = classifier_free_guidance(denoiser, self.guidance, null_label, self.guidance_interval)
-        else:
-            guided = autoguidance(denoiser, guide, self.guidance, self.guidance_interval)
-        return SAMPLERS[self.sampler](guided, float(sigmas[0]) * noise(), sigmas, labels, noise)
+            return classifier_free_guidance(denoiser, self.guidance, null_label, self.guidance_interval)
+        return autoguidance(denoiser, guide, self.guidance, self.guidance_interval)
+
+    def _thresholded(self, denoiser: Denoiser) -> Denoiser:
+        if self.threshold == "clip":
+            return static_thresholding(denoiser)
+        if self.threshold == "dynamic":
+            return dynamic_thresholding(denoiser, self.percentile)
+        return denoiser

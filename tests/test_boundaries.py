@@ -88,13 +88,13 @@ def test_no_file_edits_sys_path():
 
 
 def test_the_sources_are_found():
-    assert {"samplers.py", "preconditioning.py", "loss.py"} <= {
+    assert {"sampler.py", "preconditioning.py", "loss.py"} <= {
         p.name for p in sources("lightning_modules/diffusion")
     }
     assert sources("datamodules")
     assert Path(__file__) in sources("tests")
-    samplers = imported_by(ROOT / "lightning_modules/diffusion/samplers.py")
-    assert {"torch.Tensor", "lightning_modules.diffusion.preconditioning.Denoiser"} <= samplers
+    sampler = imported_by(ROOT / "lightning_modules/diffusion/sampler.py")
+    assert {"torch.Tensor", "lightning_modules.diffusion.preconditioning.Denoiser"} <= sampler
 
 
 @pytest.mark.parametrize(

@@ -28,6 +28,24 @@ def karras_grid(steps: int, sigma_min: float, sigma_max: float, rho: float = 7.0
     return torch.cat([(high + ramp * (low - high)) ** rho, ramp.new_zeros(1)])
 
 
+def log_snr_grid(steps: int, sigma_min: float, sigma_max: float) -> Tensor:
+    """Space the logarithm of the signal-to-noise ratio, `-2 ln sigma`, evenly, and end with 0.
+
+    The grid that DPM-Solver was published with (Lu et al. 2022, arXiv 2206.00927), and the limit of the
+    Karras grid for large `rho`.
+
+    Args:
+        steps: Number of denoising steps, at least 1.
+        sigma_min: Last noise level before 0.
+        sigma_max: First noise level.
+
+    Returns:
+        `sigmas`, (steps + 1,), float64, descending from `sigma_max` to `sigma_min` and then 0.
+    """
+    ramp = _ramp(steps, sigma_min, sigma_max)
+    return torch.cat([sigma_max * (sigma_min / sigma_max) ** ramp, ramp.new_zeros(1)])
+
+
 def flow_grid(steps: int, sigma_min: float, sigma_max: float, shift: float = 1.0) -> Tensor:
     """Space flow time evenly from `t(sigma_max)` to 0, then shift it towards noise.
 
@@ -59,4 +77,4 @@ def _ramp(steps: int, sigma_min: float, sigma_max: float) -> Tensor:
     return torch.linspace(0, 1, steps, dtype=torch.float64)
 
 
-GRIDS: dict[str, Grid] = {"karras": karras_grid, "flow": flow_grid}
+GRIDS: dict[str, Grid] = {"karras": karras_grid, "log_snr": log_snr_grid, "flow": flow_grid}

@@ -46,7 +46,7 @@ def autoguidance(
     """Push the estimate away from that of a worse model of the same data.
 
     `D = D_guide + scale * (D_denoiser - D_guide)`, both given the labels: Karras et al. 2024, "Guiding a
-    diffusion model with a bad version of itself" (arXiv 2406.02507), section 3. The guide is a smaller or
+    diffusion model with a bad version of itself" (arXiv 2406.02507), section 4. The guide is a smaller or
     less trained model, such as an earlier checkpoint; no label dropout is needed.
 
     Args:

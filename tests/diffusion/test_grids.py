@@ -3,7 +3,7 @@ from __future__ import annotations
 import pytest
 import torch
 
-from lightning_modules.diffusion.grids import GRIDS, flow_grid, karras_grid
+from lightning_modules.diffusion.grids import GRIDS, flow_grid, karras_grid, log_snr_grid
 
 every_grid = pytest.mark.parametrize("grid", GRIDS.values(), ids=GRIDS)
 
@@ -47,6 +47,19 @@ def test_karras_formula(rho):
 def test_larger_rho_puts_more_steps_at_small_noise():
     middles = [karras_grid(11, 0.002, 80.0, rho)[5].item() for rho in (1.0, 3.0, 7.0)]
     assert middles[0] > middles[1] > middles[2]
+
+
+def test_log_snr_grid_is_even_in_the_logarithm():
+    sigmas = log_snr_grid(9, 0.002, 80.0)
+    gaps = sigmas[:-1].log().diff()
+    torch.testing.assert_close(gaps, torch.full_like(gaps, gaps.mean().item()), rtol=1e-10, atol=0)
+    assert sigmas[-2].item() == pytest.approx(0.002, rel=1e-12)
+
+
+def test_log_snr_grid_is_the_karras_grid_of_infinite_rho():
+    torch.testing.assert_close(
+        karras_grid(9, 0.002, 80.0, rho=1e7), log_snr_grid(9, 0.002, 80.0), rtol=1e-5, atol=0
+    )
 
 
 @pytest.mark.parametrize("sigma_max", [1.0, 80.0])

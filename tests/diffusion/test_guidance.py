@@ -3,7 +3,7 @@ from __future__ import annotations
 import pytest
 import torch
 
-from lightning_modules.diffusion.guidance import classifier_free_guidance
+from lightning_modules.diffusion.guidance import autoguidance, classifier_free_guidance
 
 NULL = 7
 X = torch.arange(12, dtype=torch.float64).reshape(3, 1, 2, 2)
@@ -100,3 +100,42 @@ def test_batch_permutation_permutes_the_estimates():
 def test_dtype_is_kept(dtype):
     guided = classifier_free_guidance(Recorder(), 3.0, NULL)
     assert guided(X.to(dtype), levels(0.5).to(dtype), LABELS).dtype == dtype
+
+
+def worse(x, sigma, labels):
+    return torch.cos(x) * (1 + labels.reshape(-1, 1, 1, 1))
+
+
+def test_autoguidance_of_scale_one_is_the_very_same_denoiser():
+    denoiser = Recorder()
+    assert autoguidance(denoiser, worse, 1.0) is denoiser
+
+
+@pytest.mark.parametrize("scale", [0.0, 0.5, 2.0, 3.5])
+def test_autoguidance_is_linear_between_the_two_and_beyond(scale):
+    sigma = levels(0.5)
+    good, bad = Recorder()(X, sigma, LABELS), worse(X, sigma, LABELS)
+    guided = autoguidance(Recorder(), worse, scale)(X, sigma, LABELS)
+    torch.testing.assert_close(guided, bad + scale * (good - bad), rtol=1e-12, atol=1e-12)
+
+
+def test_autoguidance_gives_both_the_labels_and_needs_no_null_label():
+    denoiser, guide = Recorder(), Recorder()
+    autoguidance(denoiser, guide, 2.0)(X, levels(0.5), LABELS)
+    for model in (denoiser, guide):
+        ((x, _, labels),) = model.calls
+        assert torch.equal(x, X)
+        assert torch.equal(labels, LABELS)
+
+
+def test_autoguidance_by_itself_changes_nothing():
+    guided = autoguidance(Recorder(), Recorder(), 3.0)(X, levels(0.5), LABELS)
+    torch.testing.assert_close(guided, estimates(0.5)[0], rtol=1e-12, atol=1e-12)
+
+
+@pytest.mark.parametrize("sigma", [0.05, 0.1, 2.0001])
+def test_outside_the_interval_the_guide_is_not_asked(sigma):
+    guide = Recorder()
+    guided = autoguidance(Recorder(), guide, 3.0, interval=(0.1, 2.0))(X, levels(sigma), LABELS)
+    assert not guide.calls
+    assert torch.equal(guided, estimates(sigma)[0])

@@ -4,11 +4,12 @@ import pytest
 import torch
 
 from lightning_modules.diffusion.grids import GRIDS, karras_grid
-from lightning_modules.diffusion.samplers import SAMPLERS
+from lightning_modules.diffusion.samplers import SAMPLERS, STOCHASTIC, evaluations, steps_within
+from lightning_modules.diffusion.single_step import Churn, heun, stochastic_heun
 from lightning_modules.image_noise import ImageNoise
 
 every_sampler = pytest.mark.parametrize("name", SAMPLERS)
-deterministic = pytest.mark.parametrize("name", sorted(set(SAMPLERS) - {"ancestral"}))
+deterministic = pytest.mark.parametrize("name", sorted(set(SAMPLERS) - STOCHASTIC))
 
 SHAPE = (3, 2, 2)
 POINTS = torch.linspace(-1, 1, 36, dtype=torch.float64).reshape(3, *SHAPE)
@@ -47,23 +48,39 @@ def test_one_image_a_label_is_hit_exactly(name, steps, grid):
     torch.testing.assert_close(sampled, POINTS[labels], rtol=0, atol=1e-12)
 
 
-@pytest.mark.parametrize(
-    ("name", "evaluations"), [("euler", "n"), ("ancestral", "n"), ("heun", "2 n - 1"), ("dpmpp_2m", "n")]
-)
-@pytest.mark.parametrize("steps", [1, 2, 7])
-def test_number_of_evaluations(name, evaluations, steps):
+@every_sampler
+@pytest.mark.parametrize("steps", [1, 2, 3, 7, 20])
+def test_number_of_evaluations_is_the_declared_one(name, steps):
     denoiser = Recorder()
     SAMPLERS[name](denoiser, start(1, 80.0), karras_grid(steps, 0.002, 80.0), torch.tensor([0]), drawn(1))
-    assert len(denoiser.levels) == {"n": steps, "2 n - 1": 2 * steps - 1}[evaluations]
+    assert len(denoiser.levels) == evaluations(name, steps)
+    assert evaluations(name, steps) == (2 * steps - 1 if "heun" in name else steps)
+
+
+@every_sampler
+@pytest.mark.parametrize("nfe", [1, 2, 7, 8, 35])
+def test_steps_within_a_budget_are_the_most_that_fit(name, nfe):
+    steps = steps_within(name, nfe)
+    assert evaluations(name, steps) <= nfe < evaluations(name, steps + 1)
+
+
+def test_a_budget_of_nothing_is_refused():
+    with pytest.raises(ValueError, match="at least 1 evaluation"):
+        steps_within("euler", 0)
 
 
 @every_sampler
 def test_evaluations_are_at_the_levels_of_the_grid(name):
     denoiser, sigmas = Recorder(), karras_grid(4, 0.002, 80.0)
     SAMPLERS[name](denoiser, start(1, 80.0), sigmas, torch.tensor([0]), drawn(1))
-    first, *others = sigmas[:-1].tolist()
-    twice = [first, *(level for level in others for _ in range(2))]
-    assert denoiser.levels == (twice if name == "heun" else [first, *others])
+    levels = sigmas[:-1].tolist()
+    if name == "heun":
+        levels = [levels[0], *(level for level in levels[1:] for _ in range(2))]
+    if name == "stochastic_heun":
+        # Each step starts at the raised level of where it is, and is corrected at where it ends.
+        raised = [Churn().raised(level, 4) for level in levels]
+        levels = [level for pair in zip(raised, [*levels[1:], None], strict=True) for level in pair][:-1]
+    assert denoiser.levels == levels
 
 
 @deterministic
@@ -81,6 +98,36 @@ def test_ancestral_draws_once_a_step_but_the_last(steps):
         Recorder(), start(1, 80.0), sigmas, torch.tensor([0]), lambda: draws.append(1) or source()
     )
     assert len(draws) == steps - 1
+
+
+def test_stochastic_heun_draws_where_it_churns_and_nowhere_else():
+    sigmas, churn = karras_grid(10, 0.002, 80.0), Churn(8.0, 0.05, 50.0)
+    draws = []
+    source = drawn(1)
+    stochastic_heun(
+        Recorder(),
+        start(1, 80.0),
+        sigmas,
+        torch.tensor([0]),
+        lambda: draws.append(1) or source(),
+        churn=churn,
+    )
+    assert len(draws) == sum(0.05 <= sigma <= 50.0 for sigma in sigmas.tolist())
+
+
+def test_stochastic_heun_without_churn_is_heun(no_noise):
+    def denoiser(x, sigma, labels):
+        return torch.tanh(x / (1 + sigma.reshape(-1, 1, 1, 1)))
+
+    given = start(2, 80.0), karras_grid(6, 0.002, 80.0), torch.tensor([0, 1]), no_noise
+    assert torch.equal(stochastic_heun(denoiser, *given, churn=Churn(0.0)), heun(denoiser, *given))
+
+
+def test_churn_raises_a_noise_level_by_at_most_the_square_root_of_two():
+    assert Churn(40.0).raised(1.0, 100) == 1.4
+    assert Churn(1e9).raised(1.0, 100) == pytest.approx(2**0.5)
+    assert Churn(40.0, 0.5, 2.0).raised(0.4, 10) == 0.4
+    assert Churn(40.0, 0.5, 2.0).raised(2.1, 10) == 2.1
 
 
 @every_sampler

@@ -16,11 +16,15 @@ from diffusers import (
     EulerDiscreteScheduler,
     FlowMatchEulerDiscreteScheduler,
     HeunDiscreteScheduler,
+    IPNDMScheduler,
+    UniPCMultistepScheduler,
 )
+from diffusers.schedulers.deprecated.scheduling_karras_ve import KarrasVeScheduler
 
 from lightning_modules.diffusion.grids import flow_grid, karras_grid
 from lightning_modules.diffusion.preconditioning import EDM, FlowVelocity, FlowX
 from lightning_modules.diffusion.samplers import SAMPLERS
+from lightning_modules.diffusion.single_step import Churn, stochastic_heun
 
 # What diffusers 0.42 provokes when it turns a tensor into an array with numpy 2.
 pytestmark = pytest.mark.filterwarnings(
@@ -170,6 +174,98 @@ def test_dpmpp_2m(steps, karras, denoiser, no_noise):
     x = start(sigmas[0].item())
     expected = reference(scheduler, sigmas[:-1], preserving, denoiser, x)
     sampled = SAMPLERS["dpmpp_2m"](denoiser, x, sigmas, LABELS, no_noise)
+    torch.testing.assert_close(sampled, expected, **ROUNDED)
+
+
+@pytest.mark.parametrize("steps", STEPS)
+@pytest.mark.parametrize("karras", [True, False])
+def test_dpmpp_3m(steps, karras, denoiser, no_noise):
+    scheduler = DPMSolverMultistepScheduler(
+        algorithm_type="dpmsolver++",
+        solver_order=3,
+        solver_type="midpoint",
+        lower_order_final=False,
+        final_sigmas_type="zero",
+        use_karras_sigmas=karras,
+    )
+    sigmas = continuous(scheduler, steps)
+    x = start(sigmas[0].item())
+    expected = reference(scheduler, sigmas[:-1], preserving, denoiser, x)
+    sampled = SAMPLERS["dpmpp_3m"](denoiser, x, sigmas, LABELS, no_noise)
+    torch.testing.assert_close(sampled, expected, **ROUNDED)
+
+
+@pytest.mark.parametrize("steps", [1, 2, 3, *STEPS])
+@pytest.mark.parametrize("karras", [True, False])
+def test_unipc(steps, karras, denoiser, no_noise):
+    scheduler = UniPCMultistepScheduler(
+        solver_order=3,
+        solver_type="bh2",
+        final_sigmas_type="zero",
+        use_karras_sigmas=karras,
+    )
+    sigmas = continuous(scheduler, steps)
+    x = start(sigmas[0].item())
+    expected = reference(scheduler, sigmas[:-1], preserving, denoiser, x)
+    sampled = SAMPLERS["unipc"](denoiser, x, sigmas, LABELS, no_noise)
+    torch.testing.assert_close(sampled, expected, **ROUNDED)
+
+
+@pytest.mark.parametrize("steps", STEPS)
+def test_ipndm(steps, denoiser, no_noise):
+    """On the Karras grid, given to the scheduler as its betas; its network predicts `v`."""
+    sigmas = karras_grid(steps, 0.002, 80.0)
+    scheduler = IPNDMScheduler(trained_betas=(sigmas * preserving(sigmas)).tolist())
+    scheduler.set_timesteps(steps)
+    scheduler.set_begin_index(0)
+    scheduler.alphas, scheduler.betas = preserving(sigmas), sigmas * preserving(sigmas)
+    x = start(80.0)
+    images = x * scheduler.alphas[0]
+    for timestep, sigma, alpha, beta in zip(
+        scheduler.timesteps, sigmas, scheduler.alphas, scheduler.betas, strict=False
+    ):
+        denoised = denoiser(images / alpha, sigma.expand(len(x)), LABELS)
+        v = alpha * (images - alpha * denoised) / beta - beta * denoised
+        images = scheduler.step(v, timestep, images).prev_sample
+    torch.testing.assert_close(
+        SAMPLERS["ipndm"](denoiser, x, sigmas, LABELS, no_noise), images, rtol=0, atol=1e-10
+    )
+
+
+@pytest.mark.parametrize("steps", STEPS)
+@pytest.mark.parametrize("amount", [0.0, 5.0, 40.0])
+def test_stochastic_heun(steps, amount, denoiser):
+    """Its network predicts `(D - x) / sigma`."""
+    sigmas = karras_grid(steps, 0.002, 80.0)
+    scheduler = KarrasVeScheduler(s_churn=amount, s_min=0.05, s_max=50.0, s_noise=1.003)
+    scheduler.set_timesteps(steps)
+    x = expected = start(80.0)
+    generator = torch.Generator().manual_seed(9)
+    for sigma, sigma_next in zip(sigmas[:-1].tolist(), sigmas[1:].tolist(), strict=True):
+        churned, raised = scheduler.add_noise_to_input(expected, sigma, generator)
+
+        def output(images, level):
+            levels = torch.full((len(images),), level, dtype=torch.float64)
+            return (denoiser(images, levels, LABELS) - images) / level
+
+        step = scheduler.step(output(churned, raised), raised, sigma_next, churned)
+        expected = step.prev_sample
+        if sigma_next > 0:
+            expected = scheduler.step_correct(
+                output(expected, sigma_next), raised, sigma_next, churned, expected, step.derivative
+            ).prev_sample
+    churn = Churn(amount, 0.05, 50.0, 1.003)
+    # The scheduler draws in float32 and at every step, also where it then adds nothing.
+    source = torch.Generator().manual_seed(9)
+    draws = [torch.randn(x.shape, generator=source) for _ in range(steps)]
+    used = iter(
+        [
+            draw
+            for draw, sigma in zip(draws, sigmas[:-1].tolist(), strict=True)
+            if churn.raised(sigma, steps) > sigma
+        ]
+    )
+    sampled = stochastic_heun(denoiser, x, sigmas, LABELS, lambda: next(used), churn=churn)
     torch.testing.assert_close(sampled, expected, **ROUNDED)
 
 

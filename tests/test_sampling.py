@@ -1,0 +1,120 @@
+from __future__ import annotations
+
+import json
+import math
+from dataclasses import fields
+from typing import get_args
+
+import pytest
+import torch
+from tiny import module, randomise
+
+from lightning_modules.diffusion.grids import GRIDS, flow_grid
+from lightning_modules.diffusion.samplers import SAMPLERS
+from lightning_modules.diffusion.single_step import Churn, stochastic_heun
+from lightning_modules.image_noise import ImageNoise
+from lightning_modules.sampling import GridName, SamplerName, Sampling
+
+LABELS = torch.tensor([0, 1, 2])
+SHAPE = (3, 8, 8)
+
+
+class Counted:
+    """A denoiser that counts its calls and the images in them."""
+
+    def __init__(self, scale: float = 1.0):
+        self.scale, self.calls, self.images = scale, 0, 0
+
+    def __call__(self, x, sigma, labels):
+        self.calls += 1
+        self.images += len(x)
+        return self.scale * torch.tanh(x / (1 + sigma.reshape(-1, 1, 1, 1)) + labels.reshape(-1, 1, 1, 1))
+
+
+def draw(settings: Sampling, denoiser=None, guide=None) -> torch.Tensor:
+    return settings.draw(denoiser or Counted(), LABELS, 2, ImageNoise(3, range(3), SHAPE), guide)
+
+
+def test_names_are_those_of_the_functions():
+    assert list(get_args(SamplerName)) == list(SAMPLERS)
+    assert list(get_args(GridName)) == list(GRIDS)
+
+
+@pytest.mark.parametrize("sampler", SAMPLERS)
+@pytest.mark.parametrize("grid", GRIDS)
+def test_every_sampler_draws_on_every_grid_at_its_declared_cost(sampler, grid):
+    denoiser = Counted()
+    settings = Sampling(sampler, 5, grid)
+    images = draw(settings, denoiser)
+    assert images.shape == (3, *SHAPE)
+    assert images.isfinite().all()
+    assert denoiser.calls == settings.evaluations
+    assert denoiser.images == 3 * settings.evaluations
+
+
+def test_shift_is_the_flow_grid_s():
+    assert torch.equal(Sampling(grid="flow", steps=6, shift=3.0).sigmas(), flow_grid(6, 0.002, 80.0, 3.0))
+
+
+def test_churn_reaches_the_sampler():
+    churn = Churn(8.0, 0.1, 10.0, 1.0)
+    settings = Sampling("stochastic_heun", 6, churn=churn)
+    noise, sigmas = ImageNoise(3, range(3), SHAPE), settings.sigmas()
+    expected = stochastic_heun(Counted(), 80.0 * noise(), sigmas, LABELS, noise, churn=churn)
+    assert torch.equal(draw(settings), expected)
+    assert not torch.equal(draw(settings), draw(Sampling("stochastic_heun", 6)))
+
+
+@pytest.mark.parametrize("threshold", ["clip", "dynamic"])
+def test_thresholds_keep_images_in_range(threshold):
+    assert draw(Sampling(steps=4), Counted(3.0)).abs().max() > 1
+    assert draw(Sampling(steps=4, threshold=threshold), Counted(3.0)).abs().max() <= 1
+
+
+def test_thresholding_follows_guidance():
+    settings = {"steps": 4, "guidance": 5.0}
+    assert draw(Sampling(**settings)).abs().max() > 1
+    assert draw(Sampling(**settings, threshold="clip")).abs().max() <= 1
+
+
+def test_a_guide_takes_the_null_label_s_place():
+    denoiser, guide = Counted(), Counted(0.5)
+    images = draw(Sampling(steps=4, guidance=2.0), denoiser, guide)
+    assert (denoiser.images, guide.images) == (12, 12)
+    torch.testing.assert_close(images, draw(Sampling(steps=4), Counted(1.5)), rtol=1e-5, atol=1e-5)
+
+
+def test_a_module_guides_another():
+    model, guide = module(), module()
+    randomise(model.network, 1)
+    randomise(guide.network, 2)
+    settings = Sampling(steps=2, guidance=2.0)
+    images = model.sample(LABELS, settings, guide=guide)
+    assert not torch.allclose(images, model.sample(LABELS, settings), atol=1e-3)
+    assert torch.equal(model.sample(LABELS, settings, guide=model), model.sample(LABELS, Sampling(steps=2)))
+
+
+EVERY_OTHER = Sampling(
+    "unipc", 7, "flow", 2.0, (0.1, 5.0), 0.01, 50.0, 2.0, "dynamic", 0.9, Churn(1.0, 2.0, 3.0, 4.0)
+)
+
+
+@pytest.mark.parametrize("settings", [Sampling(), EVERY_OTHER], ids=["default", "other"])
+def test_settings_survive_json(settings):
+    text = json.dumps(settings.to_dict(), allow_nan=False)
+    assert Sampling.from_dict(json.loads(text)) == settings
+
+
+def test_every_field_has_been_changed_in_that_test():
+    assert all(getattr(EVERY_OTHER, f.name) != getattr(Sampling(), f.name) for f in fields(Sampling))
+
+
+def test_what_is_left_out_is_the_default():
+    assert Sampling.from_dict({"guidance_interval": [0.1, None]}) == Sampling(
+        guidance_interval=(0.1, math.inf)
+    )
+
+
+def test_a_setting_of_another_name_is_refused():
+    with pytest.raises(TypeError, match="wiggle"):
+        Sampling.from_dict({"wiggle": 1})

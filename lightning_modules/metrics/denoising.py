@@ -10,6 +10,7 @@ from tqdm import tqdm
 
 from lightning_modules.base import DiffusionModule
 from lightning_modules.diffusion.preconditioning import Denoiser
+from lightning_modules.metrics.image_sets import Sides
 from lightning_modules.randomness import Stream, fold
 
 BAND_EDGES = (0.02, 0.1, 0.3, 1.0, 3.0, 10.0, 80.0)
@@ -74,8 +75,7 @@ def band_errors(
 @torch.no_grad()
 def errors_by_noise_level(
     module: DiffusionModule,
-    train: tuple[Tensor, Tensor],
-    held_out: tuple[Tensor, Tensor],
+    sides: Sides,
     edges: Sequence[float] = BAND_EDGES,
     batch_size: int = 64,
     quiet: bool = False,
@@ -84,28 +84,23 @@ def errors_by_noise_level(
 
     Args:
         module: The model, with the weights to measure.
-        train: Training images, uint8 (N, 3, S, S), and their labels (N,).
-        held_out: Held-out images and labels, as many.
+        sides: Training and held-out images, as many of each.
         edges: Edges of the bands, ascending.
         batch_size: Images at a time.
         quiet: Show no progress bar.
-
-    Raises:
-        ValueError: If the two sets differ in size.
     """
-    if train[0].shape != held_out[0].shape:
-        raise ValueError(f"the gap is of equal sets, not {train[0].shape} and {held_out[0].shape}")
     bands = list(itertools.pairwise(edges))
-    mean_image = train[0].float().mean(0).div(127.5).sub(1).to(module.device)
+    mean_image = torch.from_numpy(sides.train.images).float().mean(0).div(127.5).sub(1).to(module.device)
     sums = torch.zeros(2, len(bands), 3, dtype=torch.float64)
-    count = len(train[0])
+    count = len(sides.train.labels)
     was_training = module.training
     module.eval()
     with tqdm(total=2 * count, desc="error by noise level", unit="image", disable=quiet, delay=1.0) as bar:
-        for side, (images, labels) in enumerate((train, held_out)):
+        for side, (images, labels) in enumerate(sides):
             for number, start in enumerate(range(0, count, batch_size)):
-                x = images[start : start + batch_size].to(module.device).float().div(127.5).sub(1)
-                y = labels[start : start + batch_size].to(module.device)
+                x = torch.from_numpy(images[start : start + batch_size]).to(module.device).float()
+                x = x.div(127.5).sub(1)
+                y = torch.from_numpy(labels[start : start + batch_size]).to(module.device)
                 # The same noise on both sides: their difference is the images' alone.
                 seed = fold(module.seed, Stream.NOISE_BANDS, number, 0)
                 generator = torch.Generator(module.device).manual_seed(seed)
@@ -116,6 +111,6 @@ def errors_by_noise_level(
     module.train(was_training)
     means = (sums / count).tolist()
     return [
-        BandError(*band, error_train, *of_held_out)
-        for band, (error_train, *_), of_held_out in zip(bands, *means, strict=True)
+        BandError(low, high, of_train[0], *of_held_out)
+        for (low, high), of_train, of_held_out in zip(bands, *means, strict=True)
     ]

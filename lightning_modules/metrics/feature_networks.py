@@ -54,7 +54,8 @@ class EfficientNetLite0(FeatureNetwork):
         """Map images to the mean over places of the last convolution's output."""
         x = (resized(images, self.side) - 127) / 128
         x = self.body.extract_features(x.contiguous(memory_format=torch.channels_last))
-        return x.mean((2, 3))
+        pooled: Tensor = x.mean((2, 3))
+        return pooled
 
     def logits(self, features: Tensor) -> Tensor:
         """Map features to ImageNet's 1,000 classes."""
@@ -65,9 +66,9 @@ class EfficientNetLite0(FeatureNetwork):
 class RandomConvolutions(FeatureNetwork):
     """Convolutions with fixed random weights: the stand-in where no trained network is installed.
 
-    Four strided layers of He's random weights; means and standard deviations of each layer's channels are the
-    features. They see colour, contrast and texture and know nothing of objects: figures with it say whether
-    a change is for the better, and compare with nothing else.
+    Four strided layers of He's random weights; means and log standard deviations of each layer's channels are
+    the features. They see colour, contrast and texture and know nothing of objects: figures with it say
+    whether a change is for the better, and compare with nothing else.
 
     Args:
         seed: Seed of the weights, drawn by numpy, the same on every machine.
@@ -92,7 +93,7 @@ class RandomConvolutions(FeatureNetwork):
         moments = []
         for layer in self.layers:
             x = leaky_relu(layer(x), 0.2)
-            moments += [x.mean((2, 3)), x.var((2, 3), unbiased=False).add(1e-6).sqrt()]
+            moments += [x.mean((2, 3)), x.var((2, 3), unbiased=False).add(1e-4).log() / 2]
         return torch.cat(moments, 1)
 
 
@@ -137,7 +138,7 @@ class Inception(FeatureNetwork):
 
     def logits(self, features: Tensor) -> Tensor:
         """Map features to the 1,008 logits without bias that the published Inception score uses."""
-        weight: Tensor = self.body.fc.weight  # type: ignore[union-attr, assignment]
+        weight: Tensor = self.body.fc.weight
         return features @ weight.T
 
 

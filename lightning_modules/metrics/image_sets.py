@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from pathlib import Path
+from typing import NamedTuple
 
 import numpy as np
 import numpy.typing as npt
@@ -74,6 +75,33 @@ def training_images(data: ImageFolderDataModule, name: str) -> ImageSet:
     labels = np.concatenate([data.train_labels, data.held_out_labels])
     images = np.concatenate([np.asarray(side) for side in sides])
     return ImageSet(name, images, labels, data.class_names, held_out, data.fingerprint)
+
+
+class Side(NamedTuple):
+    """Images and their labels."""
+
+    images: Images
+    """uint8, (N, 3, S, S)."""
+
+    labels: Rows
+    """(N,)."""
+
+
+class Sides(NamedTuple):
+    """As many training images as held-out ones, so that their errors can be compared."""
+
+    train: Side
+    held_out: Side
+
+
+def equal_sides(real: ImageSet, wanted: int, seed: int = 0) -> Sides | None:
+    """Choose as many training as held-out images, up to a number; none if nothing is held out."""
+    both = [np.flatnonzero(~real.held_out), np.flatnonzero(real.held_out)]
+    count = min(wanted, *(len(rows) for rows in both))
+    rng = np.random.default_rng(seed)
+    chosen = [np.sort(rng.permutation(rows)[:count]) for rows in both]
+    train, held_out = (Side(real.images[rows], real.labels[rows]) for rows in chosen)
+    return Sides(train, held_out) if count else None
 
 
 def matched_counts(available: Rows, shares: npt.NDArray[np.float64], wanted: int) -> Rows:

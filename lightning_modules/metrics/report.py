@@ -98,7 +98,7 @@ class Report:
 def figures_table(entries: Sequence[tuple[str, Figures]]) -> str:
     """Lay figures out in columns, with what they are read as and why some are refused."""
     names = [name for name in LOWER_IS_BETTER if any(name in figures for _, figures in entries)]
-    left = max(len(name) for name, _ in entries)
+    left = max(len(name) for name, _ in entries) + 2
     arrows = {name: "v" if LOWER_IS_BETTER[name] else "^" for name in names}
     head = "".join(f"{TITLES.get(name, name) + ' ' + arrows[name]:>{_WIDTH}}" for name in names)
     lines = [" " * left + head]
@@ -119,14 +119,11 @@ def _blind(names: Sequence[str], real: Figures, noise: Figures) -> list[str]:
     lines = []
     for name in names:
         best, worst = real[name].value, noise[name].value
-        if (
-            best is not None
-            and worst is not None
-            and (worst <= best if LOWER_IS_BETTER[name] else worst >= best)
-        ):
-            lines.append(
-                f"{TITLES.get(name, name)} is blind here, do not read it: noise has {worst:.3g}, real {best:.3g}"
-            )
+        if best is None or worst is None:
+            continue
+        title = TITLES.get(name, name)
+        if worst <= best if LOWER_IS_BETTER[name] else worst >= best:
+            lines.append(f"{title} is blind here, do not read it: {worst:.3g} for noise, {best:.3g} for real")
     return lines
 
 

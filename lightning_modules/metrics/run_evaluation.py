@@ -27,6 +27,7 @@ from lightning_modules.metrics.image_sets import (
     ImageSet,
     RealSplit,
     class_shares,
+    equal_sides,
     folder_images,
     split_real,
     training_images,
@@ -149,6 +150,7 @@ class RunEvaluation:
         self.real, self.trained_on, self.setup, self.mirrored = real, trained_on, setup, mirrored
         self.split = split_real(real, setup.count, seed=setup.seed)
         self.protocol = _protocol(real, self.split, setup)
+        self.sides = equal_sides(trained_on, _MAX_BAND_IMAGES, setup.seed) if trained_on is not None else None
         # The reference's labels, so that the class balance of the samples is the reference's.
         self.labels = [int(label) for label in real.labels[self.split.reference]]
         self._train: tuple[Images, Tensor] | None = None
@@ -160,14 +162,15 @@ class RunEvaluation:
         Raises:
             EvaluationError: If something cannot be evaluated honestly.
         """
-        rows, bands = [], {}
+        rows: list[Row] = []
+        bands: dict[str, list[BandError]] = {}
         with tqdm(variants, desc="evaluating", unit="set", disable=len(variants) < 2) as bar:
             for variant in bar:
                 module, words = load_weights(variant.checkpoint, variant.weights, _device())
                 step = checkpoint_step(variant.checkpoint)
                 name = f"step {step}, {words}"
-                if name not in bands and self.trained_on is not None and self.trained_on.held_out.any():
-                    bands[name] = self.errors(module)
+                if name not in bands and self.sides is not None:
+                    bands[name] = errors_by_noise_level(module, self.sides, batch_size=self.setup.batch_size)
                 rows.append(self.row(module, variant, step, words))
         protocol = _describe(self.real, self.split, self.setup, len(self.protocol)) | {
             "class balance": "samples have the reference's labels",
@@ -221,19 +224,6 @@ class RunEvaluation:
         grid = image_grid(torch.from_numpy(both.reshape(-1, *images.shape[1:])), 8)
         save_png(grid, self.setup.out / f"closest-pairs-{name}.png", viewing_scale(images.shape[-1]))
         return memorisation(nearest, self._held_out)
-
-    def errors(self, module: DiffusionModule) -> list[BandError]:
-        """Measure the denoising error by noise level on as many training as held-out images."""
-        assert self.trained_on is not None
-        real = self.trained_on
-        sides = [np.flatnonzero(~real.held_out), np.flatnonzero(real.held_out)]
-        count = min(*(len(rows) for rows in sides), _MAX_BAND_IMAGES)
-        rng = np.random.default_rng(self.setup.seed)
-        pairs = []
-        for rows in sides:
-            chosen = np.sort(rng.permutation(rows)[:count])
-            pairs.append((torch.from_numpy(real.images[chosen]), torch.from_numpy(real.labels[chosen])))
-        return errors_by_noise_level(module, *pairs, batch_size=self.setup.batch_size)
 
     def picture(self, images: Images, name: str) -> None:
         """Write a grid of the first samples."""

@@ -15,7 +15,7 @@ from lightning_modules.metrics.frechet import frechet_distance, frechet_refusal
 from lightning_modules.metrics.image_sets import ImageSet, split_real
 from lightning_modules.metrics.memorisation import Memorisation, Nearest, memorisation, nearest_images
 from lightning_modules.metrics.pairs import EvaluationError
-from lightning_modules.metrics.protocol import Figures, Protocol
+from lightning_modules.metrics.protocol import LOWER_IS_BETTER, Figure, Figures, Protocol
 from lightning_modules.metrics.report import figures_table
 
 BLURS = (0.5, 1.0, 2.0)
@@ -177,53 +177,46 @@ def _gauges(
 
 
 def _distance_checks(figures: dict[str, Figures]) -> list[Check]:
-    checks = []
-    for metric in ("kid", "frechet"):
-        values = {name: each[metric].value for name, each in figures.items()}
-        known = {name: value for name, value in values.items() if value is not None}
-        if len(known) < len(values):
-            continue
-        checks += [_ladder(f"{metric} rises with {what}", known, names) for what, names in _ladders(known)]
+    checks = [
+        _ladder(f"{metric} rises with {what}", figures, metric, names)
+        for metric in ("kid", "frechet")
+        if all(each[metric].value is not None for each in figures.values())
+        for what, names in _ladders(figures)
+    ]
     floor, ceiling = _value(figures, "real", "kid"), _value(figures, "noise", "kid")
     seen = f"{floor:.4g} against {ceiling:.4g} for noise"
     return [*checks, Check("kid of real against real is nearly 0", abs(floor) < 0.02 * ceiling, seen)]
 
 
-def _ladders(known: dict[str, float]) -> list[tuple[str, list[str]]]:
+def _ladders(figures: dict[str, Figures]) -> list[tuple[str, list[str]]]:
     ladders = [
         ("more blur", ["real", *(f"blur {sigma:g} px" for sigma in BLURS)]),
         ("more noise", ["real", *(f"noise {sigma} of 255" for sigma in NOISES), "noise"]),
         ("fewer distinct images", ["real", *(f"{share:.0%} distinct" for share in DISTINCT)]),
     ]
-    return ladders + ([("one class instead of all", ["real", "one class"])] if "one class" in known else [])
+    return ladders + ([("one class instead of all", ["real", "one class"])] if "one class" in figures else [])
 
 
 def _shape_checks(figures: dict[str, Figures]) -> list[Check]:
     few = f"{DISTINCT[-1]:.0%} distinct"
-    coverage = {name: _value(figures, name, "coverage") for name in figures}
-    recall = {name: _value(figures, name, "recall") for name in figures}
-    precision = {name: _value(figures, name, "precision") for name in figures}
-    checks = [
-        _ladder(f"coverage falls with {what}", coverage, names, rising=False)
-        for what, names in _ladders(coverage)
-    ]
-    # Not precision to the end of these ladders: the ball of one real outlier can reach as far as noise.
+    checks = [_ladder(f"coverage falls with {what}", figures, "coverage", n) for what, n in _ladders(figures)]
+    # Precision on one rung only: the ball of one real outlier can reach as far as noise.
+    noisy_name = f"noise {NOISES[1]} of 255"
+    checks.append(_ladder(f"precision falls at {noisy_name}", figures, "precision", ["real", noisy_name]))
     checks += [
-        _ladder(f"precision falls at {name}", precision, ["real", name], rising=False)
-        for name in (f"blur {BLURS[1]:g} px", f"noise {NOISES[1]} of 255")
-    ]
-    checks += [
-        _ladder(f"recall falls at {name}", recall, ["real", name], rising=False)
+        _ladder(f"recall falls at {name}", figures, "recall", ["real", name])
         for name in (few, "one class")
-        if name in recall
+        if name in figures
     ]
-    same = abs(precision[few] - precision["real"]) <= 0.25
-    seen = f"{precision[few]:.3f} against {precision['real']:.3f}"
-    checks.append(Check("a few images many times over are as precise as all of them", same, seen))
+    spread, whole = _value(figures, few, "precision"), _value(figures, "real", "precision")
+    seen = f"{spread:.3f} against {whole:.3f}"
+    checks.append(
+        Check("few images many times over are as precise as all", abs(spread - whole) <= 0.25, seen)
+    )
     density = _value(figures, "real", "density")
     checks.append(Check("density of real images is about 1", abs(density - 1) < 0.35, f"{density:.3f}"))
-    seen = f"{coverage['noise']:.3f}"
-    return [*checks, Check("noise covers next to nothing", coverage["noise"] < 0.05, seen)]
+    covered = _value(figures, "noise", "coverage")
+    return [*checks, Check("noise covers next to nothing", covered < 0.05, f"{covered:.3f}")]
 
 
 def _value(figures: dict[str, Figures], name: str, metric: str) -> float:
@@ -255,7 +248,24 @@ def _refusal_check(protocol: Protocol) -> Check:
     return Check(f"the Fréchet distance of {few} images is refused", False, f"it was given; {refused}")
 
 
-def _ladder(claim: str, known: dict[str, float], names: Sequence[str], rising: bool = True) -> Check:
-    values = [known[name] for name in names]
-    held = all((a < b) if rising else (a > b) for a, b in itertools.pairwise(values))
-    return Check(claim, held, (" < " if rising else " > ").join(f"{value:.4g}" for value in values))
+def _ladder(claim: str, figures: dict[str, Figures], metric: str, names: Sequence[str]) -> Check:
+    """Check that a figure worsens from the first set to the last, and nowhere gets better on the way.
+
+    Both beyond its 95 % intervals: a rung on which the estimate cannot tell two sets apart proves nothing.
+    """
+    sign = 1 if LOWER_IS_BETTER[metric] else -1
+    rungs = [figures[name][metric] for name in names]
+    ends = [sorted(sign * _known(end, rung) for end in (rung.low, rung.high)) for rung in rungs]
+    values = [_known(rung.value, rung) for rung in rungs]
+    worse = ends[-1][0] > ends[0][1] and sign * values[-1] > sign * values[0]
+    never_better = all(before[0] <= after[1] for before, after in itertools.pairwise(ends))
+    seen = (" < " if sign > 0 else " > ").join(f"{value:.4g}" for value in values)
+    return Check(claim, worse and never_better, seen)
+
+
+def _known(end: float | None, rung: Figure) -> float:
+    """Return an end of an interval; the figure itself where there is none."""
+    found = rung.value if end is None else end
+    if found is None:
+        raise EvaluationError(rung.note)
+    return found

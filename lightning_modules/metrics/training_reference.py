@@ -14,7 +14,7 @@ from lightning_modules.base import DiffusionModule
 from lightning_modules.metrics.denoising import BandError, errors_by_noise_level
 from lightning_modules.metrics.feature_networks import load_features
 from lightning_modules.metrics.features import Images
-from lightning_modules.metrics.image_sets import split_real, training_images
+from lightning_modules.metrics.image_sets import equal_sides, split_real, training_images
 from lightning_modules.metrics.memorisation import (
     Memorisation,
     Nearest,
@@ -75,17 +75,12 @@ class TrainingReference:
         rng = np.random.default_rng(seed)
         train_rows = np.sort(rng.permutation(np.flatnonzero(~real.held_out))[:_MAX_TRAIN])
         held_out_rows = np.sort(rng.permutation(np.flatnonzero(real.held_out))[:images])
-        self._bands = None
+        self._sides = equal_sides(real, _BAND_IMAGES, seed)
         self._held_out = None
         if len(held_out_rows):
             self.train_images = real.images[train_rows]
             self.train = self.protocol.real_features(self.train_images)
             self._held_out = self._nearest(real.images[held_out_rows])
-            count = min(_BAND_IMAGES, len(train_rows), len(held_out_rows))
-            self._bands = tuple(
-                (torch.from_numpy(real.images[rows[:count]]), torch.from_numpy(real.labels[rows[:count]]))
-                for rows in (rng.permutation(train_rows), held_out_rows)
-            )
 
     def compare(self, images: Images) -> Found:
         """Compare as many samples with the reference and with the training images."""
@@ -112,7 +107,7 @@ class TrainingReference:
 
     def errors(self, module: DiffusionModule) -> list[BandError] | None:
         """Measure the error by noise level with the module's present weights; none if nothing is held out."""
-        return errors_by_noise_level(module, *self._bands, quiet=True) if self._bands else None
+        return errors_by_noise_level(module, self._sides, quiet=True) if self._sides else None
 
     def _nearest(self, images: Images) -> Nearest:
         mirrored = self.protocol.features(images[..., ::-1]) if self.mirrored else None

@@ -1,6 +1,6 @@
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -11,6 +11,7 @@ from torch import Tensor, nn
 from lightning_modules.diffusion.loss import denoising_loss
 from lightning_modules.diffusion.noise_levels import NoiseLevels
 from lightning_modules.diffusion.preconditioning import Denoiser, Preconditioner
+from lightning_modules.diffusion.sampler import NoiseSource
 from lightning_modules.diffusion.setting import Setting
 from lightning_modules.diffusion.weighting import Weighting
 from lightning_modules.image_noise import ImageNoise
@@ -178,10 +179,21 @@ class DiffusionModule(LightningModule):
         """
         numbers = range(len(labels)) if indices is None else indices
         noise = ImageNoise(seed, numbers, self.image_shape, self.device)
+        return self.draw(labels, settings, noise, guide)
+
+    def draw(
+        self,
+        labels: Tensor,
+        settings: Sampling,
+        noise: NoiseSource,
+        guide: Denoiser | None = None,
+        watch: Callable[[Denoiser], Denoiser] | None = None,
+    ) -> Tensor:
+        """Draw a batch of images from any noise; see `sample` and `Sampling.draw`."""
         was_training = self.training
         self.eval()
         try:
-            return settings.draw(self, labels.to(self.device), self.null_label, noise, guide)
+            return settings.draw(self, labels.to(self.device), self.null_label, noise, guide, watch)
         finally:
             self.train(was_training)
 

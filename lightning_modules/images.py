@@ -1,11 +1,14 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Sequence
 from pathlib import Path
 
 import torch
 from PIL import Image
 from torch import Tensor
+
+from lightning_modules.files import whole_file
 
 
 def to_uint8(images: Tensor) -> Tensor:
@@ -44,12 +47,34 @@ def viewing_scale(image_size: int) -> int:
 def save_png(image: Tensor, path: Path, scale: int = 1) -> None:
     """Write an image, uint8 (3, H, W), as PNG, each pixel as a square of `scale` pixels.
 
-    The file is whole or not there: it is written under a temporary name and renamed.
+    The file is whole or not there.
     """
+    picture = _picture(image, scale)
+    with whole_file(path) as temporary:
+        picture.save(temporary, format="PNG")
+
+
+def save_gif(frames: Sequence[Tensor], path: Path, scale: int = 1, frame_ms: int = 100) -> None:
+    """Write images, each uint8 (3, H, W), as an animation that repeats and rests on its last frame.
+
+    The file is whole or not there.
+
+    Args:
+        frames: The animation's images.
+        path: Where to write it.
+        scale: Each pixel becomes a square of `scale` pixels.
+        frame_ms: Milliseconds that a frame stands; the last stands for 15 times as long.
+    """
+    pictures = [_picture(frame, scale) for frame in frames]
+    durations = [frame_ms] * (len(pictures) - 1) + [15 * frame_ms]
+    with whole_file(path) as temporary:
+        pictures[0].save(
+            temporary, format="GIF", save_all=True, append_images=pictures[1:], duration=durations, loop=0
+        )
+
+
+def _picture(image: Tensor, scale: int) -> Image.Image:
     picture = Image.fromarray(image.permute(1, 2, 0).numpy())
-    if scale > 1:
-        picture = picture.resize((picture.width * scale, picture.height * scale), Image.Resampling.NEAREST)
-    path.parent.mkdir(parents=True, exist_ok=True)
-    temporary = path.with_name(f".{path.name}.tmp")
-    picture.save(temporary, format="PNG")
-    temporary.replace(path)
+    if scale == 1:
+        return picture
+    return picture.resize((picture.width * scale, picture.height * scale), Image.Resampling.NEAREST)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import pickle
 from pathlib import Path
+from typing import NamedTuple
 
 import torch
 
@@ -32,3 +33,20 @@ def load_model(checkpoint: Path, device: str = "cpu") -> DiffusionModule:
         raise ValueError(
             f"{checkpoint} is not a whole checkpoint of a model of this project ({reason})"
         ) from error
+
+
+class CheckpointFacts(NamedTuple):
+    """What a checkpoint's weights are."""
+
+    step: int
+    """The optimiser step they were saved at."""
+
+    weights: str
+    """`averaged` if `load_model` loads averaged weights (EMA), else `raw`."""
+
+
+def checkpoint_facts(checkpoint: Path) -> CheckpointFacts:
+    """Tell what a checkpoint's weights are, without loading them."""
+    stored = torch.load(checkpoint, map_location="cpu", weights_only=True, mmap=True)
+    # Lightning keeps the raw weights under this name where the model's own are averaged.
+    return CheckpointFacts(stored["global_step"], "averaged" if "current_model_state" in stored else "raw")

@@ -2,7 +2,7 @@ from __future__ import annotations
 
 import dataclasses
 import math
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from functools import partial
 from typing import Any, Literal
@@ -98,6 +98,7 @@ class Sampling:
         null_label: int,
         noise: NoiseSource,
         guide: Denoiser | None = None,
+        watch: Callable[[Denoiser], Denoiser] | None = None,
     ) -> Tensor:
         """Draw one batch of images.
 
@@ -107,12 +108,15 @@ class Sampling:
             null_label: The label that stands for "none".
             noise: The images' noise streams, such as `ImageNoise`.
             guide: A worse denoiser of the same data, to guide away from instead of from the null label.
+            watch: Wraps the denoiser that the sampler sees, guided and thresholded, to look on.
 
         Returns:
             Images, (B, C, H, W), float32, about in [-1, 1], not clipped.
         """
         sigmas = self.sigmas()
         estimate = self._thresholded(self._guided(denoiser, null_label, guide))
+        if watch is not None:
+            estimate = watch(estimate)
         return self._sampler()(estimate, float(sigmas[0]) * noise(), sigmas, labels, noise)
 
     def _sampler(self) -> Sampler:

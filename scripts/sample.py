@@ -3,20 +3,26 @@
 from __future__ import annotations
 
 import argparse
-import dataclasses
-import math
+import os
 import sys
 from collections.abc import Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING
 
-if TYPE_CHECKING:
-    from lightning_modules.sampling import Sampling
+SAMPLERS = ["euler", "ancestral", "heun", "stochastic_heun", "dpmpp_2m", "dpmpp_3m", "unipc", "ipndm"]
+GRIDS = ["karras", "log_snr", "flow"]
+THRESHOLDS = ["none", "clip", "dynamic"]
 
 EPILOG = """examples:
   sample.py runs/demo                                 16 images from the newest run, classes in turn
   sample.py runs/demo --labels tabby,siamese --n 64 --guidance 2
-  sample.py runs/demo --sampler heun --steps 40 --seed 1 --out pictures
+  sample.py runs/demo --sampler unipc --nfe 10 --out pictures
+  sample.py runs/demo --n 50000 --batch-size 256 --out samples.npz
+  sample.py runs/demo --guidance 2 --guide-run runs/demo/latest/checkpoints/step=00000200.ckpt
+  sample.py runs/demo --classes --interpolation --video
+  torchrun --nproc-per-node 4 scripts/sample.py runs/demo --n 50000 --out samples.npz
+
+The same command goes on with a drawing that was killed, and draws more if --n has grown. Image i depends on
+the seed, its label and i alone, whatever the batch size and the number of parts.
 """
 
 
@@ -27,39 +33,14 @@ def main(args: Sequence[str] | None = None) -> None:
         args: The command line; none takes the process's.
     """
     options = _parse(args)
+    from lightning_modules.sample_command import SampleOptions, sample
+
     try:
-        folder = draw(options)
-    except (FileNotFoundError, ValueError) as error:
+        print(sample(SampleOptions(**vars(options))))
+    except (OSError, ValueError) as error:
         sys.exit(f"error: {error}")
-    print(f"{options.n} images and grid.png in {folder}")
-
-
-def draw(options: argparse.Namespace) -> Path:
-    """Draw the images and the grid, and return the folder that they are in."""
-    import torch
-    from tqdm import tqdm
-
-    from lightning_modules.drawing import choose_labels, draw_images
-    from lightning_modules.images import image_grid, save_png, viewing_scale
-    from lightning_modules.models import load_model
-    from lightning_modules.runs import find_checkpoint, run_sampling
-
-    checkpoint = find_checkpoint(options.run)
-    device = "cuda" if torch.cuda.is_available() else "cpu"
-    module = load_model(checkpoint, device)
-    settings = _override(run_sampling(checkpoint), options)
-    labels = choose_labels(options.labels, module.class_names, options.n)
-    folder = options.out or checkpoint.parent.parent / "drawn"
-    images = []
-    with tqdm(total=options.n, desc="drawing", unit="image") as bar:
-        for batch in draw_images(module, settings, labels, options.seed, options.batch_size):
-            for index, image in zip(batch.indices, batch.images, strict=True):
-                save_png(image, folder / f"{index:05d}.png")
-            images.append(batch.images)
-            bar.update(len(batch.images))
-    grid = image_grid(torch.cat(images), math.ceil(math.sqrt(options.n)))
-    save_png(grid, folder / "grid.png", viewing_scale(module.image_shape[-1]))
-    return folder
+    except KeyboardInterrupt:
+        sys.exit("stopped; the same command goes on with what is missing")
 
 
 def _parse(args: Sequence[str] | None) -> argparse.Namespace:
@@ -69,26 +50,68 @@ def _parse(args: Sequence[str] | None) -> argparse.Namespace:
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )
     parser.add_argument(
-        "run", type=Path, help="a run directory, an experiment (its newest run), or a checkpoint"
+        "run",
+        type=Path,
+        help="a run directory, an experiment (its newest run), a checkpoint, or a .safetensors export",
     )
     parser.add_argument("--n", type=_positive, default=16, help="number of images (default 16)")
     parser.add_argument("--labels", help="classes in turn, names or numbers: tabby,siamese (default: all)")
-    parser.add_argument("--sampler", choices=["euler", "ancestral", "heun", "dpmpp_2m"])
-    parser.add_argument("--steps", type=_positive, help="denoising steps")
-    parser.add_argument("--guidance", type=float, help="classifier-free guidance scale; 1 is none")
     parser.add_argument(
         "--seed", type=int, default=0, help="image i depends on the seed and i alone (default 0)"
     )
-    parser.add_argument("--batch-size", type=_positive, default=64, help="images at a time (default 64)")
-    parser.add_argument("--out", type=Path, help="folder for the images (default: drawn/ in the run)")
-    parser.add_argument_group("sampler, steps and guidance are the run's own unless given")
-    return parser.parse_args(args)
+    _add_sampling(parser.add_argument_group("sampling", "what is not given is as in the run's own grids"))
+    _add_output(parser.add_argument_group("output"))
+    options = parser.parse_args(args)
+    if options.fresh and options.part[1] > 1:
+        parser.error("--fresh would remove what the other parts have drawn: remove the images first")
+    if options.interval is not None:
+        options.interval = tuple(options.interval)
+    return options
 
 
-def _override(settings: Sampling, options: argparse.Namespace) -> Sampling:
-    given = {name: getattr(options, name) for name in ("sampler", "steps", "guidance")}
-    return dataclasses.replace(
-        settings, **{name: value for name, value in given.items() if value is not None}
+def _add_sampling(group: argparse._ArgumentGroup) -> None:
+    group.add_argument("--sampler", choices=SAMPLERS)
+    length = group.add_mutually_exclusive_group()
+    length.add_argument("--steps", type=_positive, help="denoising steps")
+    length.add_argument(
+        "--nfe", type=_positive, help="evaluations of the denoiser per image at most, turned into steps"
+    )
+    group.add_argument("--grid", choices=GRIDS, help="spacing of the noise levels")
+    group.add_argument("--shift", type=float, help="shift of the flow grid towards noise")
+    group.add_argument("--guidance", type=float, help="scale of guidance; 1 is none")
+    group.add_argument(
+        "--interval", type=float, nargs=2, metavar=("LOW", "HIGH"), help="guide between these noise levels"
+    )
+    group.add_argument(
+        "--guide-run",
+        type=Path,
+        metavar="RUN",
+        help="guide away from this weaker model (autoguidance) instead of from the images of all classes",
+    )
+    group.add_argument("--threshold", choices=THRESHOLDS, help="keep estimates in the range of images")
+    group.add_argument("--churn", type=float, help="noise that stochastic_heun adds, S_churn")
+
+
+def _add_output(group: argparse._ArgumentGroup) -> None:
+    group.add_argument("--batch-size", type=_positive, default=64, help="images at a time (default 64)")
+    group.add_argument(
+        "--out", type=Path, help="folder for the images, or a file samples.npz (default: drawn/ in the run)"
+    )
+    group.add_argument("--fresh", action="store_true", help="replace images drawn with other settings")
+    group.add_argument(
+        "--part",
+        type=_part,
+        default=(int(os.environ.get("RANK", "0")), int(os.environ.get("WORLD_SIZE", "1"))),
+        metavar="K/N",
+        help="draw every Nth batch from the Kth on, on GPU K where there are any; N processes with the same "
+        "--out share the work (default: torchrun's)",
+    )
+    group.add_argument("--classes", action="store_true", help="classes.png: every class from the same noise")
+    group.add_argument(
+        "--interpolation", action="store_true", help="interpolation.png: from one image's noise to another's"
+    )
+    group.add_argument(
+        "--video", action="store_true", help="denoising.gif and denoising.png: how images come about"
     )
 
 
@@ -97,6 +120,13 @@ def _positive(text: str) -> int:
     if value < 1:
         raise argparse.ArgumentTypeError(f"must be at least 1, not {value}")
     return value
+
+
+def _part(text: str) -> tuple[int, int]:
+    number, slash, count = text.partition("/")
+    if not (slash and number.isdigit() and count.isdigit() and 1 <= int(number) <= int(count)):
+        raise argparse.ArgumentTypeError(f"is K/N with K from 1 to N, such as 2/4, not {text}")
+    return int(number) - 1, int(count)
 
 
 if __name__ == "__main__":

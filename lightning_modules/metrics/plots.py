@@ -36,7 +36,9 @@ def plot_quality(report: Report, fact: str, title: str, path: Path) -> Path:
         path: The picture.
     """
     shown = [name for name in ("kid", "frechet", "precision", "recall", "coverage") if _known(report, name)]
-    figure, axes = _pyplot().subplots(1, len(shown), figsize=(4 * len(shown), 3.6), squeeze=False)
+    figure, axes = _pyplot().subplots(
+        1, len(shown), figsize=(3.6 * len(shown), 4), squeeze=False, layout="constrained"
+    )
     lines = _lines(report.rows, fact)
     for name, axis in zip(shown, axes[0], strict=True):
         for label, rows in lines.items():
@@ -47,20 +49,23 @@ def plot_quality(report: Report, fact: str, title: str, path: Path) -> Path:
             low = [each.low if each.low is not None else each.value for _, each in found]
             high = [each.high if each.high is not None else each.value for _, each in found]
             axis.fill_between(x, low, high, alpha=0.15, color=drawn.get_color(), linewidth=0)
-        axis.axhline(
-            report.floor[name].value, color="black", linestyle="--", linewidth=1, label="floor: real"
-        )
-        if name in ("kid", "frechet"):
-            axis.set_yscale("symlog", linthresh=max(abs(report.floor[name].value or 0), 1e-4))
-            axis.axhline(report.ceiling[name].value, color="grey", linestyle=":", linewidth=1, label="noise")
+        for figures, label, style in ((report.floor, "real images", "--"), (report.ceiling, "noise", ":")):
+            axis.axhline(figures[name].value, color="grey", linestyle=style, linewidth=1, label=label)
         axis.set(title=TITLES.get(name, name), xlabel=title)
-    axes[0][0].legend(fontsize=7)
+        if name == "kid":
+            floor = report.floor[name]
+            axis.set_yscale("symlog", linthresh=max((floor.high or 0.0) - (floor.low or 0.0), 1e-6))
+        elif name == "frechet":
+            axis.set_yscale("log")
+        else:
+            axis.set_ylim(-0.03, 1.05)
+    figure.legend(*axes[0][0].get_legend_handles_labels(), loc="outside lower center", ncols=3, fontsize=8)
     return _save(figure, path)
 
 
 def plot_bands(bands: Mapping[str, Sequence[BandError]], path: Path) -> Path:
     """Draw the denoising error by noise level, training and held-out, beside the baselines; write a PNG."""
-    figure, axis = _pyplot().subplots(figsize=(6.4, 4.2))
+    figure, axis = _pyplot().subplots(figsize=(6.4, 4.2), layout="constrained")
     first = next(iter(bands.values()))
     x = [(band.low * band.high) ** 0.5 for band in first]
     for name, style in (("identity", ":"), ("constant", "--")):
@@ -84,17 +89,18 @@ def _known(report: Report, name: str) -> bool:
 
 
 def _lines(rows: Sequence[Row], fact: str) -> dict[str, list[Row]]:
-    """Group rows that differ in nothing but the fact and what follows from it, in ascending order."""
+    """Group rows by what differs among them besides the fact and what follows from it, in its order."""
+    follows = {"nfe": {"nfe", "steps"}, "step": {"step"}}[fact] | {"checkpoint"}
+    placed = sorted((row for row in rows if fact in row.facts), key=lambda row: float(row.facts[fact]))
+    differing = [
+        key
+        for key in placed[0].facts
+        if key not in follows and len({row.facts.get(key) for row in placed}) > 1
+    ]
     lines: dict[str, list[Row]] = {}
-    follows = {"nfe": ("nfe", "steps"), "step": ("step", "checkpoint")}[fact]
-    for row in sorted(rows, key=lambda row: float(row.facts.get(fact, 0))):
-        if fact in row.facts:
-            label = ", ".join(
-                f"{key} {value}" if isinstance(value, int | float) else str(value)
-                for key, value in row.facts.items()
-                if key not in (*follows, "seconds", "checkpoint")
-            )
-            lines.setdefault(label, []).append(row)
+    for row in placed:
+        words = [f"{key} {row.facts.get(key)}" for key in differing]
+        lines.setdefault(", ".join(words) or "samples", []).append(row)
     return lines
 
 
@@ -114,7 +120,6 @@ def _pyplot() -> Any:  # noqa: ANN401
 def _save(figure: Any, path: Path) -> Path:  # noqa: ANN401
     path.parent.mkdir(parents=True, exist_ok=True)
     temporary = path.with_name(f".{path.name}.tmp")
-    figure.tight_layout()
     figure.savefig(temporary, format="png", dpi=120)
     _pyplot().close(figure)
     temporary.replace(path)

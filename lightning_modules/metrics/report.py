@@ -81,11 +81,21 @@ class Report:
     def describe(self) -> str:
         """Return the report for a terminal."""
         parts = ["\n".join(f"{key}: {value}" for key, value in self.protocol.items()), self.table()]
-        parts += [f"{row.name}\n  {row.memorisation.describe()}" for row in self.rows if row.memorisation]
+        parts += [f"{row.name}\n" + "\n".join(f"  {words}" for words in self.words(row)) for row in self.rows]
         parts += [
             f"{name}: mean squared error by noise level\n{bands_table(b)}" for name, b in self.bands.items()
         ]
         return "\n\n".join(parts)
+
+    def words(self, row: Row) -> list[str]:
+        """Say where a row's KID lies between floor and ceiling, and what the memorisation gauge saw."""
+        kid, floor, ceiling = (figures["kid"] for figures in (row.figures, self.floor, self.ceiling))
+        words = []
+        if _overlap(kid, floor):
+            words.append("KID at the floor: this many samples are not told apart from real images")
+        elif _overlap(kid, ceiling):
+            words.append("KID at the ceiling: to this feature network the samples are as far off as noise")
+        return words + ([row.memorisation.describe()] if row.memorisation else [])
 
     def table(self) -> str:
         """Return the figures, each row between the floor and the ceiling, with intervals and refusals."""
@@ -105,6 +115,8 @@ def figures_table(entries: Sequence[tuple[str, Figures]]) -> str:
     for title, figures in entries:
         lines.append(f"{title:<{left}}" + "".join(f"{cell(figures.get(name)):>{_WIDTH}}" for name in names))
     lines.append("v: lower is better, ^: higher; +- is half the width of the 95 % interval")
+    if any(figures.get("inception_score", Figure(None)).value is not None for _, figures in entries):
+        lines.append("IS knows nothing of the real images: it can exceed theirs and mean nothing")
     refused = {
         f"{TITLES.get(name, name)} refused: {figure.note}"
         for _, figures in entries
@@ -112,6 +124,13 @@ def figures_table(entries: Sequence[tuple[str, Figures]]) -> str:
         if figure.value is None
     }
     return "\n".join([*lines, *sorted(refused), *_blind(names, entries[0][1], entries[-1][1])])
+
+
+def _overlap(one: Figure, other: Figure) -> bool:
+    """Tell whether two intervals have a value in common."""
+    lows = [each.low for each in (one, other) if each.low is not None]
+    highs = [each.high for each in (one, other) if each.high is not None]
+    return len(lows) == len(highs) == 2 and max(lows) <= min(highs)
 
 
 def _blind(names: Sequence[str], real: Figures, noise: Figures) -> list[str]:

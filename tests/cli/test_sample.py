@@ -45,7 +45,7 @@ def drawn_with(run: Run, weights: str, labels: list[int]) -> np.ndarray:
 def test_grid_and_images_have_their_sizes(trained: Run, tmp_path: Path) -> None:
     out = sample(trained.folder, tmp_path / "out", "--n", "5")
     names = [f"{i:05d}.png" for i in range(5)]
-    assert sorted(path.name for path in out.iterdir()) == [*names, "grid.png"]
+    assert sorted(path.name for path in out.iterdir()) == [*names, "drawing.json", "grid.png"]
     assert pictures(out).shape == (5, 16, 16, 3)
     with Image.open(out / "grid.png") as grid:
         # Three columns, two rows, two pixels between, each pixel a square of 8.
@@ -90,17 +90,40 @@ def test_fewer_images_are_the_first_of_more(trained: Run, tmp_path: Path) -> Non
 
 
 @pytest.mark.parametrize(
-    "args", [["--seed", "1"], ["--steps", "5"], ["--sampler", "ancestral"], ["--guidance", "4"]], ids=str
+    "args",
+    [
+        ["--seed", "1"],
+        ["--steps", "5"],
+        ["--nfe", "6"],
+        ["--sampler", "ancestral"],
+        ["--guidance", "4"],
+    ],
+    ids=" ".join,
 )
 def test_option_changes_the_images(args: list[str], trained: Run, tmp_path: Path) -> None:
     plain = pictures(sample(trained.folder, tmp_path / "plain", "--n", "2"))
     assert np.abs(pictures(sample(trained.folder, tmp_path / "other", "--n", "2", *args)) - plain).max() > 1
 
 
+@pytest.mark.parametrize(
+    "args",
+    [["--grid", "log_snr"], ["--interval", "0.1", "2"], ["--threshold", "clip"], ["--sampler", "unipc"]],
+    ids=" ".join,
+)
+def test_option_changes_images_of_more_steps(args: list[str], trained: Run, tmp_path: Path) -> None:
+    given = ["--n", "2", "--steps", "5", "--guidance", "12"]
+    plain = pictures(sample(trained.folder, tmp_path / "plain", *given))
+    assert np.abs(pictures(sample(trained.folder, tmp_path / "other", *given, *args)) - plain).max() > 1
+
+
 def test_default_folder_is_in_the_run(trained: Run, tmp_path: Path, elsewhere: Path) -> None:
     run = shutil.copytree(trained.folder, tmp_path / "copy", symlinks=True)
     load_script("sample").main([str(run), "--n", "1"])
-    assert sorted(path.name for path in (run / "drawn").iterdir()) == ["00000.png", "grid.png"]
+    assert sorted(path.name for path in (run / "drawn").iterdir()) == [
+        "00000.png",
+        "drawing.json",
+        "grid.png",
+    ]
     assert not list(elsewhere.iterdir())
 
 
@@ -172,4 +195,4 @@ def test_script_from_another_directory(trained: Run, tmp_path: Path, elsewhere: 
     result = python("sample.py", str(trained.folder), "--n", "2", "--out", "pictures", cwd=elsewhere)
     assert result.returncode == 0, result.stderr
     assert "2 images and grid.png in pictures" in result.stdout
-    assert len(list((elsewhere / "pictures").iterdir())) == 3
+    assert len(list((elsewhere / "pictures").iterdir())) == 4

@@ -1,0 +1,36 @@
+"""What `scripts/export.py` does."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Literal
+
+from lightning_modules.export.manifest import describe
+from lightning_modules.export.onnx_file import export_onnx
+from lightning_modules.export.safetensors_file import export_safetensors
+from lightning_modules.trained import load_trained
+
+Format = Literal["safetensors", "onnx"]
+
+
+def export(run: Path, to: Format, out: Path | None = None) -> str:
+    """Export the newest checkpoint of a run, and return what was written, in a line.
+
+    Args:
+        run: A checkpoint, a run directory, or an experiment's directory.
+        to: The format.
+        out: The file; none is `export/` in the run.
+
+    Raises:
+        FileNotFoundError: If there is no checkpoint.
+        ValueError: If the file's name has another ending than the format, or the export fails.
+    """
+    trained = load_trained(run)
+    facts = trained.facts
+    path = out or trained.home / "export" / f"step={facts.step:08d}.{to}"
+    if path.suffix != f".{to}":
+        raise ValueError(f"{path} is not the name of a .{to} file")
+    write = {"safetensors": export_safetensors, "onnx": export_onnx}[to]
+    write(trained.module, describe(trained.module, facts, trained.sampling), path)
+    size = path.stat().st_size / 1e6
+    return f"{path} ({size:.1f} MB, {facts.weights} weights of step {facts.step}) and {path.name}.json"

@@ -1,0 +1,119 @@
+"""What an exported file says of itself, as JSON beside it: enough to run the model without this project."""
+
+from __future__ import annotations
+
+import dataclasses
+import inspect
+import json
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+from lightning_modules.base import DiffusionModule
+from lightning_modules.diffusion.setting import Setting
+from lightning_modules.files import file_digest
+from lightning_modules.models import MODELS, CheckpointFacts
+from lightning_modules.sampling import Sampling
+
+FORMAT_VERSION = 1
+
+
+def manifest_path(exported: Path) -> Path:
+    """Return where the manifest of an exported file is."""
+    return exported.with_name(f"{exported.name}.json")
+
+
+def describe(module: DiffusionModule, facts: CheckpointFacts, sampling: Sampling) -> dict[str, Any]:
+    """Return what holds for a model in whatever format, as plain values.
+
+    Args:
+        module: The model, with the weights that are exported.
+        facts: Where they are from.
+        sampling: How images are to be drawn from it.
+    """
+    channels, _, size = module.image_shape
+    return {
+        "format_version": FORMAT_VERSION,
+        "weights": facts.weights,
+        "step": facts.step,
+        "model": {"class_path": type(module).__name__, "init_args": _options(module)},
+        "images": {"size": size, "channels": channels, "layout": "NCHW", "range": [-1.0, 1.0]},
+        "class_names": list(module.class_names),
+        "null_label": module.null_label,
+        "denoiser": "denoised = c_skip * x + c_out * network(c_in * x, ln(sigma) / 4, labels)",
+        "preconditioning": to_plain(module.preconditioner),
+        "sampling": sampling.to_dict(),
+    }
+
+
+def read_manifest(exported: Path) -> dict[str, Any]:
+    """Read and check the manifest of an exported file.
+
+    Raises:
+        FileNotFoundError: If the file or its manifest is not there.
+        ValueError: If the manifest is of another version, or the file is not the one it describes.
+    """
+    for path in (exported, manifest_path(exported)):
+        if not path.is_file():
+            raise FileNotFoundError(f"there is no {path}: an export is a file and its .json beside it")
+    try:
+        manifest: dict[str, Any] = json.loads(manifest_path(exported).read_text(encoding="utf-8"))
+        version, digest = manifest["format_version"], manifest["sha256"]
+    except (json.JSONDecodeError, UnicodeDecodeError, KeyError, TypeError) as error:
+        raise ValueError(f"{manifest_path(exported)} is not the manifest of an export") from error
+    if version != FORMAT_VERSION:
+        raise ValueError(f"{exported} has format version {version}; this program reads {FORMAT_VERSION}")
+    if digest != file_digest(exported):
+        raise ValueError(f"{exported} is not the file that its manifest describes: export it again")
+    return manifest
+
+
+def rebuild(manifest: dict[str, Any]) -> DiffusionModule:
+    """Make the model of a manifest, with untrained weights.
+
+    Raises:
+        ValueError: If there is no such model or setting.
+    """
+    model = manifest["model"]
+    if model["class_path"] not in MODELS:
+        raise ValueError(f"there is no model {model['class_path']!r}; there are {', '.join(MODELS)}")
+    options = {name: from_plain(value) for name, value in model["init_args"].items()}
+    return MODELS[model["class_path"]](**options)
+
+
+def to_plain(value: Any) -> Any:  # noqa: ANN401
+    """Turn a setting into what JSON has: a dataclass becomes `class_path` and `init_args`, as in a YAML."""
+    if isinstance(value, Setting) and dataclasses.is_dataclass(value):
+        fields = {field.name: to_plain(getattr(value, field.name)) for field in dataclasses.fields(value)}
+        return {"class_path": type(value).__name__, "init_args": fields}
+    if isinstance(value, (list, tuple)):
+        return [to_plain(item) for item in value]
+    return value
+
+
+def from_plain(value: Any) -> Any:  # noqa: ANN401
+    """Turn what `to_plain` made back into the setting; lists become tuples.
+
+    Raises:
+        ValueError: If there is no such setting.
+    """
+    if isinstance(value, dict):
+        known = {setting.__name__: setting for setting in _settings(Setting)}
+        if value["class_path"] not in known:
+            raise ValueError(f"there is no setting {value['class_path']!r}")
+        options = {name: from_plain(item) for name, item in value["init_args"].items()}
+        return known[value["class_path"]](**options)
+    if isinstance(value, list):
+        return tuple(from_plain(item) for item in value)
+    return value
+
+
+def _options(module: DiffusionModule) -> dict[str, Any]:
+    names = inspect.signature(type(module)).parameters
+    return {name: to_plain(value) for name, value in module.hparams.items() if name in names}
+
+
+def _settings(base: type[Setting]) -> Iterator[type[Setting]]:
+    for setting in base.__subclasses__():
+        yield setting
+        yield from _settings(setting)

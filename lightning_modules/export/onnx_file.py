@@ -1,0 +1,124 @@
+from __future__ import annotations
+
+import logging
+import warnings
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from lightning_modules.base import DiffusionModule
+from lightning_modules.export.manifest import manifest_path
+from lightning_modules.files import file_digest, whole_file, write_json
+
+OPSET = 18
+TOLERANCE = 1e-4
+"""Largest difference of `denoised`, in units of a range of [-1, 1], between onnxruntime and torch."""
+
+INPUTS = ("x", "sigma", "labels")
+
+
+def export_onnx(module: DiffusionModule, description: dict[str, Any], out: Path) -> None:
+    """Write the denoiser `D(x, sigma, labels)` as ONNX, and then its manifest; each whole or not at all.
+
+    The graph takes float32 `x` (batch, 3, H, W) and `sigma` (batch,) and int64 `labels` (batch,), and returns
+    float32 `denoised` (batch, 3, H, W), for any batch. It contains the preconditioning. Before it is
+    published onnxruntime has to agree with torch on it.
+
+    Args:
+        module: The model, on the CPU.
+        description: What `describe` says of it.
+        out: The file.
+
+    Raises:
+        ValueError: If the exporter or onnxruntime is not installed, or the two do not agree.
+    """
+    try:
+        import onnxruntime
+        import onnxscript  # noqa: F401  # what torch's exporter is written with
+    except ImportError as error:
+        raise ValueError(f"ONNX needs {error.name}: pip install -e '.[export]'") from error
+    module = module.eval()
+    with whole_file(out) as temporary:
+        _write(module, temporary)
+        difference = largest_difference(module, temporary)
+        if not difference <= TOLERANCE:
+            raise ValueError(f"onnxruntime and torch differ by {difference:.2g} on the exported model")
+    graph = {
+        "opset": OPSET,
+        "inputs": {
+            "x": "float32 (batch, channels, size, size)",
+            "sigma": "float32 (batch,)",
+            "labels": "int64 (batch,)",
+        },
+        "outputs": {"denoised": "float32 (batch, channels, size, size)"},
+        "checked_with": f"onnxruntime {onnxruntime.__version__}",
+        "largest_difference": difference,
+        "tolerance": TOLERANCE,
+    }
+    write_json(
+        description | {"onnx": graph, "file": out.name, "sha256": file_digest(out)}, manifest_path(out)
+    )
+
+
+def largest_difference(module: DiffusionModule, exported: Path) -> float:
+    """Return how far onnxruntime is from torch at most, over several batch sizes, noise levels and labels."""
+    import onnxruntime
+
+    session = onnxruntime.InferenceSession(str(exported), providers=["CPUExecutionProvider"])
+    known = {graph_input.name for graph_input in session.get_inputs()}
+    differences: list[float] = []
+    for batch in (1, 2, 5):
+        given = dict(zip(INPUTS, example(module, batch), strict=True))
+        with torch.no_grad():
+            expected = module(*given.values())
+        fed = {name: value.numpy() for name, value in given.items() if name in known}
+        (output,) = session.run(["denoised"], fed)
+        differences.append((torch.from_numpy(output) - expected).abs().max().item())
+    return max(differences)
+
+
+def example(module: DiffusionModule, batch: int) -> tuple[Tensor, Tensor, Tensor]:
+    """Return noisy images, noise levels from 0.01 to 80 and labels, the null label among them."""
+    generator = torch.Generator().manual_seed(batch)
+    sigma = torch.logspace(-2, 1.9, batch)
+    x = torch.randn(batch, *module.image_shape, generator=generator)
+    x = x * (0.25 + sigma**2).sqrt().reshape(-1, 1, 1, 1)
+    labels = module.null_label - torch.arange(batch) % (module.num_classes + 1)
+    return x, sigma, labels
+
+
+def _write(module: DiffusionModule, path: Path) -> None:
+    batch = torch.export.Dim("batch", min=1)
+    with _quiet():
+        program = torch.onnx.export(
+            module,
+            example(module, 2),
+            dynamo=True,
+            opset_version=OPSET,
+            input_names=list(INPUTS),
+            output_names=["denoised"],
+            dynamic_shapes={name: {0: batch} for name in INPUTS},
+            verbose=False,
+        )
+    if program is None:
+        raise ValueError("torch made no ONNX program of the model")
+    program.save(str(path), external_data=False)
+
+
+@contextmanager
+def _quiet() -> Iterator[None]:
+    """Silence what the exporter says of torch's own insides, of torchvision and of axes of the same name."""
+    registration = logging.getLogger("torch.onnx._internal.exporter._registration")
+    level = registration.level
+    registration.setLevel(logging.ERROR)
+    try:
+        with warnings.catch_warnings():
+            warnings.filterwarnings("ignore", r"`isinstance\(treespec, LeafSpec\)` is deprecated")
+            warnings.filterwarnings("ignore", r"# The axis name: batch will not be used")
+            yield
+    finally:
+        registration.setLevel(level)

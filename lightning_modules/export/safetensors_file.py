@@ -1,0 +1,42 @@
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+from safetensors.torch import load_file, save_file
+
+from lightning_modules.base import DiffusionModule
+from lightning_modules.export.manifest import manifest_path, read_manifest, rebuild
+from lightning_modules.files import file_digest, whole_file, write_json
+
+
+def export_safetensors(module: DiffusionModule, description: dict[str, Any], out: Path) -> None:
+    """Write a model's weights as safetensors, and then its manifest; each whole or not at all.
+
+    Args:
+        module: The model.
+        description: What `describe` says of it.
+        out: The file.
+    """
+    tensors = {name: tensor.detach().cpu().contiguous() for name, tensor in module.state_dict().items()}
+    with whole_file(out) as temporary:
+        save_file(tensors, temporary, metadata={"format": "pt"})
+    write_json(description | {"file": out.name, "sha256": file_digest(out)}, manifest_path(out))
+
+
+def load_export(path: Path, device: str = "cpu") -> DiffusionModule:
+    """Load a model that was exported as safetensors: the same denoiser, bit for bit.
+
+    Args:
+        path: The file; its manifest is beside it.
+        device: Where to put the model.
+
+    Raises:
+        FileNotFoundError: If the file or its manifest is not there.
+        ValueError: If they do not belong together or are not of this project.
+    """
+    if path.suffix != ".safetensors":
+        raise ValueError(f"{path} is not a .safetensors file, which alone can be loaded into torch")
+    module = rebuild(read_manifest(path))
+    module.load_state_dict(load_file(path))
+    return module.to(device).eval()

@@ -1,0 +1,225 @@
+"""What `scripts/sample.py` does: draw a numbered set of images, and pictures that show what a model does."""
+
+from __future__ import annotations
+
+import dataclasses
+import math
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import torch
+from tqdm import tqdm
+
+from lightning_modules.base import DiffusionModule
+from lightning_modules.diffusion.samplers import steps_within
+from lightning_modules.drawing import batch_ranges, choose_labels, draw_batch
+from lightning_modules.drawn_set import COUNT, DrawnSet, begin, drawn_set, finish
+from lightning_modules.files import file_digest
+from lightning_modules.images import image_grid, save_gif, save_png, viewing_scale
+from lightning_modules.pictures import class_grid, denoising_frames, denoising_strip, interpolation_grid
+from lightning_modules.sampling import Sampling
+from lightning_modules.trained import Trained, load_trained
+
+GRID_IMAGES = 100
+"""The grid shows at most so many images of a set."""
+
+
+@dataclass(frozen=True)
+class SampleOptions:
+    """The command line of `scripts/sample.py`; none in a setting leaves the run's own."""
+
+    run: Path
+    n: int
+    labels: str | None
+    sampler: str | None
+    steps: int | None
+    nfe: int | None
+    grid: str | None
+    shift: float | None
+    guidance: float | None
+    interval: tuple[float, float] | None
+    guide_run: Path | None
+    threshold: str | None
+    churn: float | None
+    seed: int
+    batch_size: int
+    out: Path | None
+    fresh: bool
+    part: tuple[int, int]
+    classes: bool
+    interpolation: bool
+    video: bool
+
+
+def sample(options: SampleOptions) -> str:
+    """Draw as the options say, and return what was drawn, in a line.
+
+    Raises:
+        FileNotFoundError: If there is no checkpoint.
+        ValueError: If an option cannot be fulfilled, with what to do.
+    """
+    device = chosen_device(options.part[0])
+    trained = load_trained(options.run, device)
+    module = trained.module
+    settings = chosen_sampling(trained.sampling, options)
+    guide = None if options.guide_run is None else load_guide(options.guide_run, module, device)
+    check_guidance(options, settings, module)
+    labels = choose_labels(options.labels, module.class_names, options.n)
+    drawn = drawn_set(options.out or trained.home / "drawn")
+    begin(drawn, manifest(options, settings, trained, guide), options.fresh)
+    weaker = None if guide is None else guide.module
+    complete = draw_missing(drawn, options, settings, module, weaker, labels)
+    if not complete:
+        return f"part {options.part[0] + 1} of {options.part[1]} is drawn; other parts are not yet"
+    finish(drawn, labels)
+    names = save_pictures(drawn, options, settings, module, weaker, labels)
+    where = options.out if options.out is not None else drawn.manifest.parent
+    return (
+        f"{options.n} images and {', '.join(names)} in {where} ({trained.facts.weights} weights of step "
+        f"{trained.facts.step}; {settings.sampler}, {settings.evaluations} evaluations an image)"
+    )
+
+
+def chosen_sampling(own: Sampling, options: SampleOptions) -> Sampling:
+    """Return the run's own settings with those that the options change.
+
+    Raises:
+        ValueError: If the budget of evaluations is too small.
+    """
+    changes: dict[str, Any] = {
+        "sampler": options.sampler,
+        "steps": options.steps,
+        "grid": options.grid,
+        "shift": options.shift,
+        "guidance": options.guidance,
+        "guidance_interval": options.interval,
+        "threshold": options.threshold,
+    }
+    if options.nfe is not None:
+        changes["steps"] = steps_within(options.sampler or own.sampler, options.nfe)
+    if options.churn is not None:
+        changes["churn"] = dataclasses.replace(own.churn, amount=options.churn)
+    return dataclasses.replace(own, **{name: value for name, value in changes.items() if value is not None})
+
+
+def check_guidance(options: SampleOptions, settings: Sampling, module: DiffusionModule) -> None:
+    """Refuse options of guidance that would change nothing.
+
+    Raises:
+        ValueError: If there is one, with what was missing.
+    """
+    if settings.guidance == 1 and (options.guide_run is not None or options.interval is not None):
+        given = "--guide-run" if options.guide_run is not None else "--interval"
+        raise ValueError(f"{given} does nothing at a guidance scale of 1: add for example --guidance 2")
+    guided_by_label = options.guidance not in (None, 1) and options.guide_run is None
+    if guided_by_label and module.num_classes == 1:
+        raise ValueError(
+            "the model has one class, so there is no label to guide to: guide away from a weaker model with "
+            "--guide-run, such as an earlier checkpoint"
+        )
+
+
+def load_guide(place: Path, module: DiffusionModule, device: str) -> Trained:
+    """Load the model to guide away from.
+
+    Raises:
+        ValueError: If it is of other classes or images than the model that draws.
+    """
+    guide = load_trained(place, device)
+    for what, own, its in (
+        ("classes", module.class_names, guide.module.class_names),
+        ("image shape", module.image_shape, guide.module.image_shape),
+    ):
+        if own != its:
+            raise ValueError(f"the guide {place} has the {what} {its}, but the model has {own}")
+    return guide
+
+
+def chosen_device(part: int) -> str:
+    """Return the GPU of a part, where there are any, and the CPU otherwise."""
+    count = torch.cuda.device_count()
+    return f"cuda:{part % count}" if count else "cpu"
+
+
+def manifest(
+    options: SampleOptions, settings: Sampling, trained: Trained, guide: Trained | None
+) -> dict[str, Any]:
+    """Return all that images depend on, as plain values; not what they do not: batches, parts, device."""
+    return {
+        "format": 1,
+        COUNT: options.n,
+        "seed": options.seed,
+        "labels": options.labels or ",".join(trained.module.class_names),
+        "model": identity(trained),
+        "guide": None if guide is None else identity(guide),
+        "sampling": settings.to_dict(),
+    }
+
+
+def identity(trained: Trained) -> dict[str, Any]:
+    """Return what tells a model from others."""
+    return trained.facts._asdict() | {"sha256": file_digest(trained.path)}
+
+
+def draw_missing(
+    drawn: DrawnSet,
+    options: SampleOptions,
+    settings: Sampling,
+    module: DiffusionModule,
+    guide: DiffusionModule | None,
+    labels: Sequence[int],
+) -> bool:
+    """Draw this part's batches that are not there, and return whether those of all parts are then."""
+    batches = batch_ranges(options.n, options.batch_size)
+    part, parts = options.part
+    mine = batches[part::parts]
+    missing = drawn.missing(mine)
+    total = sum(map(len, mine))
+    with tqdm(total=total, initial=total - sum(map(len, missing)), desc="drawing", unit="image") as bar:
+        for batch in missing:
+            wanted = labels[batch.start : batch.stop]
+            try:
+                drawn.add(draw_batch(module, settings, wanted, batch, options.seed, guide))
+            except torch.OutOfMemoryError as error:
+                raise ValueError(
+                    f"{len(batch)} images at a time do not fit into the GPU's memory: go on with "
+                    f"--batch-size {max(1, len(batch) // 2)}"
+                ) from error
+            bar.update(len(batch))
+    return not drawn.missing(batches)
+
+
+def save_pictures(
+    drawn: DrawnSet,
+    options: SampleOptions,
+    settings: Sampling,
+    module: DiffusionModule,
+    guide: DiffusionModule | None,
+    labels: list[int],
+) -> list[str]:
+    """Write the grid and the pictures that were asked for beside the set, and return their names."""
+    folder = drawn.manifest.parent
+    prefix = "" if options.out is None or options.out.suffix != ".npz" else f"{options.out.stem}."
+    scale = viewing_scale(module.image_shape[-1])
+    shown = min(options.n, GRID_IMAGES)
+    pictures = {"grid.png": image_grid(drawn.first(shown), math.ceil(math.sqrt(shown)))}
+    if options.classes:
+        pictures["classes.png"] = class_grid(module, settings, options.seed, guide=guide)
+    if options.interpolation:
+        pictures["interpolation.png"] = interpolation_grid(
+            module, settings, labels[:6], options.seed, guide=guide
+        )
+    if options.video:
+        frames = denoising_frames(module, settings, labels[:16], options.seed, guide)
+        pictures["denoising.png"] = denoising_strip([frame[:6] for frame in frames])
+        columns = math.ceil(math.sqrt(len(frames[0])))
+        save_gif(
+            [image_grid(frame, columns) for frame in frames],
+            folder / f"{prefix}denoising.gif",
+            max(1, scale // 2),
+        )
+    for name, picture in pictures.items():
+        save_png(picture, folder / f"{prefix}{name}", scale)
+    return [f"{prefix}{name}" for name in [*pictures, *(["denoising.gif"] if options.video else [])]]

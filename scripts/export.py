@@ -1,0 +1,46 @@
+"""Export a trained model: see `python scripts/export.py --help`."""
+
+from __future__ import annotations
+
+import argparse
+import sys
+from collections.abc import Sequence
+from pathlib import Path
+
+EPILOG = """examples:
+  export.py runs/demo --to safetensors                   export/step=00001400.safetensors in the newest run
+  export.py runs/demo --to onnx --out cats.onnx
+  sample.py runs/demo/latest/export/step=00001400.safetensors --n 64
+
+Beside the file is a .json with the classes, image size, preconditioning, sampler settings and step. The ONNX
+graph is the denoiser D(x, sigma, labels) for any batch size, checked with onnxruntime before it is written.
+"""
+
+
+def main(args: Sequence[str] | None = None) -> None:
+    """Export as the command line says.
+
+    Args:
+        args: The command line; none takes the process's.
+    """
+    parser = argparse.ArgumentParser(
+        description="Export the averaged weights of a run for other programs.",
+        epilog=EPILOG,
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+    )
+    parser.add_argument(
+        "run", type=Path, help="a run directory, an experiment (its newest run), or a checkpoint"
+    )
+    parser.add_argument("--to", choices=["safetensors", "onnx"], required=True, help="format")
+    parser.add_argument("--out", type=Path, help="the file (default: export/ in the run)")
+    options = parser.parse_args(args)
+    from lightning_modules.export.command import export
+
+    try:
+        print(export(options.run, options.to, options.out))
+    except (OSError, ValueError) as error:
+        sys.exit(f"error: {error}")
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,83 @@
+from __future__ import annotations
+
+import torch
+from tiny import SIZE, module, randomise
+
+from lightning_modules.image_noise import ImageNoise, InterpolatedNoise, slerp
+from lightning_modules.images import image_grid, to_uint8
+from lightning_modules.pictures import class_grid, denoising_frames, denoising_strip, interpolation_grid
+from lightning_modules.sampling import Sampling
+
+SETTINGS = Sampling(steps=4)
+
+
+def model():
+    drawn = module()
+    randomise(drawn.network)
+    return drawn
+
+
+def tile(grid: torch.Tensor, row: int, column: int) -> torch.Tensor:
+    step = SIZE + 2
+    return grid[:, row * step : row * step + SIZE, column * step : column * step + SIZE].int()
+
+
+def test_class_grid_has_a_class_a_column_and_the_same_noise_a_row():
+    grid = class_grid(model(), SETTINGS, seed=3, rows=2)
+    assert grid.shape == (3, 2 * SIZE + 2, 2 * SIZE + 2)
+    for row in range(2):
+        for column in range(2):
+            alone = to_uint8(model().sample(torch.tensor([column]), SETTINGS, 3, [row]))[0].int()
+            assert (tile(grid, row, column) - alone).abs().max() <= 1
+    assert (tile(grid, 0, 0) - tile(grid, 0, 1)).abs().max() > 1
+
+
+def test_interpolation_starts_and_ends_at_the_images_of_the_set():
+    grid = interpolation_grid(model(), SETTINGS, [0, 1], seed=3, columns=5)
+    images = to_uint8(model().sample(torch.tensor([0, 0, 1, 1]), SETTINGS, 3)).int()
+    for row in range(2):
+        assert (tile(grid, row, 0) - images[2 * row]).abs().max() <= 1
+        assert (tile(grid, row, 4) - images[2 * row + 1]).abs().max() <= 1
+        assert (tile(grid, row, 2) - images[2 * row]).abs().max() > 1
+
+
+def test_frames_are_the_estimates_and_end_with_the_images():
+    frames = denoising_frames(model(), SETTINGS, [0, 1, 1], seed=3)
+    assert len(frames) == SETTINGS.evaluations
+    images = to_uint8(model().sample(torch.tensor([0, 1, 1]), SETTINGS, 3))
+    assert torch.equal(frames[-1], images)
+    assert not torch.equal(frames[0], images)
+
+
+def test_strip_shows_the_first_and_the_last_frame():
+    frames = [torch.full((2, 3, SIZE, SIZE), value, dtype=torch.uint8) for value in range(21)]
+    strip = denoising_strip(frames, columns=5)
+    assert torch.equal(
+        strip, image_grid(torch.cat([torch.stack([frames[i][0] for i in (0, 5, 10, 15, 20)])] * 2), 5)
+    )
+    assert denoising_strip(frames[:3], columns=5).shape[-1] == 3 * SIZE + 2 * 2
+
+
+def test_pictures_leave_the_module_in_training():
+    drawn = model().train()
+    denoising_frames(drawn, SETTINGS, [0])
+    assert drawn.training
+
+
+def test_slerp_keeps_the_length_and_divides_the_angle():
+    generator = torch.Generator().manual_seed(0)
+    start, end = (torch.randn(5, 1, 3, 3, generator=generator, dtype=torch.float64) for _ in range(2))
+    start, end = (x / x.flatten(1).norm(dim=1).reshape(-1, 1, 1, 1) for x in (start, end))
+    shares = torch.tensor([0.0, 0.25, 0.5, 0.9, 1.0], dtype=torch.float64)
+    between = slerp(start, end, shares).flatten(1)
+    ones = torch.ones(5, dtype=torch.float64)
+    torch.testing.assert_close(between.norm(dim=1), ones, rtol=1e-12, atol=0)
+    angles = [(a * b.flatten(1)).sum(1).arccos() for a, b in ((between, start), (start.flatten(1), end))]
+    torch.testing.assert_close(angles[0], shares * angles[1], rtol=1e-6, atol=1e-7)
+
+
+def test_interpolated_noise_is_as_long_as_noise():
+    ends = [ImageNoise(0, [number] * 5, (3, 32, 32)) for number in (0, 1)]
+    noise = InterpolatedNoise(*ends, torch.linspace(0, 1, 5))
+    for _ in range(2):
+        assert (noise().flatten(1).square().mean(1) - 1).abs().max() < 0.05

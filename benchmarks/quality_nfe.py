@@ -1,8 +1,8 @@
 """KID and coverage of a run's samples against NFE, the evaluations of the network per image, by sampler.
 
 Every sampler draws the same images: the same noise, the same labels. Floor and ceiling are of as many real
-images and of noise. A sampler of two evaluations a step gets as many steps as the budget allows, and the table
-says what it used.
+images and of noise. A sampler of two evaluations a step gets as many steps as the budget allows, and the
+table says what it used.
 """
 
 from __future__ import annotations
@@ -62,13 +62,17 @@ def table(report: Report, metric: str, budgets: Sequence[int]) -> str:
     return "\n".join(lines)
 
 
+def budgets(text: str) -> list[int]:
+    return [int(part) for part in text.split(",")]
+
+
 def parse(args: Sequence[str] | None) -> argparse.Namespace:
     parser = argparse.ArgumentParser(
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
     add = parser.add_argument
     add("run", type=Path, help="a run, an experiment, or a checkpoint")
-    add("--nfe", type=numbers, default=[5, 8, 10, 15, 20, 35, 50], help="budgets, with commas")
+    add("--nfe", type=budgets, default=[5, 8, 10, 15, 20, 35, 50], help="budgets, with commas")
     add("--sampler", type=lambda text: text.split(","), default=list(SAMPLERS), help="samplers, with commas")
     add("--n", type=int, default=500, help="images per set (default 500)")
     add("--seeds", type=int, default=1, help="sets per sampler and budget (default 1)")

@@ -201,8 +201,8 @@ def _shape_checks(figures: dict[str, Figures]) -> list[Check]:
     few = f"{DISTINCT[-1]:.0%} distinct"
     checks = [_ladder(f"coverage falls with {what}", figures, "coverage", n) for what, n in _ladders(figures)]
     # Precision on one rung only: the ball of one real outlier can reach as far as noise.
-    noisy_name = f"noise {NOISES[1]} of 255"
-    checks.append(_ladder(f"precision falls at {noisy_name}", figures, "precision", ["real", noisy_name]))
+    blurred_most = f"blur {BLURS[-1]:g} px"
+    checks.append(_ladder(f"precision falls at {blurred_most}", figures, "precision", ["real", blurred_most]))
     checks += [
         _ladder(f"recall falls at {name}", figures, "recall", ["real", name])
         for name in (few, "one class")

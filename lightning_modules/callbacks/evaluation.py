@@ -37,7 +37,8 @@ class Evaluation(Callback):
     No weight is changed, and no generator of training's is moved.
 
     The time is measured: an evaluation that would bring the share of the run's time above `max_share` is left
-    out. The first one is always done, since nothing is known of its cost before.
+    out. The first one is always done, since nothing is known of its cost before; it also takes the features
+    of the real images, which later runs find in the cache.
 
     Args:
         every_n_steps: Optimiser steps between evaluations; 0 evaluates never.
@@ -102,9 +103,11 @@ class Evaluation(Callback):
         self._evaluated_at = step
         began = time.perf_counter()
         with self._untouched(pl_module), between_steps(trainer):
-            scalars = self._evaluate(trainer, pl_module, step)
-        self._last_cost = time.perf_counter() - began
-        self._spent += self._last_cost
+            reference = self._prepared(trainer, pl_module)
+            prepared = time.perf_counter()
+            scalars = self._evaluate(trainer, pl_module, reference, step)
+        self._last_cost = time.perf_counter() - prepared
+        self._spent += time.perf_counter() - began
         scalars |= {"step": float(step), "seconds": self._last_cost, "share_of_time": self.share}
         named = {f"evaluation/{name}": value for name, value in scalars.items()}
         # Written at once: the Trainer's own logging waits for a step that log_every_n_steps divides.
@@ -133,13 +136,18 @@ class Evaluation(Callback):
         devices = [module.device] if module.device.type == "cuda" else []
         return torch.random.fork_rng(devices=devices)
 
-    def _evaluate(self, trainer: Trainer, module: DiffusionModule, step: int) -> dict[str, float]:
+    def _prepared(self, trainer: Trainer, module: DiffusionModule) -> TrainingReference:
+        """Return the real images and their features; the first call takes them."""
         from lightning_modules.metrics.training_reference import TrainingReference
 
         if self._reference is None:
             data = trainer.datamodule  # type: ignore[attr-defined]
             self._reference = TrainingReference(data, self.features, self.images, self.seed, module.device)
-        reference = self._reference
+        return self._reference
+
+    def _evaluate(
+        self, trainer: Trainer, module: DiffusionModule, reference: TrainingReference, step: int
+    ) -> dict[str, float]:
         with averaged_weights(trainer, module):
             batches = draw_images(module, self.sampling, reference.labels, self.seed, batch_size=64)
             images = torch.cat([batch.images for batch in batches])

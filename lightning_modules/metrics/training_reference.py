@@ -25,7 +25,7 @@ from lightning_modules.metrics.memorisation import (
 from lightning_modules.metrics.protocol import Protocol, compare
 from lightning_modules.metrics.verdicts import memorising
 
-_MAX_TRAIN = 4000
+_MAX_TRAIN = 2000
 _BAND_IMAGES = 64
 
 
@@ -52,8 +52,8 @@ class TrainingReference:
     """Real images, their features and distances, for evaluations of one size.
 
     Args:
-        data: The run's data module, set up. Of more than 4,000 training images the gauge of memorisation
-            looks at 4,000.
+        data: The run's data module, set up. Of more than 2,000 training images the gauge of memorisation
+            looks at 2,000, and sees as many of the copies as their share.
         features: Feature network, as `load_features` takes it.
         images: Images on each side.
         seed: Seed of the choice.

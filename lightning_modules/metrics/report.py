@@ -109,12 +109,12 @@ def figures_table(entries: Sequence[tuple[str, Figures]]) -> str:
     """Lay figures out in columns, with what they are read as and why some are refused."""
     names = [name for name in LOWER_IS_BETTER if any(name in figures for _, figures in entries)]
     left = max(len(name) for name, _ in entries) + 2
-    arrows = {name: "v" if LOWER_IS_BETTER[name] else "^" for name in names}
+    arrows = {name: "↓" if LOWER_IS_BETTER[name] else "↑" for name in names}
     head = "".join(f"{TITLES.get(name, name) + ' ' + arrows[name]:>{_WIDTH}}" for name in names)
     lines = [" " * left + head]
     for title, figures in entries:
         lines.append(f"{title:<{left}}" + "".join(f"{cell(figures.get(name)):>{_WIDTH}}" for name in names))
-    lines.append("v: lower is better, ^: higher; +- is half the width of the 95 % interval")
+    lines.append("↓: lower is better, ↑: higher; ± is half the width of the 95 % interval")
     if any(figures.get("inception_score", Figure(None)).value is not None for _, figures in entries):
         lines.append("IS knows nothing of the real images: it can exceed theirs and mean nothing")
     refused = {
@@ -154,7 +154,7 @@ def cell(figure: Figure | None) -> str:
         return "refused"
     if figure.low is None or figure.high is None:
         return f"{figure.value:.4g}"
-    return f"{figure.value:.4g} +-{(figure.high - figure.low) / 2:.2g}"
+    return f"{figure.value:.4g} ±{(figure.high - figure.low) / 2:.2g}"
 
 
 def bands_table(bands: Sequence[BandError]) -> str:

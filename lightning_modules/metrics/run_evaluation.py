@@ -157,13 +157,14 @@ class RunEvaluation:
         self._held_out: Any = None
 
     def report(self, variants: Sequence[Variant]) -> Report:
-        """Evaluate every variant.
+        """Evaluate every variant, and write `report.json` anew after each, so that nothing is lost.
 
         Raises:
             EvaluationError: If something cannot be evaluated honestly.
         """
         rows: list[Row] = []
         bands: dict[str, list[BandError]] = {}
+        report = Report(self.described(), self.protocol.floor, self.protocol.ceiling, rows, bands)
         with tqdm(variants, desc="evaluating", unit="set", disable=len(variants) < 2) as bar:
             for variant in bar:
                 module, words = load_weights(variant.checkpoint, variant.weights, _device())
@@ -172,11 +173,15 @@ class RunEvaluation:
                 if name not in bands and self.sides is not None:
                     bands[name] = errors_by_noise_level(module, self.sides, batch_size=self.setup.batch_size)
                 rows.append(self.row(module, variant, step, words))
-        protocol = _describe(self.real, self.split, self.setup, len(self.protocol)) | {
+                report.save(self.setup.out / "report.json")
+        return report
+
+    def described(self) -> dict[str, str | int | float]:
+        """Say what is compared with what."""
+        return _describe(self.real, self.split, self.setup, len(self.protocol)) | {
             "class balance": "samples have the reference's labels",
             "seeds": self.setup.seeds,
         }
-        return Report(protocol, self.protocol.floor, self.protocol.ceiling, rows, bands)
 
     def row(self, module: DiffusionModule, variant: Variant, step: int, words: str) -> Row:
         """Draw a variant's samples and evaluate them."""

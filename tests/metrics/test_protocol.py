@@ -113,7 +113,7 @@ def test_a_figure_that_cannot_tell_noise_from_real_images_is_called_blind(protoc
 
 
 def test_cells():
-    assert cell(Figure(0.5, 0.4, 0.7)) == "0.5 +-0.15"
+    assert cell(Figure(0.5, 0.4, 0.7)) == "0.5 ±0.15"
     assert cell(Figure(12.3456)) == "12.35"
     assert cell(Figure(None, note="why")) == "refused"
     assert cell(None) == "-"

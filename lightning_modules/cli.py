@@ -23,6 +23,7 @@ from datamodules.oxford_pets import OxfordPetCats
 from lightning_modules.base import DiffusionModule
 from lightning_modules.callbacks.checkpointing import StepCheckpoint
 from lightning_modules.callbacks.ema import EMA
+from lightning_modules.callbacks.evaluation import Evaluation
 from lightning_modules.callbacks.learning_rate import LearningRate
 from lightning_modules.callbacks.noise_bands import LossByNoiseLevel
 from lightning_modules.callbacks.progress import StepProgressBar
@@ -143,6 +144,7 @@ class FitCLI(LightningCLI):
         parser.add_lightning_class_args(SpikeGuard, "spike_guard")
         parser.add_lightning_class_args(Telemetry, "telemetry")
         parser.add_lightning_class_args(SampleGrid, "sample_grid")
+        parser.add_lightning_class_args(Evaluation, "evaluation")
         parser.add_lightning_class_args(StepCheckpoint, "checkpoint")
         parser.add_lightning_class_args(StepProgressBar, "progress_bar")
         parser.link_arguments("seed_everything", "data.seed")

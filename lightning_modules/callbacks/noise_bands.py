@@ -10,6 +10,7 @@ from torch import Tensor
 
 from lightning_modules.base import DiffusionModule
 from lightning_modules.callbacks.telemetry import logs_at, write_scalars
+from lightning_modules.metrics.denoising import BAND_EDGES, band_errors
 from lightning_modules.randomness import Stream, fold
 
 
@@ -31,7 +32,7 @@ class LossByNoiseLevel(Callback):
         edges: Edges of the bands in `sigma`, ascending.
     """
 
-    def __init__(self, edges: Sequence[float] = (0.02, 0.1, 0.3, 1.0, 3.0, 10.0, 80.0)) -> None:
+    def __init__(self, edges: Sequence[float] = BAND_EDGES) -> None:
         if len(edges) < 2 or any(low >= high for low, high in itertools.pairwise([0.0, *edges])):
             raise ValueError(f"loss_by_noise_level: edges ascend and are positive, not {list(edges)}.")
         self.bands = list(itertools.pairwise(edges))
@@ -98,17 +99,11 @@ class LossByNoiseLevel(Callback):
         assert self._held_out is not None
         assert self._mean_image is not None
         images, labels = batch
-        constant = (images - self._mean_image).square().mean()
         seed = fold(pl_module.seed, Stream.NOISE_BANDS, batch_idx, trainer.global_rank)
         generator = torch.Generator(pl_module.device).manual_seed(seed)
-        for band, (low, high) in enumerate(self.bands):
-            place = (torch.arange(len(images), device=pl_module.device) + 0.5) / len(images)
-            sigma = low * (high / low) ** place
-            noise = torch.randn(images.shape, generator=generator, device=pl_module.device)
-            added = sigma.reshape(-1, 1, 1, 1) * noise
-            error = (pl_module(images + added, sigma, labels) - images).square().mean()
-            means = torch.stack([error, added.square().mean(), constant, torch.ones_like(error)])
-            self._held_out[band] += len(images) * means
+        for number, band in enumerate(self.bands):
+            errors = band_errors(pl_module, images, labels, self._mean_image, band, generator)
+            self._held_out[number] += len(images) * torch.cat([errors, torch.ones_like(errors[:1])])
 
     def on_validation_epoch_end(self, trainer: Trainer, pl_module: DiffusionModule) -> None:  # type: ignore[override]
         """Log the bands' means and baselines."""

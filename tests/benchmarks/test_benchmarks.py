@@ -99,3 +99,39 @@ def test_checkpoint_cost_times_every_way_of_saving(tmp_path: Path) -> None:
             assert said.count(f"| {name} |") == 2
         assert {len(seconds) for seconds in size["resume_seconds"].values()} == {2}
     assert [path.name for path in tmp_path.iterdir()] == ["out.json"]
+
+
+@pytest.mark.slow
+def test_quality_against_nfe_has_a_row_per_sampler(tmp_path: Path) -> None:
+    sizes = ["--data.image_size", "16", "--data.source.class_path", "DrawnCats"]
+    sizes += ["--data.source.init_args.count", "48", "--trainer.max_steps", "2", *TINY["DiTDiffusion"]]
+    quiet = [
+        "--sample_grid.every_n_steps",
+        "0",
+        "--learning_rate.cool_down",
+        "0",
+        "--learning_rate.warm_up",
+        "1",
+    ]
+    fit = [sys.executable, BENCHMARKS.parent / "scripts" / "fit.py", *sizes, *quiet]
+    trained = subprocess.run(fit, cwd=tmp_path, capture_output=True, text=True, timeout=500, check=False)
+    assert trained.returncode == 0, trained.stderr
+    options = [
+        "--nfe",
+        "1,4",
+        "--sampler",
+        "euler,heun",
+        "--n",
+        "12",
+        "--features",
+        "random",
+        "--out",
+        "out.json",
+    ]
+    said = run("quality_nfe.py", "runs/demo", *options, cwd=tmp_path)
+    figures = json.loads((tmp_path / "out.json").read_text())
+    used = [(row["facts"]["sampler"], row["facts"]["nfe"]) for row in figures["rows"]]
+    assert used == [("euler", 1), ("euler", 4), ("heun", 1), ("heun", 3)]
+    assert "(3)" in said
+    assert "floor: real" in said
+    assert figures["machine"]["cpu"]

@@ -1,0 +1,230 @@
+from __future__ import annotations
+
+import logging
+import math
+import time
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import torch
+from lightning.pytorch import Callback, Trainer
+from lightning.pytorch.loggers import TensorBoardLogger
+
+from lightning_modules.base import DiffusionModule
+from lightning_modules.callbacks.ema import EMA, averaged_weights
+from lightning_modules.callbacks.learning_rate import LearningRate
+from lightning_modules.callbacks.noise_bands import LossByNoiseLevel
+from lightning_modules.callbacks.telemetry import between_steps
+from lightning_modules.drawing import draw_images
+from lightning_modules.images import image_grid, save_png, viewing_scale
+from lightning_modules.sampling import Sampling
+
+if TYPE_CHECKING:
+    from lightning_modules.metrics.denoising import BandError
+    from lightning_modules.metrics.training_reference import TrainingReference
+    from lightning_modules.metrics.verdicts import Measured
+
+logger = logging.getLogger(__name__)
+
+
+class Evaluation(Callback):
+    """Measure samples in training: a small KID, held-out error, memorisation; and say in words what it sees.
+
+    Scalars go to TensorBoard and to `trainer.callback_metrics` as `evaluation/...`, so that a checkpoint
+    callback can keep the best by `evaluation/kid`; `evaluation/step` says which step they are of. Samples are
+    drawn with the averaged weights and always from the same noise, with the class balance of the reference.
+    No weight is changed, and no generator of training's is moved.
+
+    The time is measured: an evaluation that would bring the share of the run's time above `max_share` is left
+    out. The first one is always done, since nothing is known of its cost before; it also takes the features
+    of the real images, which later runs find in the cache.
+
+    Args:
+        every_n_steps: Optimiser steps between evaluations; 0 evaluates never.
+        images: Samples, and real images they are compared with.
+        features: Feature network, as `scripts/evaluate.py --features` takes it.
+        sampling: Sampler, steps, guidance.
+        max_share: Largest share of the run's time that evaluations take.
+        patience: Evaluations without a better KID after which it says "plateau".
+        seed: Seed of the samples and of the choice of real images.
+    """
+
+    def __init__(
+        self,
+        every_n_steps: int = 0,
+        images: int = 128,
+        features: str = "auto",
+        sampling: Sampling = Sampling(steps=10),
+        max_share: float = 0.05,
+        patience: int = 5,
+        seed: int = 0,
+    ) -> None:
+        if every_n_steps < 0 or images < 10 or patience < 1:
+            raise ValueError(
+                f"evaluation: every_n_steps is not negative, images at least 10 and patience at least 1, not "
+                f"{every_n_steps}, {images} and {patience}."
+            )
+        if not 0 < max_share <= 1:
+            raise ValueError(f"evaluation: max_share is a share of the time in (0, 1], not {max_share}.")
+        self.every_n_steps, self.images, self.features = every_n_steps, images, features
+        self.sampling, self.max_share = sampling, max_share
+        self.patience, self.seed = patience, seed
+        self.history: list[Measured] = []
+        self.said: dict[str, str] = {}
+        self._reference: TrainingReference | None = None
+        self._started = self._spent = self._last_cost = 0.0
+        self._evaluated_at = -1
+
+    @property
+    def share(self) -> float:
+        """Share of the time since training started that evaluations took."""
+        return self._spent / max(time.perf_counter() - self._started, 1e-9)
+
+    def on_train_start(self, trainer: Trainer, pl_module: DiffusionModule) -> None:  # type: ignore[override]
+        """Start the clock."""
+        self._started, self._spent = time.perf_counter(), 0.0
+
+    def on_train_batch_end(
+        self,
+        trainer: Trainer,
+        pl_module: DiffusionModule,  # type: ignore[override]
+        outputs: Any,
+        batch: Any,
+        batch_idx: int,
+    ) -> None:
+        """Evaluate when a step that is due has just ended and the time allows it."""
+        step = trainer.global_step
+        if not self.every_n_steps or step % self.every_n_steps or not pl_module.ends_step(batch_idx):
+            return
+        left_out = trainer.fast_dev_run or not trainer.is_global_zero or step == self._evaluated_at  # type: ignore[attr-defined]
+        if left_out or not self._affordable():
+            return
+        self._evaluated_at = step
+        began = time.perf_counter()
+        with self._untouched(pl_module), between_steps(trainer):
+            reference = self._prepared(trainer, pl_module)
+            prepared = time.perf_counter()
+            scalars = self._evaluate(trainer, pl_module, reference, step)
+        self._last_cost = time.perf_counter() - prepared
+        self._spent += time.perf_counter() - began
+        scalars |= {"step": float(step), "seconds": self._last_cost, "share_of_time": self.share}
+        named = {f"evaluation/{name}": value for name, value in scalars.items()}
+        # Written at once: the Trainer's own logging waits for a step that log_every_n_steps divides.
+        for run_logger in trainer.loggers:
+            run_logger.log_metrics(named, step)
+        pl_module.log_dict(named, logger=False, batch_size=1, rank_zero_only=True)
+
+    def state_dict(self) -> dict[str, Any]:
+        """Return the KIDs so far and what was said, so that a resumed run knows of a plateau."""
+        return {"history": [list(measured) for measured in self.history], "said": dict(self.said)}
+
+    def load_state_dict(self, state_dict: dict[str, Any]) -> None:
+        """Take up the KIDs so far."""
+        from lightning_modules.metrics.verdicts import Measured
+
+        self.history = [Measured(int(step), float(kid)) for step, kid in state_dict["history"]]
+        self.said = dict(state_dict["said"])
+
+    def _affordable(self) -> bool:
+        elapsed = time.perf_counter() - self._started
+        return not self._spent or self._spent + self._last_cost <= self.max_share * elapsed
+
+    @staticmethod
+    def _untouched(module: DiffusionModule) -> Any:
+        """Keep torch's global generators as they are in a block."""
+        devices = [module.device] if module.device.type == "cuda" else []
+        return torch.random.fork_rng(devices=devices)
+
+    def _prepared(self, trainer: Trainer, module: DiffusionModule) -> TrainingReference:
+        """Return the real images and their features; the first call takes them."""
+        from lightning_modules.metrics.training_reference import TrainingReference
+
+        if self._reference is None:
+            data = trainer.datamodule  # type: ignore[attr-defined]
+            self._reference = TrainingReference(data, self.features, self.images, self.seed, module.device)
+        return self._reference
+
+    def _evaluate(
+        self, trainer: Trainer, module: DiffusionModule, reference: TrainingReference, step: int
+    ) -> dict[str, float]:
+        with averaged_weights(trainer, module):
+            batches = draw_images(module, self.sampling, reference.labels, self.seed, batch_size=64)
+            images = torch.cat([batch.images for batch in batches])
+            bands = reference.errors(module)
+        raw = reference.errors(module) if _keeps_average(trainer) else bands
+        found = reference.compare(images.numpy())
+        self._show(trainer, step, images, found.pairs)
+        scalars = dict(found.scalars)
+        if bands and raw:
+            scalars |= self._of_bands(trainer, bands, raw)
+        self._speak(trainer, step, scalars, found.sentence(step))
+        return scalars
+
+    def _of_bands(self, trainer: Trainer, bands: list[BandError], raw: list[BandError]) -> dict[str, float]:
+        """Return the held-out errors by band unless they are logged already, and their geometric means."""
+        scalars = {
+            "error_held_out": _geometric_mean([band.held_out for band in bands]),
+            "gap_to_train": _geometric_mean([band.held_out / band.train for band in bands]) - 1,
+            "ema_error_over_raw": _geometric_mean(
+                [averaged.held_out / left.held_out for averaged, left in zip(bands, raw, strict=True)]
+            ),
+        }
+        if not any(isinstance(callback, LossByNoiseLevel) for callback in trainer.callbacks):  # type: ignore[attr-defined]
+            scalars |= {f"held_out_sigma_{band.low:g}_to_{band.high:g}": band.held_out for band in bands}
+        return scalars
+
+    def _speak(self, trainer: Trainer, step: int, scalars: dict[str, float], memorising: str | None) -> None:
+        """Warn of what has come to be true since the last evaluation; say nothing twice in a row."""
+        from lightning_modules.metrics import verdicts
+
+        self.history.append(verdicts.Measured(step, scalars["kid"]))
+        sentences = {
+            "memorising": memorising,
+            "plateau": verdicts.plateau(self.history, self.patience),
+            "ema": verdicts.ema_lags(scalars.get("ema_error_over_raw", 0.0)),
+            "floor": verdicts.at_floor(step, _rate(trainer)) if _at_floor(trainer) else None,
+        }
+        true = {subject: sentence for subject, sentence in sentences.items() if sentence}
+        for subject, sentence in true.items():
+            if subject not in self.said:
+                logger.warning("Evaluation at step %d: %s", step, sentence)
+                for run_logger in trainer.loggers:
+                    if isinstance(run_logger, TensorBoardLogger):
+                        run_logger.experiment.add_text("evaluation", sentence, step)
+        # What was said once is kept as it was said: memorising names the step at which it began.
+        self.said = {subject: self.said.get(subject, sentence) for subject, sentence in true.items()}
+
+    def _show(self, trainer: Trainer, step: int, images: torch.Tensor, pairs: np.ndarray | None) -> None:
+        """Write the samples and the closest pairs to the run directory and to TensorBoard."""
+        pictures = {"samples": image_grid(images[:64], 8)}
+        if pairs is not None:
+            pictures["closest_pairs"] = image_grid(torch.from_numpy(pairs), 8)
+        for name, picture in pictures.items():
+            if trainer.log_dir is not None:
+                path = Path(trainer.log_dir) / "evaluation" / f"step={step:08d}-{name}.png"
+                save_png(picture, path, viewing_scale(images.shape[-1]))
+            for run_logger in trainer.loggers:
+                if isinstance(run_logger, TensorBoardLogger):
+                    run_logger.experiment.add_image(f"evaluation/{name}", picture, step)
+
+
+def _keeps_average(trainer: Trainer) -> bool:
+    return any(isinstance(callback, EMA) for callback in trainer.callbacks)  # type: ignore[attr-defined]
+
+
+def _rate(trainer: Trainer) -> float:
+    return float(trainer.optimizers[0].param_groups[0]["lr"])
+
+
+def _at_floor(trainer: Trainer) -> bool:
+    """Tell whether the learning rate of the step just taken was the end of its cooldown, with steps left."""
+    step = trainer.global_step - 1
+    for callback in trainer.callbacks:  # type: ignore[attr-defined]
+        if isinstance(callback, LearningRate) and callback.cool_down and step >= callback.warm_up:
+            return callback.factor(step, trainer.max_steps) <= callback.floor
+    return False
+
+
+def _geometric_mean(values: list[float]) -> float:
+    return math.exp(sum(math.log(value) for value in values) / len(values))

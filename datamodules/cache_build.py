@@ -175,8 +175,9 @@ def _decode_rest(
         closing(_decode_all(tasks, workers)) as results,  # closed on an error, which cancels what is queued
     ):
         for result in results:
-            block = Block(len(result.images), digest(result.images), result.rejected)
-            images.write(result.images.tobytes())
+            pixels = result.images.tobytes()
+            block = Block(len(result.images), digest(pixels), result.rejected)
+            images.write(pixels)
             images.flush()  # before the journal says so
             journal.write((sealed(block) + "\n").encode())
             journal.flush()

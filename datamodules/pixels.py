@@ -85,6 +85,11 @@ class MappedImages:
         """Copy the images of rows (B,), (B, 3, S, S)."""
         return np.asarray(self.array[rows])
 
+    def load(self) -> None:
+        """Copy the images into this process's memory, and read them from there from now on."""
+        self.array = np.array(self.array)
+        self.array.setflags(write=False)
+
     def preload(self) -> None:
         """Ask the system to read the whole file into memory, in the background and once for all processes."""
         mapping = getattr(self.array, "_mmap", None)
@@ -131,7 +136,9 @@ class DecodedImages:
             try:
                 return self.transform.decode(self.index.root / path)
             except ImageError as error:
-                _log.warning("%s cannot be decoded (%s); the next image stands in", printable(path), error.reason)
+                _log.warning(
+                    "%s cannot be decoded (%s); the next image stands in", printable(path), error.reason
+                )
             row = (row + 1) % n
             self._stand_ins[asked] = row
         raise DataError(f"none of the {n} images in {self.index.root} can be decoded")

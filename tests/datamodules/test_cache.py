@@ -10,7 +10,6 @@ import numpy as np
 import pytest
 from recording import MakeFolder
 
-from datamodules import cache_build, cache_format
 from datamodules.cache import default_cache_dir, open_cache, write_report
 from datamodules.decode import decode_image
 from datamodules.index import DataError, Rejected, scan_folder

@@ -21,8 +21,11 @@ from datamodules.order import uniforms
 AUGMENTATIONS = 8
 """Numbers that say what was done to an image, all 0 if nothing was; their columns follow.
 
-0 mirrored; 1 scale; 2, 3 cosine less 1 and sine of the rotation; 4, 5 anisotropy along and across its axis;
-6, 7 translation to the right and down.
+0 mirrored; 1 scale; 2, 3 cosine less 1 and sine of the rotation; 4, 5 anisotropy, times cosine and sine of
+twice the angle of its axis; 6, 7 translation to the right and down.
+
+Twice the angle, where the paper has the angle itself and a stretch of either sign, and so gives opposite
+deformations the same numbers: to squeeze along an axis is to stretch across it.
 """
 
 _DOMAIN_AUGMENTATION = 0xA0A6
@@ -141,16 +144,15 @@ class Augmentation:
 
 
 def _unstretch(strength: float, along: Tensor, across: Tensor) -> Tensor:
-    """R diag(e^-x, e^x) R^T with x = strength * r, where (along, across) is r at the angle of R; (B, 2, 2).
+    """R diag(e^-x, e^x) R^T, (B, 2, 2), where R turns by a, and x = strength * r.
 
-    Written as `cosh x - sinh x [[cos 2a, sin 2a], [sin 2a, -cos 2a]]`.
+    Given are `along = r cos 2a` and `across = r sin 2a`. Written as
+    `cosh x - sinh x [[cos 2a, sin 2a], [sin 2a, -cos 2a]]`.
     """
     r = torch.hypot(along, across)
-    square = (r * r).clamp(min=torch.finfo(r.dtype).tiny)
-    bend = -torch.sinh(strength * r) / square
-    even, odd = bend * (along * along - across * across), bend * 2 * along * across
-    keep = torch.cosh(strength * r)
-    return torch.stack([torch.stack([keep + even, odd], 1), torch.stack([odd, keep - even], 1)], 1)
+    bend = torch.sinh(strength * r) / r.clamp(min=torch.finfo(r.dtype).tiny)
+    keep, even, odd = torch.cosh(strength * r), bend * along, bend * across
+    return torch.stack([torch.stack([keep - even, -odd], 1), torch.stack([-odd, keep + even], 1)], 1)
 
 
 def _normal(one: npt.NDArray[np.float64], two: npt.NDArray[np.float64]) -> npt.NDArray[np.float64]:

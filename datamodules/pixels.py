@@ -110,7 +110,7 @@ class DecodedImages:
 
     def __init__(self, index: ImageIndex, transform: Transform) -> None:
         self.index, self.transform = index, transform
-        self._stand_ins: dict[int, int] = {}
+        self._damaged: set[int] = set()
 
     @property
     def shape(self) -> tuple[int, ...]:
@@ -129,16 +129,15 @@ class DecodedImages:
         return images
 
     def _decode(self, row: int) -> npt.NDArray[np.uint8]:
-        n, asked = len(self.index), row
-        for _ in range(n):
-            row = self._stand_ins.get(row, row)
-            path = self.index.paths[row]
+        n = len(self.index)
+        for at in ((row + step) % n for step in range(n)):
+            if at in self._damaged:
+                continue
+            path = self.index.paths[at]
             try:
                 return self.transform.decode(self.index.root / path)
             except ImageError as error:
-                _log.warning(
-                    "%s cannot be decoded (%s); the next image stands in", printable(path), error.reason
-                )
-            row = (row + 1) % n
-            self._stand_ins[asked] = row
+                name = printable(path)
+                _log.warning("%s cannot be decoded (%s); the next image stands in", name, error.reason)
+                self._damaged.add(at)
         raise DataError(f"none of the {n} images in {self.index.root} can be decoded")

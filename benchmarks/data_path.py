@@ -11,9 +11,9 @@ The same files for all, at each size, in alternating blocks within one process:
 
 Reported are medians over the rounds, and the ratio of ours to each. Files that Pillow cannot open are taken
 out beforehand, since the usual pipelines would stop at them. Start-up is left out, and so are the first batch
-of a block and what workers had ready while others were timed. Then, once per size: building the cache, opening
-it again, and how much memory each took at most, in processes of their own; and one epoch of the usual pipeline
-without workers. The cache is built with a thread per core.
+of a block and what workers had ready while others were timed. Then, once per size: building the cache (with a
+thread per core), opening it again, and how much memory each took at most, in processes of their own; and one
+epoch of the usual pipeline without workers.
 
     python benchmarks/data_path.py --data my_photos
     python benchmarks/data_path.py --data my_photos --sizes 64 --order 1000000
@@ -212,9 +212,8 @@ def at_size(options: argparse.Namespace, folder: Path, paths: list[Path], size: 
     epoch = one_epoch(paths, size, batch)
     print(f"  one epoch of the usual pipeline {epoch:.2f} s; building the cache {build['seconds']:.2f} s")
     print(f"  opening it again {again['seconds'] * 1000:.0f} ms")
-    print(
-        f"  peak memory beyond the imports and the index: building {build['megabytes']} MB, opening {again['megabytes']} MB"
-    )
+    memory = f"building {build['megabytes']} MB, opening {again['megabytes']} MB"
+    print(f"  peak memory beyond the imports and the index: {memory}", flush=True)
     return {"rates": rates, "medians": medians, "epoch_seconds": epoch, "build": build, "open": again}
 
 

@@ -74,15 +74,3 @@ def test_batch_without_augmentation_trains_as_before(kind):
     batch = (draw(4, 3, 8, 8), torch.arange(4) % 2)
     losses = [without_trainer(model).training_step(batch, 0)["loss"] for model in (plain, told)]
     assert losses[0].equal(losses[1])
-
-
-def test_command_line_gives_the_network_as_many_numbers_as_the_data(image_folder, tmp_path, monkeypatch):
-    from lightning_modules.cli import FitCLI
-
-    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path))
-    monkeypatch.chdir(tmp_path)
-    args = ["--data.root", str(image_folder), "--data.image_size", "8", "--model.patch_size", "2"]
-    off, on = FitCLI(args), FitCLI([*args, "--data.augmentation.probability", "0.3"])
-    assert off.model.network.condition.augmentation is None
-    assert len(on.model.network.condition.augmentation) == AUGMENTATIONS == on.datamodule.augmentations
-    assert on.datamodule.augmentation == Augmentation(0.3)

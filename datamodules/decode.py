@@ -53,6 +53,7 @@ def decode_image(
     size: int,
     background: tuple[int, int, int] = (255, 255, 255),
     max_pixels: int = MAX_PIXELS,
+    pad: bool = False,
 ) -> npt.NDArray[np.uint8]:
     """Decode a file, cut out its central square and resize that once, antialiased.
 
@@ -64,6 +65,7 @@ def decode_image(
         size: Side of the result in pixels.
         background: RGB colour (0 to 255) under transparent pixels.
         max_pixels: Refuse an image with more pixels than this before decoding it.
+        pad: Keep the whole image and make it square with bars of `background`, instead of cutting.
 
     Returns:
         RGB image, uint8 of shape (3, size, size).
@@ -78,7 +80,7 @@ def decode_image(
             with Image.open(path, formats=_FORMATS) as image:
                 if image.width * image.height > max_pixels:
                     raise ImageError(path, _too_large(image.size, max_pixels))
-                return _to_square(image, size, background)
+                return _to_square(image, size, background, pad)
     except ImageError:
         raise
     except (
@@ -87,19 +89,40 @@ def decode_image(
         raise ImageError(path, _reason(path, error)) from error
 
 
-def _to_square(image: Image.Image, size: int, background: tuple[int, int, int]) -> npt.NDArray[np.uint8]:
+def _to_square(
+    image: Image.Image, size: int, background: tuple[int, int, int], pad: bool
+) -> npt.NDArray[np.uint8]:
     # JPEG can be decoded at 1/2, 1/4 or 1/8 for almost nothing. Twice the wanted side is left for the resize.
     drafted = image.draft(None, (2 * size, 2 * size))
     image.load()
     width, height = drafted[1][2:] if drafted else image.size
-    side = min(width, height)
-    left, top = (width - side) / 2, (height - side) / 2
     orientation = _orientation(image)
     rgb = _to_rgb(image, background)
-    square = rgb.resize((size, size), Image.Resampling.BICUBIC, box=(left, top, left + side, top + side))
-    if orientation in _ORIENTATIONS:  # after the resize: the central square turns about its own centre
+    square = (_padded if pad else _cut)(rgb, width, height, size, background)
+    if orientation in _ORIENTATIONS:  # after the resize: the square turns about its own centre
         square = square.transpose(_ORIENTATIONS[orientation])
     return np.ascontiguousarray(np.asarray(square, dtype=np.uint8).transpose(2, 0, 1))
+
+
+def _cut(
+    rgb: Image.Image, width: float, height: float, size: int, background: tuple[int, int, int]
+) -> Image.Image:
+    """The central square; the image is `width` x `height`, to a fraction of a pixel."""
+    side = min(width, height)
+    left, top = (width - side) / 2, (height - side) / 2
+    return rgb.resize((size, size), Image.Resampling.BICUBIC, box=(left, top, left + side, top + side))
+
+
+def _padded(
+    rgb: Image.Image, width: float, height: float, size: int, background: tuple[int, int, int]
+) -> Image.Image:
+    """The whole image in the middle of a square of `background`."""
+    scale = size / max(width, height)
+    inner = max(1, round(width * scale)), max(1, round(height * scale))
+    whole = rgb.resize(inner, Image.Resampling.BICUBIC, box=(0, 0, width, height))
+    square = Image.new("RGB", (size, size), background)
+    square.paste(whole, ((size - inner[0]) // 2, (size - inner[1]) // 2))
+    return square
 
 
 def _orientation(image: Image.Image) -> int:

@@ -19,8 +19,18 @@ PACKAGES = ("torch", "lightning", "torchmetrics", "numpy", "pillow", "jsonargpar
 
 _WHOLE = ("seed_everything", "model", "learning_rate", "ema", "spike_guard")
 """Sections of the configuration that are part of a run's identity."""
-_OF_DATA = ("image_size", "batch_size", "held_out", "flip", "class_labels", "background")
-"""What of `data` is: its content is told by the fingerprint, wherever it lies and however it is loaded."""
+_NOT_OF_DATA = (
+    "root",
+    "source",
+    "quarantine",
+    "max_rejected",
+    "cache",
+    "cache_dir",
+    "resident",
+    "workers",
+    "seed",
+)
+"""What of `data` is no part of it: where images lie and how they are loaded. Their content has a fingerprint."""
 _OF_TRAINER = ("accumulate_grad_batches", "gradient_clip_val", "gradient_clip_algorithm", "precision")
 _NOT_OF_MODEL = ("compile", "class_names", "seed", "image_size")
 """What of `model` is no part of it, or stands elsewhere."""
@@ -40,7 +50,7 @@ def identity(config: Mapping[str, Any], fingerprint: str, world_size: int) -> di
         world_size: Number of training processes.
     """
     chosen: dict[str, Any] = {name: config[name] for name in _WHOLE if name in config}
-    chosen["data"] = {name: config["data"][name] for name in _OF_DATA if name in config["data"]}
+    chosen["data"] = {name: value for name, value in config["data"].items() if name not in _NOT_OF_DATA}
     chosen["data"]["fingerprint"] = fingerprint
     chosen["trainer"] = {name: config["trainer"].get(name) for name in _OF_TRAINER}
     chosen["trainer"]["world_size"] = world_size

@@ -73,7 +73,7 @@ def test_mean_image(make_folder: MakeFolder, monkeypatch: pytest.MonkeyPatch) ->
     expected = torch.from_numpy(module.train_images.astype(np.float32)).mean(0) / 127.5 - 1
     torch.testing.assert_close(mean, expected)
     assert (mean.dtype, mean.shape) == (torch.float32, (3, SIZE, SIZE))
-    monkeypatch.setattr("datamodules.image_folder._MEAN_IMAGES", 3)
+    monkeypatch.setattr("datamodules.batches._MEAN_IMAGES", 3)
     few = module.train_images[[0, 4, 8]].astype(np.float32).mean(0) / 127.5 - 1
     torch.testing.assert_close(module.mean_image(), torch.from_numpy(few))
 

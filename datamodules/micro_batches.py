@@ -1,0 +1,39 @@
+"""The Trainer's micro-batches: batches of training, or parts of them where a batch does not fit."""
+
+from __future__ import annotations
+
+from typing import TypeVar
+
+from torch import Tensor
+from torch.utils.data import Dataset
+
+from datamodules.batches import TrainBatches
+from datamodules.finishing import DraftBatch, ImageBatch
+from datamodules.step_plan import StepPlan
+
+AnyBatch = TypeVar("AnyBatch", ImageBatch, DraftBatch)
+
+
+class MicroBatches(Dataset[ImageBatch | DraftBatch]):
+    """Micro-batch `n` of the Trainer, counted over the whole run.
+
+    Args:
+        batches: The stream of batches.
+        plan: How the run's steps are laid out over it.
+    """
+
+    def __init__(self, batches: TrainBatches, plan: StepPlan) -> None:
+        self.batches, self.plan = batches, plan
+
+    def __getitem__(self, n: int) -> ImageBatch | DraftBatch:
+        """The micro-batch with a number, images as uint8."""
+        place = self.plan.place(n)
+        batch = self.batches[place.batch]
+        if self.plan.split == 1:
+            return batch
+        return _part(batch, self.plan.rows(place.part, self.batches.batch_size))
+
+
+def _part(batch: AnyBatch, rows: slice) -> AnyBatch:
+    fields: list[Tensor | None] = [None if field is None else field[rows] for field in batch]
+    return type(batch)(*fields)

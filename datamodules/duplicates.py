@@ -60,8 +60,8 @@ def near_rows(hashes: npt.NDArray[np.uint8], distance: int = NEAR) -> tuple[npt.
 
     Two hashes that differ in at most d bits agree in at least one of any d + 1 bands of bits (Norouzi,
     Punjani & Fleet 2012, "Fast search in Hamming space with multi-index hashing"), so only hashes that share
-    a band are compared. The cost is bounded even where most images are alike: each is compared with at most 256
-    others in a band.
+    a band are compared. The cost is bounded even where most images are alike: each is compared with at most
+    256 others in a band.
 
     Args:
         hashes: (N, 32) uint8.

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import hashlib
 import os
 import stat
@@ -67,8 +68,11 @@ def open_regular(path: str | os.PathLike[str]) -> BinaryIO:
     try:
         mode = os.fstat(descriptor).st_mode
         if not stat.S_ISREG(mode):
-            raise OSError("is a directory" if stat.S_ISDIR(mode) else "not a regular file")
-        return os.fdopen(descriptor, "rb", buffering=0)
+            folder = stat.S_ISDIR(mode)
+            raise OSError(
+                *((errno.EISDIR, "is a directory") if folder else (errno.EINVAL, "not a regular file"))
+            )
+        return os.fdopen(descriptor, "rb")
     except BaseException:
         os.close(descriptor)
         raise

@@ -58,8 +58,7 @@ def to_srgb(image: Image.Image, background: tuple[int, int, int]) -> Image.Image
 def _profile_to_srgb(profile: bytes | None, mode: str) -> ImageCms.ImageCmsTransform | None:
     """The transform from a profile (None: CIELAB) to sRGB; None if the profile does not fit."""
     try:
-        source: ImageCms.ImageCmsProfile | ImageCms.core.CmsProfile
-        source = ImageCms.ImageCmsProfile(io.BytesIO(profile)) if profile else ImageCms.createProfile("LAB")
+        source = ImageCms.ImageCmsProfile(io.BytesIO(profile) if profile else ImageCms.createProfile("LAB"))
         return ImageCms.buildTransform(
             source,
             ImageCms.createProfile("sRGB"),

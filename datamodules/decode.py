@@ -26,7 +26,7 @@ JPEG includes MPO, a JPEG with further pictures behind the first."""
 _REDUCING_GAP = 3.0
 """A large image is first averaged down to three times the wanted size, which the resize cannot tell."""
 
-_ORIENTATIONS = {
+ORIENTATIONS = {
     2: Image.Transpose.FLIP_LEFT_RIGHT,
     3: Image.Transpose.ROTATE_180,
     4: Image.Transpose.FLIP_TOP_BOTTOM,
@@ -35,6 +35,7 @@ _ORIENTATIONS = {
     7: Image.Transpose.TRANSVERSE,
     8: Image.Transpose.ROTATE_90,
 }
+"""What turns an image of each EXIF orientation upright."""
 
 _NOT_IMAGES = (
     (b"<!doctype html", "a web page"),
@@ -178,7 +179,7 @@ def _to_square(
     drafted = image.draft(None, (2 * size, 2 * size))
     image.load()
     width, height = drafted[1][2:] if drafted else image.size
-    turn = _ORIENTATIONS.get(orientation(image))
+    turn = ORIENTATIONS.get(orientation(image))
     shorter, longer = min(width, height), max(width, height)
     if pad:
         box = (0.0, 0.0, width, height)

@@ -61,6 +61,7 @@ class ImageFolderDataModule(LightningDataModule):
             enough for loading, since the decoded images are memory-mapped.
         max_rejected: Largest share of the files that may be unreadable or out of place; above it is an error.
         background: RGB colour (0 to 255) that transparent images are laid on.
+        quarantine: List of files to leave out, as `scripts/inspect_data.py --quarantine` writes it.
         cache_dir: Folder for decoded images. Default: `$XDG_CACHE_HOME/ninelives`, or `~/.cache/ninelives`.
         seed: Seed of the order and the flips, not negative.
 
@@ -83,6 +84,7 @@ class ImageFolderDataModule(LightningDataModule):
         background: tuple[int, int, int] = (255, 255, 255),
         cache_dir: Path | None = None,
         seed: int = 0,
+        quarantine: Path | None = None,
     ) -> None:
         super().__init__()
         _require(image_size >= 1, f"image_size must be at least 1 pixel, not {image_size}")
@@ -103,6 +105,7 @@ class ImageFolderDataModule(LightningDataModule):
         self.image_size, self.batch_size, self.background = image_size, batch_size, background
         self.held_out, self.flip, self.class_labels = held_out, flip, class_labels
         self.workers, self.max_rejected, self.seed = workers, max_rejected, seed
+        self.quarantine = quarantine
         self._data: _Data | None = None
         self._checked = False
 
@@ -242,9 +245,10 @@ class ImageFolderDataModule(LightningDataModule):
         return self.source.prepare()
 
     def _open(self) -> _Data:
-        files = scan_folder(self._folder())
+        cache_dir = self.cache_dir or default_cache_dir()
+        files = scan_folder(self._folder(), cache_dir, self.quarantine)
         transform = Transform(self.image_size, (self.background[0], self.background[1], self.background[2]))
-        cache = open_cache(files, transform, self.cache_dir or default_cache_dir(), self.workers)
+        cache = open_cache(files, transform, cache_dir, self.workers)
         index = files.keep(cache.rows, cache.rejected)
         labels = index.labels if self.class_labels else np.zeros_like(index.labels)
         out = held_out_mask(index.hashes, self.held_out)

@@ -72,6 +72,7 @@ class ImageFolderDataModule(LightningDataModule):
         background: RGB colour (0 to 255) that transparent images are laid on.
         cache: Decode once, into a cache on disk. If false, every batch decodes its images anew: it needs no
             room and is about a hundred times slower.
+        quarantine: List of files to leave out, as `scripts/inspect_data.py --quarantine` writes it.
         cache_dir: Folder for decoded images. Default: `$XDG_CACHE_HOME/ninelives`, or `~/.cache/ninelives`.
         resident: Where batches are gathered from: the cache on `disk`, or a copy in this process's memory
             (`ram`) or the GPU's (`device`). `auto`: the GPU's if there is one and the images fill at most a
@@ -103,6 +104,7 @@ class ImageFolderDataModule(LightningDataModule):
         cache_dir: Path | None = None,
         resident: Residence = "auto",
         seed: int = 0,
+        quarantine: Path | None = None,
     ) -> None:
         super().__init__()
         _require(image_size >= 1, f"image_size must be at least 1 pixel, not {image_size}")
@@ -127,6 +129,7 @@ class ImageFolderDataModule(LightningDataModule):
         self.image_size, self.batch_size, self.background = image_size, batch_size, background
         self.held_out, self.flip, self.class_labels = held_out, flip, class_labels
         self.workers, self.max_rejected, self.seed = workers, max_rejected, seed
+        self.quarantine = quarantine
         self.split = 1
         self.left_out: tuple[LeftOut, ...] = ()
         self._data: OpenedFolder | None = None
@@ -301,13 +304,14 @@ class ImageFolderDataModule(LightningDataModule):
         return self.source.prepare()
 
     def _open(self) -> OpenedFolder:
-        files = scan_folder(self._folder())
+        cache_dir = self.cache_dir or default_cache_dir()
+        files = scan_folder(self._folder(), cache_dir, self.quarantine)
         side = math.ceil(self.image_size / self.crop_limit) if self.crop == "random" else self.image_size
         colour = self.background[0], self.background[1], self.background[2]
         transform = Transform(side, colour, "pad" if self.crop == "pad" else "centre")
         images: Images
         if self.cache:
-            cache = open_cache(files, transform, self.cache_dir or default_cache_dir(), self.workers)
+            cache = open_cache(files, transform, cache_dir, self.workers)
             index, images = files.keep(cache.rows, cache.rejected), cache.images
             report = write_report(cache.folder, index.rejected)
         else:

@@ -4,37 +4,30 @@ from __future__ import annotations
 
 import difflib
 import hashlib
+import logging
 import os
-import stat
-from collections.abc import Iterator
+import time
+from collections import Counter
+from collections.abc import Mapping
 from dataclasses import dataclass
+from functools import cached_property
 from pathlib import Path
-from typing import NamedTuple
 
 import numpy as np
 import numpy.typing as npt
 from tqdm import tqdm
 
-SUFFIXES = (".jpg", ".jpeg", ".png", ".webp", ".bmp", ".gif", ".tif", ".tiff")
-"""Endings, in any case, of the files that are taken for images."""
+from datamodules.duplicates import equal_rows
+from datamodules.errors import DataError, Rejected, printable
+from datamodules.hash_store import HashStore
+from datamodules.hashing import HASH_BYTES, Hashes, hash_files
+from datamodules.paths import PathTable
+from datamodules.quarantine import read_quarantine
+from datamodules.walk import SUFFIXES, FolderWalk
 
-_HASH_BYTES = 16
+__all__ = ["SUFFIXES", "DataError", "ImageIndex", "Rejected", "printable", "scan_folder"]
 
-
-class DataError(ValueError):
-    """The data cannot be used as it is; the message says what is wrong, where, and what to do."""
-
-
-class Rejected(NamedTuple):
-    """A file that is left out.
-
-    Attributes:
-        path: POSIX path relative to the root.
-        reason: Why, in one line.
-    """
-
-    path: str
-    reason: str
+_log = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True, eq=False)
@@ -43,36 +36,47 @@ class ImageIndex:
 
     Attributes:
         root: The folder, absolute.
-        paths: POSIX paths relative to `root`, sorted.
+        paths: POSIX paths relative to `root`, sorted; any other sequence of them is made a table.
         labels: Class of each file, (N,) int64, an index into `class_names`. Read-only.
         class_names: First-level folder names, sorted; for a folder without class folders its own name alone.
         hashes: BLAKE2b-128 of each file's content, (N, 16) uint8. Read-only.
         rejected: Files that were left out, with reasons.
+        quarantined: Files that were left out because a quarantine list says so, with its reasons.
+        ignored: How many files of each other ending there are beside the images.
     """
 
     root: Path
-    paths: tuple[str, ...]
+    paths: PathTable
     labels: npt.NDArray[np.int64]
     class_names: tuple[str, ...]
     hashes: npt.NDArray[np.uint8]
     rejected: tuple[Rejected, ...] = ()
+    quarantined: tuple[Rejected, ...] = ()
+    ignored: tuple[tuple[str, int], ...] = ()
 
     def __post_init__(self) -> None:
+        object.__setattr__(self, "paths", PathTable.of(self.paths))
         self.labels.setflags(write=False)
         self.hashes.setflags(write=False)
 
     def __len__(self) -> int:
         return len(self.paths)
 
-    @property
+    @cached_property
     def fingerprint(self) -> str:
         """BLAKE2b-128 of all names, labels and contents, 32 hex digits; the same wherever the folder lies."""
-        digest = hashlib.blake2b(digest_size=_HASH_BYTES)
-        for text in (*self.class_names, "", *self.paths):
+        digest = hashlib.blake2b(digest_size=HASH_BYTES)
+        for text in (*self.class_names, ""):
             digest.update(os.fsencode(text) + b"\0")
+        digest.update(self.paths.text)
         digest.update(self.labels.astype("<i8").tobytes())
         digest.update(self.hashes.tobytes())
         return digest.hexdigest()
+
+    @cached_property
+    def duplicates(self) -> tuple[npt.NDArray[np.int64], ...]:
+        """Groups of rows with the very same content: arrays of two or more rows each, ascending."""
+        return equal_rows(self.hashes)
 
     def keep(self, rows: npt.NDArray[np.int64], rejected: tuple[Rejected, ...]) -> ImageIndex:
         """The index of the given rows alone; a class of which no image is left is no class any more.
@@ -82,17 +86,22 @@ class ImageIndex:
             rejected: The files of the other rows, with reasons.
         """
         used, labels = np.unique(self.labels[rows], return_inverse=True)
+        whole = len(rows) == len(self)
         return ImageIndex(
             root=self.root,
-            paths=tuple(self.paths[row] for row in rows),
+            paths=self.paths if whole else self.paths.take(rows),
             labels=labels.astype(np.int64),
             class_names=tuple(self.class_names[label] for label in used),
-            hashes=self.hashes[rows],
+            hashes=self.hashes if whole else self.hashes[rows],
             rejected=tuple(sorted({*self.rejected, *rejected})),
+            quarantined=self.quarantined,
+            ignored=self.ignored,
         )
 
 
-def scan_folder(root: Path) -> ImageIndex:
+def scan_folder(
+    root: Path, cache_dir: Path | None = None, quarantine: Path | None = None, threads: int | None = None
+) -> ImageIndex:
     """Index every image file under a folder; nothing is decoded yet.
 
     The class of a file is the name of the first-level folder that it lies in, however deep. Without any such
@@ -101,43 +110,48 @@ def scan_folder(root: Path) -> ImageIndex:
 
     Args:
         root: The folder.
+        cache_dir: Where content hashes are kept, so that the next start reads only what has changed. Default:
+            nowhere.
+        quarantine: List of files to leave out (see `datamodules.quarantine`).
+        threads: Files that are read at once. Default: a few more than there are cores.
 
     Returns:
         The index, with at least one file.
 
     Raises:
-        DataError: `root` does not exist, is no folder, or holds no image file.
+        DataError: `root` does not exist, is no folder, or holds no image file, or the quarantine list cannot
+            be read.
     """
     folder = _existing_folder(root)
-    rejected: list[Rejected] = []
-    candidates = sorted(_walk(folder, "", (_folder_identity(folder),), rejected))
-    nested = [path for path in candidates if "/" in path]
-    if nested:
-        beside = "lies beside the class folders: move it into one of them"
-        rejected += [Rejected(path, beside) for path in candidates if "/" not in path]
-        candidates = nested
-    paths, hashes = _hash_all(folder, candidates, rejected)
-    if not paths:
-        raise DataError(_nothing_found(folder, rejected))
-    classes = [path.split("/", 1)[0] if nested else folder.name or "images" for path in paths]
-    class_names, labels = np.unique(np.array(classes, dtype=object), return_inverse=True)
+    excluded = read_quarantine(quarantine) if quarantine else {}
+    walk = FolderWalk(str(folder))
+    candidates = PathTable.of(tqdm(walk, desc="listing files", unit="file", delay=2.0, leave=False))
+    rejected = list(walk.rejected)
+    candidates, nested, quarantined = _sort_out(candidates, excluded, rejected)
+    if len(quarantined) < len(excluded):
+        missing = len(excluded) - len(quarantined)
+        _log.warning("%d of %d files listed in %s are not in %s", missing, len(excluded), quarantine, folder)
+    paths, hashes = _read_all(folder, candidates, cache_dir, threads, rejected)
+    if not len(paths):
+        raise DataError(_nothing_found(folder, rejected, quarantined, walk.ignored))
+    labels, class_names = _classes(paths, None if nested else folder.name or "images")
     return ImageIndex(
         root=folder,
-        paths=tuple(paths),
-        labels=labels.astype(np.int64),
-        class_names=tuple(str(name) for name in class_names),
-        hashes=np.frombuffer(b"".join(hashes), dtype=np.uint8).reshape(-1, _HASH_BYTES),
+        paths=paths,
+        labels=labels,
+        class_names=class_names,
+        hashes=hashes,
         rejected=tuple(sorted(rejected)),
+        quarantined=tuple(quarantined),
+        ignored=tuple(sorted(walk.ignored.items())),
     )
 
 
-def printable(text: str) -> str:
-    """The text with bytes that are no UTF-8 (a file name can hold any) escaped, fit for a log or a report."""
-    return text.encode("utf-8", "backslashreplace").decode()
-
-
 def _existing_folder(root: Path) -> Path:
-    folder = root.expanduser().resolve()
+    try:
+        folder = root.expanduser().resolve()
+    except (OSError, RuntimeError) as error:
+        raise DataError(f"folder {root} cannot be reached: {error}") from error
     if folder.is_dir():
         return folder
     if folder.exists():
@@ -148,58 +162,81 @@ def _existing_folder(root: Path) -> Path:
     raise DataError(f"folder {root} does not exist{hint}")
 
 
-def _folder_identity(path: Path) -> tuple[int, int] | None:
-    """Device and inode of a folder; None for anything else, also for what cannot be looked at."""
-    try:
-        status = path.stat()
-    except OSError:
-        return None
-    return (status.st_dev, status.st_ino) if stat.S_ISDIR(status.st_mode) else None
+def _sort_out(
+    candidates: PathTable, excluded: Mapping[str, str], rejected: list[Rejected]
+) -> tuple[PathTable, bool, list[Rejected]]:
+    """Take out what lies beside class folders (added to `rejected`) and what is excluded.
 
-
-def _walk(
-    folder: Path, prefix: str, parents: tuple[tuple[int, int] | None, ...], rejected: list[Rejected]
-) -> Iterator[str]:
-    """Relative POSIX paths of the image files under `folder`; `parents` are the folders that it lies in."""
-    try:
-        entries = [path for path in folder.iterdir() if not path.name.startswith(".")]
-    except OSError as error:
-        rejected.append(Rejected(prefix.rstrip("/"), f"the folder cannot be read: {error.strerror}"))
-        return
-    for path in entries:
-        identity = _folder_identity(path)
-        if identity is None:
-            if path.name.lower().endswith(SUFFIXES):
-                yield prefix + path.name
-        elif identity not in parents:  # else a link back: everything behind it is indexed already
-            yield from _walk(path, f"{prefix}{path.name}/", (*parents, identity), rejected)
-
-
-def _hash_all(folder: Path, candidates: list[str], rejected: list[Rejected]) -> tuple[list[str], list[bytes]]:
-    paths, hashes = [], []
-    for name in tqdm(candidates, desc="reading files", unit="file", delay=2.0):
-        try:
-            digest = _content_hash(folder / name)
-        except OSError as error:
-            rejected.append(Rejected(name, (error.strerror or str(error)).lower()))
+    Returns:
+        The files that are left, whether there are class folders, and the excluded files that were there.
+    """
+    nested = any("/" in path for path in candidates)
+    quarantined: list[Rejected] = []
+    kept: list[int] = []
+    for row, path in enumerate(candidates):
+        if path in excluded:
+            quarantined.append(Rejected(path, excluded[path]))
+        elif nested and "/" not in path:
+            rejected.append(Rejected(path, "lies beside the class folders: move it into one of them"))
         else:
-            paths.append(name)
-            hashes.append(digest)
-    return paths, hashes
+            kept.append(row)
+    if len(kept) < len(candidates):
+        candidates = candidates.take(np.array(kept, dtype=np.int64))
+    return candidates, nested, quarantined
 
 
-def _content_hash(path: Path) -> bytes:
-    if not stat.S_ISREG(path.stat().st_mode):  # to open a named pipe would wait for ever
-        raise OSError("not a regular file")
-    with path.open("rb") as file:
-        return hashlib.file_digest(file, lambda: hashlib.blake2b(digest_size=_HASH_BYTES)).digest()
+def _read_all(
+    folder: Path, paths: PathTable, cache_dir: Path | None, threads: int | None, rejected: list[Rejected]
+) -> tuple[PathTable, npt.NDArray[np.uint8]]:
+    """Hash what is not on record, and keep a record of it; what cannot be read is added to `rejected`."""
+    store = HashStore(cache_dir.expanduser().resolve(), folder) if cache_dir else None
+    hashes = store.load(paths) if store else Hashes.unknown(len(paths))
+    recorded = hashes.stamps.copy()
+    started = time.time_ns()
+    try:
+        with tqdm(total=len(paths), desc="reading files", unit="file", delay=2.0) as bar:
+            failed = hash_files(str(folder), paths, hashes, bar.update, threads)
+    finally:  # an interrupted first start has read for nothing otherwise
+        if store and not np.array_equal(recorded, hashes.stamps):
+            _save(store, paths, hashes, started)
+    if not failed:
+        return paths, hashes.hashes
+    rejected += [Rejected(paths[row], reason) for row, reason in failed.items()]
+    kept = np.setdiff1d(np.arange(len(paths)), list(failed))
+    return paths.take(kept), hashes.hashes[kept]
 
 
-def _nothing_found(folder: Path, rejected: list[Rejected]) -> str:
+def _save(store: HashStore, paths: PathTable, hashes: Hashes, started: int) -> None:
+    try:
+        store.save(paths, hashes, started)
+    except OSError as error:  # the next start reads the files again, no more
+        _log.warning("content hashes cannot be kept in %s: %s", store.file.parent, error.strerror or error)
+
+
+def _classes(paths: PathTable, single: str | None) -> tuple[npt.NDArray[np.int64], tuple[str, ...]]:
+    """Labels (N,) and sorted class names; with a name in `single` all files are of that one class."""
+    if single is not None:
+        return np.zeros(len(paths), dtype=np.int64), (single,)
+    numbers: dict[str, int] = {}  # in the order of the paths, where `a-b/` comes before `a/`
+    found = (numbers.setdefault(path.partition("/")[0], len(numbers)) for path in paths)
+    labels = np.fromiter(found, dtype=np.int64, count=len(paths))
+    names = sorted(numbers)
+    rank = np.empty(len(names), dtype=np.int64)
+    rank[[numbers[name] for name in names]] = np.arange(len(names))
+    return rank[labels], tuple(names)
+
+
+def _nothing_found(
+    folder: Path, rejected: list[Rejected], quarantined: list[Rejected], ignored: Counter[str]
+) -> str:
     if rejected:
         first = rejected[0]
         return (
             f"no usable image in {folder}: {len(rejected)} rejected, "
             f"the first is {printable(first.path)} ({first.reason})"
         )
-    return f"no image in {folder} (looked for files ending in {' '.join(SUFFIXES)} at any depth)"
+    if quarantined:
+        return f"no image is left in {folder}: all {len(quarantined)} are in the quarantine list"
+    others = ", ".join(f"{count} {suffix or 'without ending'}" for suffix, count in ignored.most_common(4))
+    seen = f"; it holds other files: {printable(others)}" if others else ""
+    return f"no image in {folder} (looked for files ending in {' '.join(SUFFIXES)} at any depth){seen}"

@@ -11,7 +11,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from datamodules.decode import ImageError, decode_image
+from datamodules.decode import ImageError, Limits, decode_image
 
 RED, GREEN, BLUE, GREY = (220, 30, 40), (20, 200, 60), (30, 50, 210), (120, 120, 120)
 
@@ -120,7 +120,7 @@ def test_jpeg_decoded_at_reduced_scale_looks_like_the_full_one(tmp_path: Path) -
 
 def test_small_images_are_enlarged(tmp_path: Path) -> None:
     path = save(Image.new("RGB", (1, 1), BLUE), tmp_path / "a.png", "PNG")
-    assert_colour(corners(decode_image(path, 8))[3], BLUE, tolerance=0)
+    assert_colour(corners(decode_image(path, 8, limits=Limits(min_side=1)))[3], BLUE, tolerance=0)
 
 
 def test_grey_becomes_three_equal_channels(tmp_path: Path) -> None:
@@ -219,9 +219,9 @@ def test_animation_gives_its_first_frame(tmp_path: Path) -> None:
         assert_colour(corners(decode_image(tmp_path / name, 4))[0], RED, tolerance=6)
 
 
-def reason_of(path: Path, max_pixels: int | None = None) -> str:
+def reason_of(path: Path, *limits: Limits) -> str:
     with pytest.raises(ImageError) as caught:
-        decode_image(path, 8) if max_pixels is None else decode_image(path, 8, max_pixels=max_pixels)
+        decode_image(path, 8, (255, 255, 255), *limits)
     assert caught.value.path == path
     assert str(path) in str(caught.value)
     assert "\n" not in caught.value.reason
@@ -256,14 +256,14 @@ def test_permission_denied_is_named(tmp_path: Path, monkeypatch: pytest.MonkeyPa
     def refuse(*_: object, **__: object) -> None:
         raise PermissionError(13, "Permission denied")
 
-    monkeypatch.setattr("datamodules.decode.Image.open", refuse)
+    monkeypatch.setattr("datamodules.decode.open_regular", refuse)
     assert reason_of(tmp_path / "a.jpg") == "permission denied"
 
 
 def test_too_many_pixels_are_refused(tmp_path: Path) -> None:
     path = save(Image.new("RGB", (100, 50)), tmp_path / "a.png", "PNG")
-    assert reason_of(path, max_pixels=4999) == "100 x 50 pixels are more than the limit of 4,999"
-    assert decode_image(path, 8, max_pixels=5000).shape == (3, 8, 8)
+    assert reason_of(path, Limits(max_pixels=4999)) == "100 x 50 pixels are more than the limit of 4,999"
+    assert decode_image(path, 8, limits=Limits(max_pixels=5000)).shape == (3, 8, 8)
 
 
 @pytest.mark.parametrize("side", [12_000, 60_000])  # above this project's limit, and above Pillow's own

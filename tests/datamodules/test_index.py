@@ -104,15 +104,16 @@ def test_what_cannot_be_read_is_rejected_with_its_reason(tmp_path: Path) -> None
 
 def test_folder_that_cannot_be_listed_is_rejected(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     touch(tmp_path, "open/a.jpg", "shut/b.jpg")
-    iterdir = Path.iterdir
+    scandir = os.scandir
 
-    def guarded(path: Path) -> object:
-        if path.name == "shut":
+    def guarded(path: str) -> object:
+        if path.rstrip("/").endswith("shut"):
             raise PermissionError(13, "Permission denied")
-        return iterdir(path)
+        return scandir(path)
 
-    monkeypatch.setattr(Path, "iterdir", guarded)
+    monkeypatch.setattr(os, "scandir", guarded)
     index = scan_folder(tmp_path)
+    assert index.paths == ("open/a.jpg",)
     assert index.rejected == (Rejected("shut", "the folder cannot be read: Permission denied"),)
 
 

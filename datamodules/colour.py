@@ -1,0 +1,81 @@
+"""Images of any mode as 8-bit sRGB."""
+
+from __future__ import annotations
+
+import io
+from functools import lru_cache
+
+import numpy as np
+from PIL import Image, ImageCms
+
+
+def plain(image: Image.Image) -> Image.Image:
+    """Bring an image into a mode that can be resized: L, LA, RGB, RGBA, CMYK or LAB.
+
+    Palettes are looked up and a transparent colour becomes an alpha channel. Grey of more than 8 bits is
+    scaled: white is 65535 for 16-bit modes; 32-bit integers and floats do not say where white is, so it is
+    the first of 1 (floats only), 255 (floats only) and 65535 that no pixel exceeds, else the brightest pixel.
+    Colour of 16 bits a channel has its upper 8 bits taken by Pillow already.
+    """
+    if image.mode.startswith("I") or image.mode == "F":
+        return _deep_grey_to_8_bit(image)
+    if image.mode in ("1", "L"):
+        return image.convert("LA" if image.has_transparency_data else "L")
+    if image.mode == "La":
+        return image.convert("LA")
+    if image.mode in ("LA", "CMYK", "LAB"):
+        return image
+    return image.convert("RGBA" if image.has_transparency_data else "RGB")
+
+
+def to_srgb(image: Image.Image, background: tuple[int, int, int]) -> Image.Image:
+    """Convert a plain image to sRGB by its colour profile, and lay it on a background.
+
+    A profile that is damaged, or is for other channels than the image has, counts for nothing. Without one,
+    RGB and grey are taken for sRGB, and CMYK is converted by Pillow's formula.
+
+    Args:
+        image: Of a mode that `plain` gives; the profile is in its `info`.
+        background: RGB colour (0 to 255) under transparent pixels.
+
+    Returns:
+        The image, of mode RGB.
+    """
+    alpha = image.getchannel("A") if image.mode in ("LA", "RGBA") else None
+    colours = image.convert(image.mode.removesuffix("A")) if alpha else image
+    profile = image.info.get("icc_profile")
+    transform = _profile_to_srgb(profile, colours.mode) if profile else None
+    if transform is None and colours.mode == "LAB":
+        transform = _profile_to_srgb(None, "LAB")
+    rgb = ImageCms.applyTransform(colours, transform) if transform else colours.convert("RGB")
+    assert rgb is not None  # only None when the transform is applied in place
+    if alpha is None:
+        return rgb
+    return Image.composite(rgb, Image.new("RGB", rgb.size, background), alpha)
+
+
+@lru_cache(maxsize=32)
+def _profile_to_srgb(profile: bytes | None, mode: str) -> ImageCms.ImageCmsTransform | None:
+    """The transform from a profile (None: CIELAB) to sRGB; None if the profile does not fit."""
+    try:
+        source = ImageCms.ImageCmsProfile(io.BytesIO(profile) if profile else ImageCms.createProfile("LAB"))
+        return ImageCms.buildTransform(
+            source,
+            ImageCms.createProfile("sRGB"),
+            mode,
+            "RGB",
+            ImageCms.Intent.RELATIVE_COLORIMETRIC,  # what is inside sRGB keeps its colour
+            ImageCms.Flags.BLACKPOINTCOMPENSATION,
+        )
+    except (ImageCms.PyCMSError, OSError):
+        return None
+
+
+def _deep_grey_to_8_bit(image: Image.Image) -> Image.Image:
+    values = np.nan_to_num(np.asarray(image).astype(np.float64), posinf=0.0, neginf=0.0)
+    peak = float(values.max(initial=0.0))
+    whites = (1.0, 255.0, 65535.0) if image.mode == "F" else (65535.0,)
+    white = next((candidate for candidate in whites if peak <= candidate), peak)
+    grey = Image.fromarray(np.rint(values.clip(0.0) * (255.0 / white)).astype(np.uint8))
+    grey.info = image.info
+    return grey

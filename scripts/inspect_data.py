@@ -1,0 +1,177 @@
+"""Inspect a folder of images before training on it: see `python scripts/inspect_data.py --help`."""
+
+from __future__ import annotations
+
+import argparse
+import json
+import os
+import sys
+from collections.abc import Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from datamodules.decode import Limits
+    from datamodules.inspection.findings import Finding, Inspection
+
+EPILOG = """examples:
+  inspect_data.py my_images                              report.html, report.json, contact_sheet.png in inspection/my_images/
+  inspect_data.py my_images --image-size 64 --config cats            is the set large enough for that model?
+  inspect_data.py my_images --parameters 40e6                        the same, for a number of parameters
+  inspect_data.py my_images --quarantine bad.txt                     a list of the files that cannot be used
+  inspect_data.py my_images --quarantine bad.txt --also copies lookalikes borders
+  fit.py --data.root my_images --data.quarantine bad.txt             train without them
+  inspect_data.py huge --sample 20000                                look at 20,000 evenly chosen files only
+
+Nothing in the folder is changed.
+"""
+
+
+def main(args: Sequence[str] | None = None) -> None:
+    """Inspect as the command line says.
+
+    Args:
+        args: The command line; none takes the process's.
+    """
+    options = _parse(args)
+    try:
+        inspect(options)
+    except (OSError, ValueError) as error:
+        print(f"error: {error}", file=sys.stderr)
+        sys.exit(2)
+
+
+def inspect(options: argparse.Namespace) -> None:
+    """Look at the folder, write the report, and print the conclusions."""
+    import numpy as np
+    from tqdm import tqdm
+
+    from datamodules.cache import default_cache_dir
+    from datamodules.decode import Limits
+    from datamodules.index import scan_folder
+    from datamodules.inspection.facts import inspect_images
+    from datamodules.inspection.findings import Inspection, findings
+
+    out = _output_folder(options.out, options.folder)
+    parameters = options.parameters
+    if options.config:
+        from lightning_modules.capacity import count_parameters
+
+        parameters = count_parameters(options.config, options.image_size)
+    limits = Limits(options.max_pixels, options.min_side, options.max_aspect)
+    index = scan_folder(options.folder, default_cache_dir(), options.exclude)
+    count = min(options.sample or len(index), len(index))
+    rows = np.unique(np.linspace(0, len(index) - 1, count).round().astype(np.int64))
+    with tqdm(total=len(rows), desc="looking at images", unit="image") as bar:
+        seen = inspect_images(index, rows, limits, options.workers, bar.update)
+    inspection = Inspection(index, seen, options.image_size, parameters)
+    conclusions = findings(inspection)
+    _write(inspection, conclusions, limits, options.pad, out)
+    for finding in conclusions:
+        mark = {"good": "ok     ", "look": "look   ", "problem": "problem"}[finding.level]
+        print(f"{mark}  {finding.title}. {finding.advice}")
+    print(f"\nReport: {out / 'report.html'}")
+    if options.quarantine:
+        _quarantine(inspection, options.quarantine, options.also)
+
+
+def _write(inspection: Inspection, conclusions: list[Finding], limits: Limits, pad: bool, out: Path) -> None:
+    from datamodules.atomic import atomic_write
+    from datamodules.inspection.contact_sheet import contact_sheet
+    from datamodules.inspection.page import as_html, as_json
+
+    sheet = contact_sheet(inspection.index, inspection.seen.rows, inspection.image_size, limits, pad)
+    with atomic_write(out / "contact_sheet.png") as file:
+        sheet.save(file, "PNG")
+    with atomic_write(out / "report.json") as file:
+        file.write(
+            json.dumps(as_json(inspection, conclusions, limits), indent=1, ensure_ascii=False).encode()
+        )
+    with atomic_write(out / "report.html") as file:
+        file.write(as_html(inspection, conclusions, sheet, limits).encode())
+
+
+def _quarantine(inspection: Inspection, path: Path, also: Sequence[str]) -> None:
+    from datamodules.inspection.findings import to_quarantine
+    from datamodules.quarantine import write_quarantine
+
+    files = to_quarantine(inspection, also)
+    write_quarantine(path, files)
+    print(f"Quarantine: {len(files)} files in {path}. Train without them: --data.quarantine {path}")
+
+
+def _output_folder(out: Path | None, folder: Path) -> Path:
+    """Return where the report goes, which is not inside the folder: its pictures would be trained on.
+
+    Raises:
+        ValueError: If it is.
+    """
+    chosen = out or Path("inspection") / folder.resolve().name
+    if chosen.resolve().is_relative_to(folder.resolve()):
+        raise ValueError(f"the report would lie inside {folder}; choose another place with --out")
+    return chosen
+
+
+def _parse(args: Sequence[str] | None) -> argparse.Namespace:
+    parser = argparse.ArgumentParser(
+        description="Say what a folder of images holds, what is wrong with it, and what a model would see of it.",
+        epilog=EPILOG,
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+    )
+    add = parser.add_argument
+    add("folder", type=Path, help="folder of images; sub-folders are classes")
+    add("--out", type=Path, help="folder for the report (default: inspection/<name of the folder>)")
+    add("--image-size", type=_positive, default=64, help="side that training is to use, pixels (default 64)")
+    add("--pad", action="store_true", help="show images squared with bars instead of cut to the centre")
+    model = parser.add_mutually_exclusive_group()
+    model.add_argument("--parameters", type=_count, help="number of the model's parameters, such as 40e6")
+    model.add_argument(
+        "--config", help="a config of fit.py, name or path, whose model's parameters are counted"
+    )
+    add("--quarantine", type=Path, metavar="FILE", help="write a list of the files to leave out")
+    add(
+        "--also",
+        nargs="+",
+        default=[],
+        choices=["copies", "lookalikes", "borders", "flat"],
+        help="quarantine these too, not only what cannot be decoded; of copies the largest image stays",
+    )
+    add("--exclude", type=Path, metavar="FILE", help="leave out the files of an earlier quarantine list")
+    add("--sample", type=_positive, help="look at so many files, evenly chosen (default: all)")
+    add("--workers", type=_not_negative, default=_cores(), help="processes that decode (default: one a core)")
+    add("--max-pixels", type=_positive, default=2**27, help="largest width x height (default 134,217,728)")
+    add("--min-side", type=_positive, default=4, help="smallest side in pixels (default 4)")
+    add("--max-aspect", type=float, default=20.0, help="largest ratio of the sides (default 20)")
+    options = parser.parse_args(args)
+    if options.also and not options.quarantine:
+        parser.error("--also says what goes into the list: give --quarantine FILE with it")
+    return options
+
+
+def _positive(text: str) -> int:
+    value = _not_negative(text)
+    if value < 1:
+        raise argparse.ArgumentTypeError("must be at least 1, not 0")
+    return value
+
+
+def _not_negative(text: str) -> int:
+    value = int(text)
+    if value < 0:
+        raise argparse.ArgumentTypeError(f"must not be negative, not {value}")
+    return value
+
+
+def _count(text: str) -> int:
+    value = float(text)
+    if not value >= 1:
+        raise argparse.ArgumentTypeError(f"must be at least 1, not {text}")
+    return int(value)
+
+
+def _cores() -> int:
+    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+
+
+if __name__ == "__main__":
+    main()

@@ -1,10 +1,16 @@
 from __future__ import annotations
 
+import os
+from collections.abc import Iterator
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import numpy as np
 import pytest
 from PIL import Image
+
+if TYPE_CHECKING:
+    from modal_emulator import Emulator
 
 
 @pytest.fixture(scope="session")
@@ -18,3 +24,14 @@ def image_folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
             pixels = rng.integers(0, 256, (8, 8, 3), dtype=np.uint8)
             Image.fromarray(pixels).save(root / name / f"{number:02}.png")
     return root
+
+
+@pytest.fixture
+def modal_server(tmp_path: Path) -> Iterator[Emulator]:
+    """A local Modal control plane; it leaves no process, and fails the test if it met an error of its own."""
+    from modal_emulator import Emulator
+
+    threads = {name: os.environ[name] for name in ("OMP_NUM_THREADS",) if name in os.environ}
+    with Emulator(tmp_path / "modal", threads) as server:
+        yield server
+    assert server.service.errors == []

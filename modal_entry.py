@@ -75,7 +75,7 @@ def board() -> Any:  # noqa: ANN401
 
 @app.local_entrypoint()
 def fit(*arglist: str) -> None:
-    """Train a run on a GPU, with the options of scripts/fit.py.
+    r"""Train a run on a GPU, with the options of scripts/fit.py.
 
     \b
       modal run modal_entry.py::fit --config cats
@@ -92,14 +92,13 @@ def fit(*arglist: str) -> None:
     """
     if JOB is None:
         refuse("start it as: modal run modal_entry.py::fit ...")
-        return
     print("\n".join(JOB.summary))
     _finish(_follow(_with_run(JOB)))
 
 
 @app.local_entrypoint()
 def sample(*arglist: str) -> None:
-    """Draw images from a run, with the options of scripts/sample.py, into a folder here.
+    r"""Draw images from a run, with the options of scripts/sample.py, into a folder here.
 
     \b
       modal run modal_entry.py::sample cats --n 64 --labels Siamese,Bengal
@@ -111,7 +110,6 @@ def sample(*arglist: str) -> None:
         args, folder = remote_sample(without_settings(arglist), Path.cwd())
     except ValueError as error:
         refuse(str(error))
-        raise
     pictures = draw.remote(args)
     folder.mkdir(parents=True, exist_ok=True)
     for name, content in pictures.items():
@@ -121,7 +119,7 @@ def sample(*arglist: str) -> None:
 
 @app.local_entrypoint()
 def tensorboard(*arglist: str) -> None:
-    """Serve TensorBoard over all runs, until Ctrl-C.
+    r"""Serve TensorBoard over all runs, until Ctrl-C.
 
     \b
       modal run modal_entry.py::tensorboard
@@ -135,7 +133,7 @@ def tensorboard(*arglist: str) -> None:
 
 @app.local_entrypoint()
 def upload_data(*arglist: str) -> None:
-    """Upload a folder of images to the data Volume; files that are there are skipped.
+    r"""Upload a folder of images to the data Volume; files that are there are skipped.
 
     \b
       modal run modal_entry.py::upload_data my_images

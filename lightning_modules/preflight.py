@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import importlib
 import os
 import time
@@ -99,7 +100,7 @@ class Preflight:
         before = resident_mib()
         self.run("memory before imports", lambda: (f"{before:.0f} MiB", {"mib": before}))
         for module in modules:
-            self.run(f"import {module}", lambda module=module: _import(module))
+            self.run(f"import {module}", functools.partial(_import, module))
         after = resident_mib()
         self.run("memory after imports", lambda: (f"{after:.0f} MiB", {"mib": after}))
 
@@ -162,7 +163,7 @@ def process_age() -> float:
     try:
         ticks = int(Path("/proc/self/stat").read_text().rpartition(")")[2].split()[19])
         uptime = float(Path("/proc/uptime").read_text().split()[0])
-        return uptime - ticks / os.sysconf("SC_CLK_TCK")
+        return uptime - ticks / float(os.sysconf("SC_CLK_TCK"))
     except (OSError, ValueError, IndexError):
         return time.time() - _START
 
@@ -190,7 +191,7 @@ def flop_per_image(module: DiffusionModule) -> float:
     sigma, labels = torch.ones(1, device="meta"), torch.zeros(1, dtype=torch.long, device="meta")
     with torch.no_grad(), FlopCounterMode(display=False) as counter:
         model(x, sigma, labels)
-    return 3.0 * counter.get_total_flops()
+    return 3.0 * float(counter.get_total_flops())
 
 
 def _import(module: str) -> tuple[str, dict[str, float]]:

@@ -80,7 +80,8 @@ def _data_set(data: ImageFolderDataModule, module: DiffusionModule) -> tuple[str
     train, held_out = len(data.train_labels), len(data.held_out_labels)
     text = (
         f"{train:,} images to train on, {held_out:,} held out, {data.num_classes} classes "
-        f"({', '.join(data.class_names[:8])}), {module.image_shape[-1]} px; cache in {data.cache_dir or default_cache_dir()}"
+        f"({', '.join(data.class_names[:8])}), {module.image_shape[-1]} px; "
+        f"cache in {data.cache_dir or default_cache_dir()}"
     )
     figures = {"images": train, "held_out": held_out, "classes": data.num_classes}
     return text, {name: float(value) for name, value in figures.items()}

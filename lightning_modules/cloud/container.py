@@ -105,7 +105,7 @@ def _fit(
         outcome = Outcome("finished", f"{reached}." if folder else "One batch went through.")
     except SystemExit as stop:
         outcome = _meaning(stop, spending, folder)
-    if folder is not None and folder.is_dir() and not outcome.status == "refused":
+    if folder is not None and folder.is_dir() and outcome.status != "refused":
         ledger.open(folder)
         if outcome.status != "finished" or spending.ran:
             ledger.write(folder)

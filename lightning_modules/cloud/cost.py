@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import time
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -52,7 +53,8 @@ def forecast(work: Work, settings: ModalSettings) -> list[str]:
     if work.steps is None:
         return ["Cost: not forecast, the run's length is a time and not a number of steps."]
     lines = [f"Forecast for {work.steps:,} steps (prices of {DATE}, an estimate until steps are measured):"]
-    for gpu in settings.gpus or [None]:
+    gpus: Sequence[str | None] = settings.gpus or [None]
+    for gpu in gpus:
         seconds = START_SECONDS + work.steps * work.seconds_per_step(gpu, settings.cpu)
         rate = usd_per_second(gpu, settings.cpu, settings.memory, bool(settings.region))
         lines.append(f"  {gpu or 'CPU cores':10} {duration(seconds):>10}   ${seconds * rate:.2f}")
@@ -114,5 +116,5 @@ class Ledger:
 
     def _containers(self) -> list[dict[str, str | float]]:
         seconds = time.time() - self.started
-        mine = {"device": self.device, "started": self.started, "seconds": seconds}
+        mine: dict[str, str | float] = {"device": self.device, "started": self.started, "seconds": seconds}
         return [*self._earlier, {**mine, "usd": seconds * self.rate}]

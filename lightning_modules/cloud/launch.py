@@ -9,6 +9,7 @@ import sys
 import tempfile
 from collections.abc import Sequence
 from pathlib import Path
+from typing import NoReturn
 
 from lightning_modules.cloud.command import Command
 from lightning_modules.cloud.job import Job
@@ -53,12 +54,15 @@ def settings_of(args: Sequence[str]) -> ModalSettings:
     if not given.keys() <= allowed:
         wrong = ", ".join(f"--modal.{name}" for name in sorted(given.keys() - allowed))
         refuse(f"{wrong}: only --modal.{', --modal.'.join(sorted(allowed))} can be given here")
-    gpu = {"gpu": _names(given.pop("gpu"))} if "gpu" in given else {}
+    usual = ModalSettings()
     try:
-        return ModalSettings(**gpu, **given)
+        return ModalSettings(
+            gpu=_names(given["gpu"]) if "gpu" in given else usual.gpu,
+            data_volume=given.get("data_volume", usual.data_volume),
+            runs_volume=given.get("runs_volume", usual.runs_volume),
+        )
     except ValueError as error:
         refuse(str(error))
-        raise
 
 
 def without_settings(args: Sequence[str]) -> list[str]:
@@ -74,7 +78,7 @@ def without_settings(args: Sequence[str]) -> list[str]:
     return left
 
 
-def refuse(reason: str) -> None:
+def refuse(reason: str) -> NoReturn:
     """Say what is wrong, and exit.
 
     Raises:

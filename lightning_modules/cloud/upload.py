@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import sys
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 
@@ -32,9 +31,7 @@ def upload_folder(folder: Path, volume: modal.Volume) -> tuple[int, int]:
     names = {path: path.relative_to(folder.parent).as_posix() for path in files}
     missing = [path for path in files if there.get(names[path]) != path.stat().st_size]
     total = sum(path.stat().st_size for path in missing)
-    with tqdm(
-        total=total, unit="B", unit_scale=True, desc=f"uploading {folder.name}", file=sys.stderr
-    ) as bar:
+    with tqdm(total=total, unit="B", unit_scale=True, desc=f"uploading {folder.name}") as bar:
         for batch in _batches(missing):
             with volume.batch_upload(force=True) as upload:
                 for path in batch:

@@ -17,17 +17,28 @@ from .images import BUILDER_VERSION
 
 @dataclass
 class App:
-    """An app: `detached` ones outlive their client until their inputs are done."""
+    """An app: a detached one outlives its client until its inputs are done, a deployed one until stopped."""
 
     app_id: str
     description: str
-    detached: bool
+    state: int
+    """`APP_STATE_EPHEMERAL`, `_DETACHED` or `_DEPLOYED`; `_STOPPED` in the end."""
     created_at: float = field(default_factory=time.time)
     connected: bool = True
     stopping: bool = False
-    stopped: bool = False
+    stopped_at: float = 0.0
     name: str = ""
     disconnects: list[api_pb2.AppClientDisconnectRequest] = field(default_factory=list)
+
+    @property
+    def stopped(self) -> bool:
+        """Whether its containers have ended and its logs are complete."""
+        return self.state == api_pb2.APP_STATE_STOPPED
+
+    def close(self) -> None:
+        """Mark it stopped."""
+        self.state = api_pb2.APP_STATE_STOPPED
+        self.stopped_at = time.time()
 
 
 class Apps:
@@ -86,7 +97,7 @@ class Apps:
         return api_pb2.SecretGetOrCreateResponse(secret_id=secret_id)
 
     def app_create(self, request: api_pb2.AppCreateRequest) -> api_pb2.AppCreateResponse:
-        app = App(self._ids("ap"), request.description, request.app_state == api_pb2.APP_STATE_DETACHED)
+        app = App(self._ids("ap"), request.description, request.app_state)
         self.apps[app.app_id] = app
         page = f"http://127.0.0.1/apps/{app.app_id}"
         return api_pb2.AppCreateResponse(app_id=app.app_id, app_page_url=page, app_logs_url=page)
@@ -94,8 +105,12 @@ class Apps:
     def app_get_by_deployment_name(
         self, request: api_pb2.AppGetByDeploymentNameRequest
     ) -> api_pb2.AppGetByDeploymentNameResponse:
-        found = [app.app_id for app in self.apps.values() if app.name == request.name and not app.stopped]
-        return api_pb2.AppGetByDeploymentNameResponse(app_id=found[-1] if found else "")
+        found = [app for app in self.apps.values() if app.name == request.name and not app.stopped]
+        response = api_pb2.AppGetByDeploymentNameResponse(environment_name="main")
+        if found:
+            response.app_id = found[-1].app_id
+            response.lifecycle.CopyFrom(_lifecycle(found[-1]))
+        return response
 
     def app_get_layout(self, request: api_pb2.AppGetLayoutRequest) -> api_pb2.AppGetLayoutResponse:
         return api_pb2.AppGetLayoutResponse(app_layout=self._functions.layout(request.app_id))
@@ -103,8 +118,7 @@ class Apps:
     def app_publish(self, request: api_pb2.AppPublishRequest) -> api_pb2.AppPublishResponse:
         app = self._app(request.app_id)
         app.name = request.name
-        if request.app_state == api_pb2.APP_STATE_DEPLOYED:
-            app.detached = True
+        app.state = request.app_state
         return api_pb2.AppPublishResponse(url=f"http://127.0.0.1/apps/{app.app_id}", deployed_at=time.time())
 
     def app_heartbeat(self, request: api_pb2.AppHeartbeatRequest) -> Empty:
@@ -114,10 +128,10 @@ class Apps:
         app = self._app(request.app_id)
         app.connected = False
         app.disconnects.append(request)
-        if app.detached:
-            self._left(app)
-        else:
+        if app.state == api_pb2.APP_STATE_EPHEMERAL:
             await self._stop(app)
+        else:
+            self._left(app)
         return Empty()
 
     async def app_stop(self, request: api_pb2.AppStopRequest) -> Empty:
@@ -127,14 +141,24 @@ class Apps:
     def app_list(self, request: api_pb2.AppListRequest) -> api_pb2.AppListResponse:
         response = api_pb2.AppListResponse()
         for app in self.apps.values():
-            running = api_pb2.APP_STATE_DETACHED if app.detached else api_pb2.APP_STATE_EPHEMERAL
-            state = api_pb2.APP_STATE_STOPPED if app.stopped else running
             response.apps.add(
-                app_id=app.app_id, description=app.description, state=state, created_at=app.created_at
+                app_id=app.app_id,
+                description=app.description,
+                state=app.state,
+                created_at=app.created_at,
+                stopped_at=app.stopped_at,
+                name=app.name,
             )
         return response
+
+    def app_get_lifecycle(self, request: api_pb2.AppGetLifecycleRequest) -> api_pb2.AppGetLifecycleResponse:
+        return api_pb2.AppGetLifecycleResponse(lifecycle=_lifecycle(self._app(request.app_id)))
 
     def _app(self, app_id: str) -> App:
         if app_id not in self.apps:
             raise GRPCError(Status.NOT_FOUND, f"no app {app_id}")
         return self.apps[app_id]
+
+
+def _lifecycle(app: App) -> api_pb2.AppLifecycle:
+    return api_pb2.AppLifecycle(app_state=app.state, created_at=app.created_at, stopped_at=app.stopped_at)

@@ -25,7 +25,7 @@ from .images import Images
 from .isolation import ContainerRefusedError, container_command, namespace_command
 from .logs import STDERR, STDOUT, Logs
 from .mounts import Mounts
-from .service import Service
+from .service import Service, listen
 from .volumes import Volumes
 
 ARGUMENTS = "__modal/arguments.bin"
@@ -146,7 +146,7 @@ class Containers:
             if await self._changes.until(lambda: container.stopping, container.fault.delay):
                 container.exit_status = 0
                 return
-            port = await _listen(server)
+            port = await listen(server)
             listening = True
             command, environment = self._prepare(container, layout, secrets, port)
             container.process = subprocess.Popen(
@@ -264,15 +264,6 @@ async def _exit_status(process: subprocess.Popen[bytes]) -> int:
         target=lambda: loop.call_soon_threadsafe(ended.set_result, process.wait()), daemon=True
     ).start()
     return await ended
-
-
-async def _listen(server: Server) -> int:
-    """Start a gRPC server on a free loopback port and return the port."""
-    await server.start("127.0.0.1", 0)
-    listener = server._server
-    assert listener is not None
-    port: int = listener.sockets[0].getsockname()[1]
-    return port
 
 
 def failure(cause: str) -> api_pb2.GenericResult:

@@ -24,7 +24,7 @@ from .images import Images
 from .logs import Logs
 from .mounts import Mounts
 from .scheduling import Scheduler
-from .service import Request, Service
+from .service import Request, Service, listen
 from .volumes import Volumes
 from .web import Web
 
@@ -50,7 +50,7 @@ class Emulator:
         self.faults = Faults()
         self.blobs = Blobs(folder / "blobs", ids)
         self.mounts = Mounts(folder / "mounts", self.blobs, ids)
-        self.web = Web(self.changes)
+        self.web = Web(self.blobs)
         self.functions = Functions(ids, self.web.publish)
         containers = folder / "containers"
         self.scheduler = Scheduler(containers, ids, self.functions, self.faults, self.logs, self.changes)
@@ -78,6 +78,7 @@ class Emulator:
         self._loop = asyncio.new_event_loop()
         self._thread = threading.Thread(target=self._serve, name="modal-emulator")
         self._started = threading.Event()
+        self._failure: Exception | None = None
         self._stop: asyncio.Event | None = None
         self._clients: list[subprocess.Popen[str]] = []
 
@@ -98,6 +99,7 @@ class Emulator:
             "MODAL_TOKEN_ID": "ak-emulator",
             "MODAL_TOKEN_SECRET": "as-emulator",
             "MODAL_CONFIG_PATH": str(self.folder / "modal.toml"),
+            "MODAL_LOGS_TIMEOUT": str(PATIENCE),
             "COLUMNS": "200",
             "NO_COLOR": "1",
             "TERM": "dumb",
@@ -166,15 +168,13 @@ class Emulator:
                 f"not within {timeout} s: {what}; the containers printed:\n{self.logs.text()}"
             )
 
-    def call_soon(self, action: Callable[[], None]) -> None:
-        """Do something to the emulator's state in its own thread."""
-        self._loop.call_soon_threadsafe(action)
-
     # The server's side.
 
     def __enter__(self) -> Emulator:
         self._thread.start()
         self._started.wait()
+        if self._failure is not None:
+            raise self._failure
         return self
 
     def __exit__(self, *exception: object) -> None:
@@ -187,21 +187,25 @@ class Emulator:
             self._loop.call_soon_threadsafe(self._stop.set)
         self._thread.join()
         self._loop.close()
+        if self._failure is not None:
+            raise self._failure
 
     def _serve(self) -> None:
         asyncio.set_event_loop(self._loop)
-        self._loop.run_until_complete(self._run())
+        try:
+            self._loop.run_until_complete(self._run())
+        except Exception as error:
+            self._failure = error
+        finally:
+            self._started.set()
         self._loop.run_until_complete(self._loop.shutdown_asyncgens())
         self._loop.run_until_complete(self._loop.shutdown_default_executor())
 
     async def _run(self) -> None:
         self._stop = asyncio.Event()
         server = Server([self.service.servicer()])
-        await server.start("127.0.0.1", 0)
-        listener = server._server
-        assert listener is not None
+        self.url = f"http://127.0.0.1:{await listen(server)}"
         await self.blobs.start()
-        self.url = f"http://127.0.0.1:{listener.sockets[0].getsockname()[1]}"
         self._started.set()
         await self._stop.wait()
         await self.scheduler.shut_down()

@@ -84,7 +84,7 @@ class Scheduler:
         item.running_in = container.task_id
         container.inputs[item.input_id] = item
         container.taken += 1
-        self.striker.arm(container)
+        self.striker.arm(container, item)
         response.inputs.add(
             input_id=item.input_id,
             input=item.payload,
@@ -122,6 +122,13 @@ class Scheduler:
         else:
             self.striker.strike(container, Kind.PREEMPT)
         return api_pb2.ContainerStopResponse()
+
+    def task_list(self, request: api_pb2.TaskListRequest) -> api_pb2.TaskListResponse:
+        response = api_pb2.TaskListResponse()
+        for app_id in [request.app_id] if request.app_id else self.apps.apps:
+            for container in self.containers.of_app(app_id):
+                response.tasks.add(task_id=container.task_id, app_id=app_id)
+        return response
 
     def task_result(self, request: api_pb2.TaskResultRequest) -> Empty:
         self.containers.all[calling_task.get()].start_failure = request.result
@@ -178,7 +185,7 @@ class Scheduler:
         busy = any(
             not call.finished for call in self.calls.calls.values() if call.record.app_id == app.app_id
         )
-        if app.detached and not app.connected and not app.name and not busy:
+        if app.state == api_pb2.APP_STATE_DETACHED and not app.connected and not busy:
             _spawn(self.stop(app), self._tasks)
 
     async def shut_down(self) -> None:
@@ -240,6 +247,7 @@ class Scheduler:
         policy = item.call.record.definition.retry_policy
         terminated = result.status == _Result.GENERIC_STATUS_TERMINATED
         item.failures += 1
+        item.running_in = ""
         if terminated or item.call.client_retries or item.failures > policy.retries:
             self._finish(item, result, data_format)
             return
@@ -267,7 +275,7 @@ class Scheduler:
 
     async def _close(self, app: App) -> None:
         await self._changes.until(lambda: not self.containers.of_app(app.app_id))
-        app.stopped = True
+        app.close()
         self._logs.finish(app.app_id)
 
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import inspect
 import logging
 import re
+import socket
 from collections.abc import Callable
 from contextvars import ContextVar
 from dataclasses import dataclass
@@ -14,6 +15,7 @@ from google.protobuf.message import Message
 from grpclib import GRPCError, Status
 from grpclib.const import Handler
 from grpclib.exceptions import StreamTerminatedError
+from grpclib.server import Server
 from h2.exceptions import StreamClosedError
 from modal_proto.api_grpc import ModalClientBase
 
@@ -88,6 +90,14 @@ class Service:
             log.exception("error while answering %s", rpc)
             self.errors.append(error)
             raise GRPCError(Status.INTERNAL, f"the Modal emulator failed at {rpc}: {error!r}") from error
+
+
+async def listen(server: Server) -> int:
+    """Start a gRPC server on a free loopback port and return the port."""
+    listener = socket.create_server(("127.0.0.1", 0))
+    await server.start(sock=listener)
+    port: int = listener.getsockname()[1]
+    return port
 
 
 async def _send(stream: Any, result: Any) -> None:

@@ -7,6 +7,7 @@ import re
 from collections import Counter, defaultdict
 from collections.abc import Callable
 
+from .calls import Input
 from .containers import Container
 from .faults import Kind
 from .service import Request
@@ -25,12 +26,19 @@ class Striker:
         self._find = find
         self._seen: dict[str, Counter[str]] = defaultdict(Counter)
 
-    def arm(self, container: Container) -> None:
-        """Start the clocks of the fault and of the function's timeout: the container has got its input."""
+    def arm(self, container: Container, item: Input) -> None:
+        """Start the clocks of an input that was handed over: of the function's timeout, and of the fault."""
+        run = len(item.task_ids)
+
+        def time_out() -> None:
+            if container.inputs.get(item.input_id) is item and len(item.task_ids) == run:
+                self.strike(container, Kind.TIME_OUT)
+
+        if container.definition.timeout_secs:
+            later(container, container.definition.timeout_secs, time_out)
         fault = container.fault
-        limit = container.definition.timeout_secs
-        if limit:
-            later(container, limit, lambda: self.strike(container, Kind.TIME_OUT))
+        if container.taken > 1:
+            return
         if fault.after is not None:
             later(container, fault.after, lambda: self.strike(container, fault.kind, fault.grace))
         elif fault.on_log is None and fault.on_request is None:

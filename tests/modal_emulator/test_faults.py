@@ -4,7 +4,13 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from . import Emulator, Fault, Kind
+import pytest
+from modal_proto import api_pb2
+
+from . import Emulator, Fault, Kind, striking
+from .calls import Call, Input
+from .containers import Container
+from .functions import FunctionRecord
 
 SAMPLE = Path(__file__).with_name("sample_app.py")
 
@@ -42,6 +48,15 @@ def test_a_container_killed_at_its_commit_has_not_committed(modal_server: Emulat
     assert files(modal_server) == ["0"]
 
 
+def test_a_commit_that_the_service_refuses_raises_in_the_function(modal_server: Emulator):
+    modal_server.volumes.commits_to_refuse = 1
+    status, output = modal_server.modal("run", f"{SAMPLE}::count", "--number", "1")
+    assert status == 0, output
+    assert "RuntimeError: the Volume could not be committed" in output
+    assert [item.failures for item in modal_server.calls.inputs.values()] == [1]
+    assert files(modal_server) == ["0"]
+
+
 def test_failures_are_counted_against_the_retries(modal_server: Emulator):
     modal_server.plan("count_to", *[Fault(Kind.FAIL, on_log="pausing")] * 2)
     status, output = modal_server.modal("run", f"{SAMPLE}::count", "--number", "3")
@@ -59,6 +74,29 @@ def test_the_functions_own_timeout_is_kept(modal_server: Emulator):
     status, output = modal_server.modal("run", f"{SAMPLE}::overrun")
     assert status == 1
     assert "exceeded its timeout of 1 seconds" in output
+
+
+def test_the_timeout_of_an_input_that_is_done_does_not_strike_the_next(monkeypatch: pytest.MonkeyPatch):
+    clocks = []
+    monkeypatch.setattr(
+        striking, "later", lambda container, seconds, action: clocks.append((seconds, action))
+    )
+    handle = api_pb2.FunctionHandleMetadata()
+    record = FunctionRecord("fu-1", "ap-1", "f", handle, [api_pb2.Function(timeout_secs=7)])
+    container = Container("ta-1", record, record.definition, Path("unused"), Fault())
+    call = Call("fc-1", record, 0, False)
+    striker = striking.Striker(lambda task_id: container)
+    for name in ("in-1", "in-2"):
+        item = Input(name, call, 0, api_pb2.FunctionInput(), task_ids=["ta-1"])
+        container.inputs = {name: item}
+        container.taken += 1
+        striker.arm(container, item)
+    (first, time_out_first), (second, time_out_second) = clocks
+    assert first == second == 7
+    time_out_first()
+    assert container.ending is None
+    time_out_second()
+    assert container.ending is Kind.TIME_OUT
 
 
 def test_a_container_deaf_to_sigint_is_killed_after_the_grace_period(modal_server: Emulator):

@@ -119,9 +119,9 @@ def test_a_spawned_call_of_a_detached_app_outlives_its_client(modal_server: Emul
     assert "spawned fc-" in output
     modal_server.wait(lambda: modal_server.app().stopped, "the app stops once its call is finished")
     assert (modal_server.published("sample-volume") / "0").read_text() == "number 0"
-    status, output = modal_server.modal("app", "list")
+    status, output = modal_server.modal("app", "logs", modal_server.app().app_id)
     assert status == 0
-    assert "stopped" in output
+    assert "wrote 0" in output
 
 
 def test_control_c_while_the_container_waits_for_a_machine(modal_server: Emulator):

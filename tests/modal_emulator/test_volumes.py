@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 from pathlib import Path
 
@@ -48,6 +49,23 @@ def test_a_folder_is_put_listed_fetched_and_removed(modal_server: Emulator, tmp_
     status, output = modal_server.modal("volume", "ls", "data", "/set")
     assert status == 1
     assert "No such file" in output
+
+
+@pytest.mark.slow
+def test_a_volume_is_created_copied_within_renamed_and_deleted(modal_server: Emulator, tmp_path: Path):
+    (tmp_path / "a.txt").write_text("a")
+    assert modal_server.modal("volume", "create", "runs", "--version", "2")[0] == 0
+    assert modal_server.modal("volume", "put", "runs", str(tmp_path / "a.txt"), "/one/")[0] == 0
+    assert modal_server.modal("volume", "cp", "runs", "/one", "/two", "--recursive")[0] == 0
+    assert (modal_server.published("runs") / "two" / "a.txt").read_text() == "a"
+    assert modal_server.modal("volume", "rename", "runs", "old", "--yes")[0] == 0
+    status, output = modal_server.modal("volume", "list", "--json")
+    assert status == 0
+    assert [row["name"] for row in json.loads(output)] == ["old"]
+    assert modal_server.modal("volume", "delete", "old", "--yes")[0] == 0
+    status, output = modal_server.modal("volume", "ls", "old")
+    assert status == 1
+    assert "not found" in output
 
 
 def test_a_reload_with_an_open_file_is_refused_and_names_it(modal_server: Emulator):

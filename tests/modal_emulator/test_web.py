@@ -6,6 +6,8 @@ import signal
 import urllib.request
 from pathlib import Path
 
+import pytest
+
 from . import Emulator
 
 SAMPLE = Path(__file__).with_name("sample_app.py")
@@ -30,3 +32,15 @@ def test_a_wsgi_function_answers_http_until_control_c(modal_server: Emulator):
     assert url in output
     assert modal_server.app().stopped
     assert [run.exit_status for run in modal_server.runs("site")] == [0]
+
+
+@pytest.mark.slow
+def test_a_deployed_wsgi_function_answers_http_until_its_app_is_stopped(modal_server: Emulator):
+    status, output = modal_server.modal("deploy", str(SAMPLE))
+    assert status == 0, output
+    url = modal_server.function("site").handle.web_url
+    with urllib.request.urlopen(url, timeout=120) as response:
+        assert response.read() == b"GET /  "
+    assert not modal_server.app().stopped
+    assert modal_server.modal("app", "stop", "emulator-sample", "--yes")[0] == 0
+    modal_server.wait(lambda: modal_server.app().stopped, "the app is stopped")

@@ -52,6 +52,8 @@ class Volumes:
         self.copies: dict[tuple[str, str], Copy] = {}
         self.commits: list[tuple[str, str, list[str]]] = []
         """Task id, Volume name and changed paths of every commit."""
+        self.commits_to_refuse = 0
+        """How many of the next commits fail, at the service."""
         self._folder = folder
         self._blobs = blobs
         self._ids = ids
@@ -77,6 +79,9 @@ class Volumes:
         task_id = calling_task.get()
         copy = self._copy(task_id, request.volume_id)
         self._processes(task_id)
+        if self.commits_to_refuse:
+            self.commits_to_refuse -= 1
+            raise GRPCError(Status.FAILED_PRECONDITION, "the Volume could not be committed")
         paths = copy.commit()
         self.commits.append((task_id, self.volumes[request.volume_id].name, paths))
         return api_pb2.VolumeCommitResponse(skip_reload=True)

@@ -8,8 +8,8 @@ from collections.abc import AsyncIterator
 from aiohttp import web
 from modal_proto import api_pb2
 
+from .blobs import Blobs
 from .calls import Call, Calls
-from .changes import Changes
 from .functions import FunctionRecord
 
 ASGI = api_pb2.DATA_FORMAT_ASGI
@@ -18,14 +18,16 @@ ASGI = api_pb2.DATA_FORMAT_ASGI
 class Web:
     """One loopback HTTP listener for each web function.
 
+    `calls`, which relies on the functions and these on this, is set after it is made.
+
     Args:
-        changes: told when a request ends.
+        blobs: where containers put large responses.
     """
 
     calls: Calls
 
-    def __init__(self, changes: Changes) -> None:
-        self._changes = changes
+    def __init__(self, blobs: Blobs) -> None:
+        self._blobs = blobs
         self._runners: list[web.AppRunner] = []
 
     async def publish(self, record: FunctionRecord) -> str:
@@ -75,7 +77,8 @@ class Web:
 
     async def _answers(self, call: Call) -> AsyncIterator[api_pb2.Asgi]:
         async for chunk in self.calls.stream(call, call.data_out):
-            yield api_pb2.Asgi.FromString(chunk.data)
+            blob = chunk.data_blob_id
+            yield api_pb2.Asgi.FromString(self._blobs.path(blob).read_bytes() if blob else chunk.data)
 
 
 def _scope(request: web.Request) -> dict[str, object]:

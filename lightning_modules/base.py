@@ -150,14 +150,14 @@ class DiffusionModule(LightningModule):
         )
 
     def on_save_checkpoint(self, checkpoint: dict[str, Any]) -> None:
-        """Note which model it is, for `load_model`."""
+        """Note which model it is, for `load_model`, and a position that tells the step and nothing else."""
         checkpoint["model"] = type(self).__name__
+        self._set_position(checkpoint)
 
     def on_load_checkpoint(self, checkpoint: dict[str, Any]) -> None:
         """Let the Trainer go on between the checkpoint's step and the next, whatever hook it was saved in."""
-        if self._trainer is not None and "loops" in checkpoint:
-            accumulation = self.trainer.accumulate_grad_batches
-            checkpoint["loops"]["fit_loop"] = fit_loop_state(checkpoint["global_step"], accumulation)
+        if self._trainer is not None:
+            self._set_position(checkpoint)
 
     @property
     def plan(self) -> StepPlan:
@@ -208,6 +208,10 @@ class DiffusionModule(LightningModule):
 
     def _generator(self, stream: Stream, counter: int) -> torch.Generator:
         return torch.Generator(self.device).manual_seed(fold(self.seed, stream, counter, self.global_rank))
+
+    def _set_position(self, checkpoint: dict[str, Any]) -> None:
+        accumulation = self.trainer.accumulate_grad_batches
+        checkpoint["loops"]["fit_loop"] = fit_loop_state(checkpoint["global_step"], accumulation)
 
     def _rows(self, place: Place, count: int) -> tuple[slice, int]:
         """Return the rows of its batch that a micro-batch of `count` images is, and the batch's size."""

@@ -169,12 +169,10 @@ def test_ranks_draw_different_noise():
 
 
 @pytest.mark.parametrize("accumulation", [1, 2, 3])
-def test_micro_batches_are_numbered_without_gap_or_repeat(accumulation):
+def test_batches_are_numbered_without_gap_or_repeat(accumulation):
     model = module()
-    numbers = [
-        without_trainer(model, index // accumulation, accumulation).micro_batch(index) for index in range(12)
-    ]
-    assert numbers == list(range(12))
+    places = [without_trainer(model, index // accumulation, accumulation).place(index) for index in range(12)]
+    assert places == [(number, 0) for number in range(12)]
 
 
 @every_kind

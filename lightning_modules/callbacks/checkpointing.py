@@ -72,7 +72,7 @@ class StepCheckpoint(Checkpoint):
         self._folder = Path()
         self._io = WholeCheckpointIO(asynchronous, on_whole=self._publish)
         self._scores: dict[int, float] = {}
-        self._score = math.nan
+        self._score: float | None = None
         self._saved_step = 0
         self._saved_at = 0.0
         self._stands_between_steps = False
@@ -128,7 +128,7 @@ class StepCheckpoint(Checkpoint):
             CheckpointWriteError: If the disk refuses.
         """
         self._measure(trainer)
-        if self.every_n_steps and not trainer.fast_dev_run and trainer.global_step > self._saved_step:
+        if self._saves(trainer) and trainer.global_step > self._saved_step:
             trainer.save_checkpoint(path_of(self._folder, trainer.global_step), weights_only=False)
             self._saved_step = trainer.global_step
         self._io.drain()
@@ -147,12 +147,12 @@ class StepCheckpoint(Checkpoint):
         self.drain()
 
     def state_dict(self) -> dict[str, Any]:
-        """Return the scores of the best checkpoints."""
-        return {"scores": dict(self._scores)}
+        """Return the scores of the best checkpoints, and the metric as it was seen last."""
+        return {"scores": dict(self._scores), "score": self._score}
 
     def load_state_dict(self, state_dict: dict[str, Any]) -> None:
         """Take the scores up again."""
-        self._scores = dict(state_dict["scores"])
+        self._scores, self._score = dict(state_dict["scores"]), state_dict["score"]
 
     def drain(self) -> None:
         """Wait until what was saved is whole on the disk; an error of writing it is logged."""
@@ -165,9 +165,12 @@ class StepCheckpoint(Checkpoint):
         mine = self.signals is not None and self.signals.received is not None
         return mine if trainer.world_size == 1 else _any_rank(trainer, mine)
 
+    def _saves(self, trainer: Trainer) -> bool:
+        return self.every_n_steps > 0 and not trainer.fast_dev_run  # type: ignore[attr-defined]
+
     def _is_due(self, trainer: Trainer) -> bool:
         step = trainer.global_step
-        if not self.every_n_steps or step == self._saved_step or trainer.fast_dev_run:
+        if not self._saves(trainer) or step == self._saved_step:
             return False
         late = bool(self.every_n_minutes) and time.monotonic() - self._saved_at >= 60 * self.every_n_minutes
         if self.every_n_minutes and trainer.world_size > 1:
@@ -176,18 +179,20 @@ class StepCheckpoint(Checkpoint):
 
     def _measure(self, trainer: Trainer) -> bool:
         """Note a metric that was measured since the last look; tell whether it is one of the best."""
-        value = float(trainer.callback_metrics.get(self.monitor, math.nan))
-        if not self.keep_best or math.isnan(value) or value == self._score:
+        measured = trainer.callback_metrics.get(self.monitor)
+        if not self.keep_best or measured is None or float(measured) == self._score:
             return False
-        self._score = value
-        self._scores[trainer.global_step] = value
+        self._score = float(measured)
+        if math.isnan(self._score):
+            return False
+        self._scores[trainer.global_step] = self._score
         sign = 1 if self.mode == "max" else -1
         best = sorted(self._scores, key=lambda step: (sign * self._scores[step], step))[-self.keep_best :]
         self._scores = {step: self._scores[step] for step in sorted(best)}
         return trainer.global_step in self._scores
 
     def _save(self, trainer: Trainer) -> None:
-        if not self.every_n_steps or trainer.fast_dev_run or trainer.global_step == self._saved_step:
+        if not self._saves(trainer) or trainer.global_step == self._saved_step:
             return
         try:
             trainer.save_checkpoint(path_of(self._folder, trainer.global_step), weights_only=False)

@@ -79,8 +79,7 @@ class SpikeGuard(Callback):
     ) -> None:
         if deviations < 0 or patience < 1 or max_roll_backs < 0 or memory < 2:
             raise ValueError(
-                "spike_guard: deviations and max_roll_backs are not negative, patience is 1 or more, memory 2 "
-                "or more."
+                "spike_guard: deviations and max_roll_backs are 0 or more, patience is at least 1, memory 2."
             )
         self.deviations, self.patience = deviations, patience
         self.max_roll_backs, self.memory = max_roll_backs, memory
@@ -129,10 +128,11 @@ class SpikeGuard(Callback):
         self.skipped += 1
         self._in_a_row += 1
         step = trainer.global_step
-        if spoilt or self._in_a_row >= self.patience:
-            raise RollBackError(
-                step, reason if spoilt else f"{self._in_a_row} steps in a row not taken: {reason}"
-            )
+        if spoilt:
+            raise RollBackError(step, reason)
+        if self._in_a_row >= self.patience:
+            row = f"{self._in_a_row} steps in a row were not taken"
+            raise RollBackError(step, f"{row}, the last since {reason}")
         logger.warning("Step %d is not taken: %s.", step, reason)
         pl_module.log("skipped_steps", float(self.skipped), batch_size=1)
 

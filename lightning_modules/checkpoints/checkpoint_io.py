@@ -92,8 +92,8 @@ class WholeCheckpointIO(CheckpointIO):
             checkpoint: dict[str, Any] = torch.load(path, map_location, weights_only=True)
         except pickle.UnpicklingError as error:
             raise UnsafeCheckpointError(
-                f"{path} was not loaded: it holds more than data{_unsafe_names(path)}, and to load that could "
-                f"run code. No checkpoint of this project does; do not trust where it came from."
+                f"{path} was not loaded: it holds more than data{_unsafe_names(path)}, and to load that "
+                f"could run code. No checkpoint of this project does; do not trust where it came from."
             ) from error
         except (RuntimeError, EOFError, ValueError) as error:
             raise DamagedCheckpointError(f"{path} is no checkpoint: {error}") from error
@@ -153,8 +153,8 @@ def _save(checkpoint: dict[str, Any], stream: BinaryIO) -> None:
     stream.flush()
     if names := _unsafe_names(Path(stream.name)):
         raise UnsafeCheckpointError(
-            f"The checkpoint was not written, for it could not be loaded: it holds more than data{names}. Turn "
-            f"what callbacks and hyper-parameters save into numbers, strings, lists, dicts and tensors."
+            f"The checkpoint was not written, for it could not be loaded: it holds more than data{names}. "
+            f"Turn what callbacks and hyper-parameters save into numbers, strings, lists, dicts and tensors."
         )
 
 

@@ -38,6 +38,14 @@ def files(folder: Path) -> list[str]:
     return sorted(str(path.relative_to(folder)) for path in folder.rglob("*"))
 
 
+def checkpoints(run: Path) -> list[str]:
+    """What lies in a run's folder of checkpoints, but for the checksums: one beside each checkpoint."""
+    there = files(run / "checkpoints")
+    names = [name for name in there if not name.endswith(".sha256")]
+    assert set(there) - set(names) == {f"{name}.sha256" for name in names if name != "last.ckpt"}
+    return names
+
+
 def weights(run: Run) -> dict[str, torch.Tensor]:
     return run.checkpoint()["state_dict"]
 
@@ -58,7 +66,7 @@ def test_run_directory_of_the_demo(args: list[str], tmp_path: Path, elsewhere: P
         "samples",
         "events",
     }
-    assert files(run / "checkpoints") == ["last.ckpt", "step=00000002.ckpt", "step=00000004.ckpt"]
+    assert checkpoints(run) == ["last.ckpt", "step=00000002.ckpt", "step=00000004.ckpt"]
     assert (run / "checkpoints" / "last.ckpt").resolve().name == "step=00000004.ckpt"
     assert files(run / "samples") == ["step=00000002.png", "step=00000004.png"]
     assert files(elsewhere) == []  # nothing but under --trainer.default_root_dir
@@ -84,14 +92,14 @@ def test_sample_grid_has_its_rows_and_columns(args: list[str], tmp_path: Path) -
 
 def test_only_the_newest_checkpoints_are_kept(args: list[str], tmp_path: Path) -> None:
     fit([*args, *options({"checkpoint.every_n_steps": 1, "checkpoint.keep_last": 1})])
-    assert files(latest(tmp_path).folder / "checkpoints") == ["last.ckpt", "step=00000004.ckpt"]
+    assert checkpoints(latest(tmp_path).folder) == ["last.ckpt", "step=00000004.ckpt"]
 
 
 def test_experiment_names_the_directory_and_latest_follows(
     args: list[str], tmp_path: Path, names: None
 ) -> None:
     for _ in range(2):
-        fit([*args, "--experiment", "mine", "--trainer.max_steps", "1"])
+        fit([*args, "--experiment", "mine", "--trainer.max_steps", "1", "--fresh"])
     folder = tmp_path / "runs" / "mine"
     assert files(tmp_path / "runs")[0] == "mine"
     assert {path.name for path in folder.iterdir()} == {
@@ -117,7 +125,7 @@ def test_written_config_reproduces_the_run(args: list[str], tmp_path: Path, name
     again = latest(tmp_path, "again")
     assert again.folder != first.folder
     assert again.scalars("loss") == first.scalars("loss")
-    assert sorted(first.scalars("loss")) == [0, 1, 2, 3]
+    assert sorted(first.scalars("loss")) == [1, 2, 3, 4]
     for name, weight in weights(first).items():
         assert torch.equal(weight, weights(again)[name]), name
     grids = [Path(run.folder, "samples", "step=00000004.png").read_bytes() for run in (first, again)]
@@ -127,7 +135,7 @@ def test_written_config_reproduces_the_run(args: list[str], tmp_path: Path, name
 def test_another_seed_is_another_run(args: list[str], tmp_path: Path, names: None) -> None:
     for seed in ("0", "1"):
         fit([*args, "--seed_everything", seed, "--experiment", seed])
-    assert latest(tmp_path, "0").scalars("loss")[0] != latest(tmp_path, "1").scalars("loss")[0]
+    assert latest(tmp_path, "0").scalars("loss")[1] != latest(tmp_path, "1").scalars("loss")[1]
 
 
 def test_max_time_is_an_end_too(args: list[str], tmp_path: Path) -> None:

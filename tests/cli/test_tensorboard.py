@@ -112,14 +112,14 @@ def test_scalars_of_the_run_are_there(board: Board, name: str) -> None:
 
 def test_series_have_a_point_per_step(board: Board, name: str, trained: Run) -> None:
     loss = series(board, name, "loss")
-    assert sorted(loss) == [0, 1, 2, 3]
+    assert sorted(loss) == [1, 2, 3, 4]
     assert loss == pytest.approx(trained.scalars("loss"))
     assert len(series(board, name, "gradient_norm")) == 4
     assert all(value > 0 for value in series(board, name, "throughput/images_per_second").values())
 
 
 def test_learning_rate_is_the_one_that_was_asked_for(board: Board, name: str) -> None:
-    assert series(board, name, "learning_rate") == pytest.approx({0: 0.01, 1: 0.02, 2: 0.02, 3: 0.02})
+    assert series(board, name, "learning_rate") == pytest.approx({1: 0.01, 2: 0.02, 3: 0.02, 4: 0.02})
 
 
 def test_held_out_series_have_a_point_per_validation(board: Board, name: str) -> None:

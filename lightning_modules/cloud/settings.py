@@ -24,7 +24,7 @@ class ModalSettings:
         count: GPUs per container. Only 1 is supported.
         cpu: CPU cores to reserve.
         memory: Memory to reserve in MiB.
-        timeout: Seconds after which a container hands over to the next one, 60 to 86,400. The run goes on.
+        timeout: Seconds after which a container hands over to the next one, 30 to 86,400. The run goes on.
         region: Regions to choose from, such as `eu`; none is anywhere, and cheapest.
         max_retries: Failures of a container that are answered with another one. Preemptions do not count.
         max_usd: Spend no more on the run: it stops at a checkpoint before. None sets no limit.
@@ -52,8 +52,8 @@ class ModalSettings:
         _refuse(unknown, f"modal.gpu: there is no GPU {_list(unknown)}; there are {', '.join(GPUS)}")
         _refuse(not 0 < self.cpu <= 64, f"modal.cpu must be more than 0 and at most 64 cores, not {self.cpu}")
         _refuse(self.memory < 1024, f"modal.memory is in MiB and at least 1024, not {self.memory}")
-        out_of_range = not 60 <= self.timeout <= LONGEST
-        _refuse(out_of_range, f"modal.timeout must be 60 to {LONGEST} seconds, not {self.timeout}")
+        out_of_range = not 30 <= self.timeout <= LONGEST
+        _refuse(out_of_range, f"modal.timeout must be 30 to {LONGEST} seconds, not {self.timeout}")
         _refuse(not 0 <= self.max_retries <= 10, f"modal.max_retries must be 0 to 10, not {self.max_retries}")
         too_little = self.max_usd is not None and self.max_usd <= 0
         _refuse(too_little, f"modal.max_usd must be more than 0, not {self.max_usd}")

@@ -32,6 +32,7 @@ from lightning_modules.callbacks.sample_grid import SampleGrid
 from lightning_modules.callbacks.spike_guard import SpikeGuard
 from lightning_modules.callbacks.step_seed import StepSeed
 from lightning_modules.callbacks.telemetry import Telemetry
+from lightning_modules.cloud.settings import ModalSettings
 from lightning_modules.parser import HelpFormatter, TeachingParser, with_config
 from lightning_modules.resume.choice import Wish, choose_run, continue_run
 from lightning_modules.resume.manifest import identity
@@ -148,13 +149,20 @@ class FitCLI(LightningCLI):
         parser.add_lightning_class_args(Evaluation, "evaluation")
         parser.add_lightning_class_args(StepCheckpoint, "checkpoint")
         parser.add_lightning_class_args(StepProgressBar, "progress_bar")
+        parser.add_class_arguments(ModalSettings, "modal")
         parser.link_arguments("seed_everything", "data.seed")
         parser.link_arguments("seed_everything", "model.init_args.seed")
         parser.link_arguments("data.image_size", "model.init_args.image_size")
         parser.link_arguments("data.augmentation", "model.init_args.augmentations", compute_fn=_augmentations)
         parser.link_arguments(
-            "data", "model.init_args.class_names", compute_fn=_class_names, apply_on="instantiate"
+            "data", "model.init_args.class_names", compute_fn=self.class_names, apply_on="instantiate"
         )
+
+    def class_names(self, data: ImageFolderDataModule) -> tuple[str, ...]:
+        """Open the data and return its classes."""
+        data.prepare_data()
+        data.setup("fit")
+        return data.class_names
 
     def parse_arguments(self, parser: LightningArgumentParser, args: ArgsType) -> None:
         """Parse the resolved command line, whatever the process's own was."""
@@ -174,7 +182,7 @@ class FitCLI(LightningCLI):
         if self.config.run and self.config.fresh:
             self.parser.error("--run names a run to continue and --fresh starts another: give one of them")
         self.config.experiment = self.config.experiment or self.config_name
-        self._wish = Wish(
+        self.wish = Wish(
             Path(trainer.default_root_dir) / self.config.experiment,
             trainer.max_steps,
             self.config.run,
@@ -203,7 +211,7 @@ class FitCLI(LightningCLI):
             return made
         self.identity = self._identity(made.world_size)
         if self._continued is None:
-            self.choice = choose_run(self._wish, self.identity)
+            self.choice = choose_run(self.wish, self.identity)
         else:
             self.choice = continue_run(self._continued, length)
         self.config_init.checkpoint.run_directory = self.choice.folder
@@ -236,12 +244,6 @@ def own_error(error: BaseException) -> BaseException:
             return link
         link = link.__cause__ or link.__context__
     return error
-
-
-def _class_names(data: ImageFolderDataModule) -> tuple[str, ...]:
-    data.prepare_data()
-    data.setup("fit")
-    return data.class_names
 
 
 def _augmentations(augmentation: object) -> int:

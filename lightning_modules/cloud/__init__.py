@@ -1,0 +1,1 @@
+"""What training on Modal needs: settings, launch, image, container, cost. Importing it loads no torch."""

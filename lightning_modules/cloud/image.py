@@ -1,0 +1,43 @@
+"""The container's image: pinned Python, the project's own dependency list, and last the code."""
+
+from __future__ import annotations
+
+import tomllib
+from pathlib import Path
+
+import modal
+
+from lightning_modules.cloud.paths import CODE
+
+PYTHON = "3.11"
+"""The version that `constraints.txt` was made with."""
+
+PACKAGES = ("lightning_modules", "datamodules")
+FOLDERS = ("configs", "scripts")
+
+
+def dependencies(root: Path) -> list[str]:
+    """Return the requirements that `pyproject.toml` declares."""
+    declared: list[str] = tomllib.loads((root / "pyproject.toml").read_text())["project"]["dependencies"]
+    return declared
+
+
+def build_image(root: Path) -> modal.Image:
+    """Return the image of all functions.
+
+    What changes rarely comes first, so that editing code builds nothing anew: files of the last layers are
+    put into the container when it starts.
+
+    Args:
+        root: The checkout. In a container, where the image is only a name, it is not looked at.
+    """
+    image = modal.Image.debian_slim(python_version=PYTHON)
+    if not modal.is_local():
+        return image
+    image = image.add_local_file(root / "constraints.txt", "/constraints.txt", copy=True)
+    image = image.uv_pip_install(*dependencies(root), extra_options="--constraint /constraints.txt")
+    image = image.env({"PYTHONUNBUFFERED": "1"})
+    image = image.add_local_python_source(*PACKAGES)
+    for folder in FOLDERS:
+        image = image.add_local_dir(root / folder, f"{CODE}/{folder}", ignore=["**/__pycache__"])
+    return image

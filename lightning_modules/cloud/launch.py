@@ -1,0 +1,109 @@
+"""From the command line to a job, in a process of its own: this one stays light, and can refuse at once."""
+
+from __future__ import annotations
+
+import json
+import os
+import subprocess
+import sys
+import tempfile
+from collections.abc import Sequence
+from pathlib import Path
+from typing import NoReturn
+
+from lightning_modules.cloud.command import Command
+from lightning_modules.cloud.job import Job
+from lightning_modules.cloud.settings import ModalSettings
+
+ROOT = Path(__file__).resolve().parents[2]
+REFUSED = 2
+
+
+def resolve(args: Sequence[str]) -> Job:
+    """Check a training command line as `scripts/fit.py` would, and return the job that it asks for.
+
+    Args:
+        args: The command line.
+
+    Raises:
+        SystemExit: With the status of the check, if it refuses or only had to print something.
+    """
+    with tempfile.TemporaryDirectory() as folder:
+        out = Path(folder) / "job.json"
+        path = os.pathsep.join([str(ROOT), *filter(None, [os.environ.get("PYTHONPATH")])])
+        command = [sys.executable, "-m", "lightning_modules.cloud.resolve", str(out), *args]
+        result = subprocess.run(command, env={**os.environ, "PYTHONPATH": path}, check=False)
+        if result.returncode or not out.is_file():
+            sys.exit(result.returncode)
+        return Job.from_dict(json.loads(out.read_text()))
+
+
+def settings_of(args: Sequence[str]) -> ModalSettings:
+    """Return the settings that `--modal.NAME VALUE` options ask for, those of a command without a config.
+
+    Raises:
+        SystemExit: If one of them is wrong.
+    """
+    given: dict[str, str] = {}
+    remaining = iter(args)
+    for arg in remaining:
+        flag, equals, value = arg.partition("=")
+        if flag.startswith("--modal."):
+            given[flag.removeprefix("--modal.")] = value if equals else next(remaining, "")
+    allowed = {"data_volume", "runs_volume", "gpu"}
+    if not given.keys() <= allowed:
+        wrong = ", ".join(f"--modal.{name}" for name in sorted(given.keys() - allowed))
+        refuse(f"{wrong}: only --modal.{', --modal.'.join(sorted(allowed))} can be given here")
+    usual = ModalSettings()
+    try:
+        return ModalSettings(
+            gpu=_names(given["gpu"]) if "gpu" in given else usual.gpu,
+            data_volume=given.get("data_volume", usual.data_volume),
+            runs_volume=given.get("runs_volume", usual.runs_volume),
+        )
+    except ValueError as error:
+        refuse(str(error))
+
+
+def without_settings(args: Sequence[str]) -> list[str]:
+    """Return a command line without its `--modal.NAME VALUE` options."""
+    left: list[str] = []
+    remaining = iter(args)
+    for arg in remaining:
+        flag, equals, _ = arg.partition("=")
+        if not flag.startswith("--modal."):
+            left.append(arg)
+        elif not equals:
+            next(remaining, "")
+    return left
+
+
+def refuse(reason: str) -> NoReturn:
+    """Say what is wrong, and exit.
+
+    Raises:
+        SystemExit: Always, with status 2.
+    """
+    print(f"error: {reason}", file=sys.stderr)
+    sys.exit(REFUSED)
+
+
+def prepare(command: Command | None) -> tuple[Job | None, ModalSettings]:
+    """Return the job of a `fit` and the settings of any entry point, before there is an app.
+
+    Args:
+        command: What `modal run` was asked for; none for `modal serve` and the like.
+
+    Raises:
+        SystemExit: If the command line is refused.
+    """
+    if command is None or command.asks_for_help:
+        return None, ModalSettings()
+    if command.name == "fit":
+        job = resolve(command.args)
+        return job, job.settings
+    return None, settings_of(command.args)
+
+
+def _names(text: str) -> list[str]:
+    return [name.strip() for name in text.strip("[] ").split(",") if name.strip() not in ("", "null")]

@@ -1,0 +1,119 @@
+"""The checks of a cloud run on the user's machine: `python -m lightning_modules.cloud.resolve OUT ARGS`."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Sequence
+from pathlib import Path, PurePosixPath
+from typing import Any
+
+import yaml
+from lightning.pytorch import Trainer
+
+from datamodules.image_folder import ImageFolderDataModule
+from lightning_modules.cli import FitCLI, own_error, quiet_lightning
+from lightning_modules.cloud.cost import Work, forecast
+from lightning_modules.cloud.job import Job
+from lightning_modules.cloud.paths import DATA, RUNS
+from lightning_modules.cloud.settings import ModalSettings
+from lightning_modules.preflight import count_images, flop_per_image
+
+
+class CloudCLI(FitCLI):
+    """A training command line that is checked in all its parts, and neither opens the data nor trains."""
+
+    def class_names(self, data: ImageFolderDataModule) -> tuple[str, ...]:
+        """Return a stand-in for the classes: the data may be on the Volume only."""
+        return ("images",)
+
+    def instantiate_trainer(self, **kwargs: Any) -> Trainer:  # noqa: ANN401
+        """Check the schedule; the Trainer itself needs the container's devices."""
+        if not self.config.trainer.fast_dev_run:
+            self.config_init.learning_rate.check(self.config.trainer.max_steps)
+        return None  # type: ignore[return-value]
+
+
+def main(args: Sequence[str]) -> None:
+    """Check a command line and write the job.
+
+    Args:
+        args: Where to write the job, and the command line.
+    """
+    quiet_lightning()
+    out, *command_line = args
+    try:
+        job = resolve(command_line)
+    except (OSError, ValueError) as error:
+        print(f"error: {own_error(error)}", file=sys.stderr)
+        sys.exit(2)
+    Path(out).write_text(job.as_json())
+
+
+def resolve(args: Sequence[str]) -> Job:
+    """Return the job of a training command line.
+
+    Raises:
+        SystemExit: If an option is refused, with status 2.
+        OSError, ValueError: If a part of the configuration cannot work.
+    """
+    cli = CloudCLI([arg.replace("--max-usd", "--modal.max_usd", 1) for arg in args])
+    config = yaml.safe_load(cli.parser.dump(cli.config, skip_none=False))
+    settings = ModalSettings(**config["modal"])
+    root = config["data"]["root"]
+    summary = [_local_data(Path(root))] if root is not None else []
+    _use_the_volumes(config)
+    wish, trainer = cli.wish, config["trainer"]
+    flop = flop_per_image(cli.model)
+    work = Work(
+        steps=wish.max_steps if wish.max_steps > 0 else None,
+        images_per_step=config["data"]["batch_size"] * trainer["accumulate_grad_batches"],
+        flop_per_image=flop,
+        half_precision="16" in str(trainer["precision"]),
+    )
+    millions = sum(parameter.numel() for parameter in cli.model.parameters()) / 1e6
+    name = type(cli.model).__name__
+    summary.append(f"Model: {name}, {millions:.1f} M parameters, {flop / 1e9:.1f} GFLOP per image.")
+    summary += [] if config["fast_dev_run"] else forecast(work, settings)
+    return Job(
+        config=yaml.safe_dump(config, sort_keys=False),
+        experiment=config["experiment"],
+        max_steps=wish.max_steps,
+        run=wish.run,
+        fresh=wish.fresh or config["fast_dev_run"],
+        allow_mismatch=wish.allow_mismatch,
+        data=config["data"]["root"],
+        settings=settings,
+        summary=summary,
+    )
+
+
+def _local_data(root: Path) -> str:
+    """Say what is in the data folder here, if it is here.
+
+    Raises:
+        ValueError: If there are no images in it.
+    """
+    if not root.expanduser().is_dir():
+        return f"Data: {root.name} on the data Volume; there is no such folder here to look into."
+    found = count_images(root.expanduser())
+    if not found:
+        raise ValueError(f"there are no images in {root}")
+    return f"Data: {root} has {found:,} images here; {root.name} on the data Volume is what is trained on."
+
+
+def _use_the_volumes(config: dict[str, Any]) -> None:
+    """Set the container's paths: runs, caches and data go to the Volumes."""
+    config["trainer"]["default_root_dir"] = RUNS
+    config["data"]["cache_dir"] = f"{DATA}/cache"
+    root, source = config["data"]["root"], config["data"]["source"]
+    if root is not None:
+        on_volume = root.startswith(f"{DATA}/")
+        config["data"]["root"] = root if on_volume else str(PurePosixPath(DATA) / Path(root).name)
+    if source is not None and "folder" in source.get("init_args", {}):
+        source["init_args"]["folder"] = DATA
+    elif source is None and root is None:
+        config["data"]["source"] = {"class_path": "DrawnCats", "init_args": {"folder": DATA}}
+
+
+if __name__ == "__main__":
+    main(sys.argv[1:])

@@ -1,0 +1,203 @@
+"""Train on Modal: `modal run modal_entry.py::fit --config cats.yaml`. All entry points are below."""
+
+from __future__ import annotations
+
+import sys
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any
+
+import modal
+
+from lightning_modules.cloud.command import entry_point
+from lightning_modules.cloud.image import build_image
+from lightning_modules.cloud.job import Job, Outcome
+from lightning_modules.cloud.launch import prepare, refuse, without_settings
+from lightning_modules.cloud.paths import DATA, RUNS
+from lightning_modules.cloud.run_choice import choose
+
+ROOT = Path(__file__).resolve().parent
+
+# What a command line asks for is known here, before there is an app: a mistake is refused without one, and
+# GPUs, timeout and Volumes are part of what is created.
+COMMAND = entry_point(sys.argv, Path(__file__)) if modal.is_local() else None
+JOB, SETTINGS = prepare(COMMAND)
+
+app = modal.App("ninelives")
+image = build_image(ROOT)
+data_volume = modal.Volume.from_name(SETTINGS.data_volume, create_if_missing=True, version=2)
+runs_volume = modal.Volume.from_name(SETTINGS.runs_volume, create_if_missing=True, version=2)
+VOLUMES: dict[Any, Any] = {DATA: data_volume, RUNS: runs_volume}
+
+
+@app.function(
+    image=image,
+    volumes=VOLUMES,
+    gpu=SETTINGS.gpus,
+    cpu=SETTINGS.cpu,
+    memory=SETTINGS.memory,
+    region=SETTINGS.region or None,
+    timeout=SETTINGS.timeout,
+    retries=modal.Retries(max_retries=SETTINGS.max_retries, initial_delay=0.0),
+    single_use_containers=True,
+)
+def train(job: dict[str, Any]) -> dict[str, Any]:
+    """Train a run, from where it is to its end or the container's."""
+    from lightning_modules.cloud.container import train_in_container
+
+    outcome = train_in_container(
+        Job.from_dict(job),
+        data_volume,
+        runs_volume,
+        hand_over=lambda: str(train.spawn(job).object_id),
+        cancellation=modal.exception.InputCancellation,
+    )
+    return outcome.as_dict()
+
+
+@app.function(image=image, volumes=VOLUMES, gpu=SETTINGS.gpus, timeout=3600)
+def draw(args: list[str]) -> dict[str, bytes]:
+    """Draw images from a run on the Volume, and return them by name."""
+    from lightning_modules.cloud.scripts import run_sample
+
+    return run_sample(args)
+
+
+@app.function(image=image, volumes={RUNS: runs_volume}, max_containers=1, timeout=86400)
+@modal.concurrent(max_inputs=100)
+@modal.wsgi_app()
+def board() -> Any:  # noqa: ANN401
+    """Serve TensorBoard over the runs Volume."""
+    from lightning_modules.cloud.board import serve_board
+
+    return serve_board(Path(RUNS), Path("/tmp/board"), runs_volume.reload, seconds=30.0)
+
+
+@app.local_entrypoint()
+def fit(*arglist: str) -> None:
+    r"""Train a run on a GPU, with the options of scripts/fit.py.
+
+    \b
+      modal run modal_entry.py::fit --config cats
+      modal run modal_entry.py::fit --config cats --data.root my_images
+      modal run --detach modal_entry.py::fit --config cats --max-usd 5
+      modal run modal_entry.py::fit --config cats --modal.gpu '[L40S, A10]'
+      modal run modal_entry.py::fit --config cats --fresh
+      modal run modal_entry.py::fit --config cats --print_config
+
+    The same command continues the run; --run NAME names it. With --detach it goes on without this machine.
+    Upload a folder first: modal run modal_entry.py::upload_data my_images. Options of the modal: section are
+    --modal.gpu, cpu, memory, timeout, region, max_retries, max_usd, data_volume and runs_volume; all others
+    are listed by: python scripts/fit.py --help
+    """
+    if JOB is None:
+        refuse("start it as: modal run modal_entry.py::fit ...")
+    print("\n".join(JOB.summary))
+    _finish(_follow(_with_run(JOB)))
+
+
+@app.local_entrypoint()
+def sample(*arglist: str) -> None:
+    r"""Draw images from a run, with the options of scripts/sample.py, into a folder here.
+
+    \b
+      modal run modal_entry.py::sample cats --n 64 --labels Siamese,Bengal
+      modal run modal_entry.py::sample cats/2026-11-23T19-12-31Z --out pictures
+    """
+    from lightning_modules.cloud.scripts import remote_sample
+
+    try:
+        args, folder = remote_sample(without_settings(arglist), Path.cwd())
+    except ValueError as error:
+        refuse(str(error))
+    pictures = draw.remote(args)
+    folder.mkdir(parents=True, exist_ok=True)
+    for name, content in pictures.items():
+        (folder / name).write_bytes(content)
+    print(f"{len(pictures)} files in {folder}")
+
+
+@app.local_entrypoint()
+def tensorboard(*arglist: str) -> None:
+    r"""Serve TensorBoard over all runs, until Ctrl-C.
+
+    \b
+      modal run modal_entry.py::tensorboard
+      modal deploy modal_entry.py            the same, and it stays
+    """
+    import threading
+
+    print(f"TensorBoard: {board.get_web_url()}   (Ctrl-C ends it)", flush=True)
+    threading.Event().wait()
+
+
+@app.local_entrypoint()
+def upload_data(*arglist: str) -> None:
+    r"""Upload a folder of images to the data Volume; files that are there are skipped.
+
+    \b
+      modal run modal_entry.py::upload_data my_images
+      modal run modal_entry.py::fit --config cats --data.root my_images
+    """
+    from lightning_modules.cloud.upload import upload_folder
+
+    folder = Path(without_settings(arglist)[0]).resolve()
+    sent, there = upload_folder(folder, data_volume)
+    print(f"{sent} files uploaded, {there} were there. Train on them with --data.root {folder.name}")
+
+
+def _with_run(job: Job) -> Job:
+    """Return the job with the run that it continues or starts, after a look at the Volumes.
+
+    Raises:
+        SystemExit: If the run is finished, or its data is not there.
+    """
+    from dataclasses import replace
+
+    from lightning_modules.cloud.upload import sizes_on
+
+    if job.data is not None and not sizes_on(data_volume, job.data.removeprefix(f"{DATA}/")):
+        name = Path(job.data).name
+        refuse(f"no {name} on the data Volume: upload it with modal run modal_entry.py::upload_data {name}")
+    if job.run is None and "fast_dev_run: true" in job.config:
+        return job
+    chosen = choose(
+        sizes_on(runs_volume, job.experiment),
+        job.experiment,
+        job.max_steps,
+        job.run,
+        job.fresh,
+        datetime.now(UTC),
+    )
+    where = f"{job.experiment}/{chosen.name}"
+    if chosen.finished:
+        print(f"{where} has reached its target, step {chosen.step}: nothing to do. Raise --trainer.max_steps")
+        print("to train on, or start another run with --fresh.")
+        sys.exit(0)
+    print(f"Run: {where}, " + (f"on from step {chosen.step}" if chosen.step else "from the beginning"))
+    return replace(job, run=chosen.name)
+
+
+def _follow(job: Job) -> Outcome:
+    """Start a run, and wait for it through all the containers that it is handed on to."""
+    call = train.spawn(job.as_dict())
+    while True:
+        outcome = Outcome(**call.get())
+        if outcome.call is None:
+            return outcome
+        print(outcome.message)
+        call = modal.FunctionCall.from_id(outcome.call)
+
+
+def _finish(outcome: Outcome) -> None:
+    """Say how a run ended, and exit as scripts/fit.py would.
+
+    Raises:
+        SystemExit: If it has not reached its target.
+    """
+    if outcome.status == "refused":
+        refuse(outcome.message)
+    print(outcome.message)
+    if outcome.status == "stopped":
+        print("The same command continues it.")
+        sys.exit(75)

@@ -1,0 +1,156 @@
+"""Training through the stock command line and Modal's own container entry point, in an emulated cloud."""
+
+from __future__ import annotations
+
+import json
+import signal
+import subprocess
+import sys
+import time
+import urllib.request
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+import torch
+from cloud import ENTRY, REPOSITORY, RUN, Cloud
+from modal_emulator import Fault, Kind
+from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
+
+from lightning_modules.cloud.prices import usd_per_second
+
+pytestmark = pytest.mark.slow
+
+
+def answer(url: str) -> object:
+    with urllib.request.urlopen(url, timeout=200) as response:
+        return json.loads(response.read())
+
+
+def wait_until(condition: Callable[[], bool], seconds: float = 120.0) -> None:
+    deadline = time.monotonic() + seconds
+    while not condition():
+        assert time.monotonic() < deadline
+        time.sleep(0.2)
+
+
+def assert_same_weights(one: dict, other: dict) -> None:
+    assert one.keys() == other.keys()
+    assert not [name for name in one if not torch.equal(one[name], other[name])]
+
+
+def test_killed_in_every_way_the_weights_are_those_of_the_quiet_run(cloud: Cloud) -> None:
+    status, output = cloud.fit(run="quiet")
+    assert status == 0, output
+    cloud.server.plan(
+        "train",
+        Fault(Kind.PREEMPT, on_log="First training step"),
+        Fault(Kind.LOSE, on_log="Committed step"),
+        Fault(Kind.PREEMPT, on_log="First training step", grace=0.0),
+        Fault(Kind.FAIL, on_log="First training step"),
+    )
+    status, output = cloud.fit()
+    assert status == 0, output
+    assert f"/runs/demo/{RUN} has reached step 12." in output
+    runs = cloud.server.runs("train")
+    assert [run.ending for run in runs[1:]] == [Kind.PREEMPT, Kind.LOSE, Kind.PREEMPT, Kind.FAIL, None]
+    assert [item.failures for item in cloud.server.calls.inputs.values()][-1] == 1
+    assert_same_weights(cloud.weights(12), cloud.weights(12, "quiet"))
+    text = cloud.text()
+    assert "SIGINT: finishing this step and saving" in text
+    assert "on from step" in text
+    containers = json.loads((cloud.folder() / "cost.json").read_text())["containers"]
+    assert len(containers) >= 2
+    assert all(each["usd"] > 0 for each in containers)
+
+
+def test_control_c_saves_commits_and_the_same_command_goes_on(cloud: Cloud) -> None:
+    slow = {"trainer__max_steps": 100000, "checkpoint__every_n_steps": 1000}
+    arguments = [*cloud.options(**slow), "--run", RUN]
+    client = cloud.server.start("run", f"{ENTRY}::fit", *arguments, cwd=cloud.here)
+    cloud.server.wait(lambda: "First training step" in cloud.text(), "it trains")
+    client.send_signal(signal.SIGINT)
+    client.communicate(timeout=120)
+    cloud.server.wait(lambda: cloud.server.runs("train")[-1].exit_status is not None, "the container ends")
+    (saved,) = cloud.checkpoints()
+    step = int(saved[5:13])
+    assert 0 < step < 100000
+    status, output = cloud.fit(trainer__max_steps=step + 2)
+    assert status == 0, output
+    assert f"on from step {step}" in output
+    assert cloud.checkpoints() == [saved, f"step={step + 2:08}.ckpt"]
+
+
+def test_a_container_whose_time_is_up_hands_over_to_the_next(cloud: Cloud) -> None:
+    status, output = cloud.fit(modal__timeout=30, trainer__max_time="00:00:00:35", trainer__max_steps=100000)
+    assert status == 0, output
+    runs = cloud.server.runs("train")
+    assert len(runs) == 2
+    assert [run.exit_status for run in runs] == [0, 0]
+    assert "another one goes on from a checkpoint" in output
+    assert "2 containers" in output
+
+
+def test_the_budget_stops_the_run_at_a_checkpoint_and_more_of_it_goes_on(cloud: Cloud) -> None:
+    rate = usd_per_second(None, cpu=4, memory_mib=16384, in_region=False)
+    budget = 45 * rate  # 30 seconds are kept back for saving, and about ten go into the start
+    status, output = cloud.fit("--max-usd", f"{budget:.6f}", trainer__max_steps=100000)
+    assert status == 75, output
+    assert "is used up: stopping at a checkpoint" in output
+    assert "The same command continues it" in output
+    newest = int(cloud.checkpoints()[-1][5:13])
+    spent = json.loads((cloud.folder() / "cost.json").read_text())["containers"]
+    assert 0 < sum(each["usd"] for each in spent) <= budget
+    status, output = cloud.fit(trainer__max_steps=newest + 2)
+    assert status == 0, output
+    assert "in 2 containers" in output
+    assert cloud.checkpoints()[-1] == f"step={newest + 2:08}.ckpt"
+    status, output = cloud.fit(trainer__max_steps=newest + 2)
+    assert status == 0
+    assert "has reached its target" in output
+    assert len(cloud.server.runs("train")) == 2
+
+
+def test_what_a_run_leaves_can_be_looked_at_fetched_and_drawn_from(cloud: Cloud, tmp_path: Path) -> None:
+    status, output = cloud.fit(trainer__max_steps=3)
+    assert status == 0, output
+    block = output[output.index("--- container start") :]
+    for found in ("import torch ", "memory after", "CUDA", "/runs writable", "data set", "first batch"):
+        assert found in block
+    assert "15 images to train on, 9 held out, 6 classes" in block
+
+    (line,) = [
+        entry
+        for entry in map(json.loads, (cloud.folder() / "telemetry.jsonl").read_text().splitlines())
+        if entry["event"] == "container_start"
+    ]
+    assert line["preflight/import_torch_seconds"] > 0
+    assert line["preflight/data_set_images"] == 15
+    events = EventAccumulator(str(cloud.folder())).Reload()
+    assert [event.step for event in events.Scalars("preflight/import_torch_seconds")] == [0]
+
+    status, output = cloud.run("sample", f"demo/{RUN}", "--n", "4", "--steps", "2", "--modal.gpu", "[]")
+    assert status == 0, output
+    drawn = cloud.here / "drawn" / "demo" / RUN
+    assert sorted(path.name for path in drawn.iterdir()) == [*[f"{i:05}.png" for i in range(4)], "grid.png"]
+
+    fetched = tmp_path / "fetched.ckpt"
+    place = f"demo/{RUN}/checkpoints/step=00000003.ckpt"
+    status, output = cloud.server.modal("volume", "get", "ninelives-runs", place, str(fetched))
+    assert status == 0, output
+    command = [sys.executable, REPOSITORY / "scripts" / "sample.py", fetched, "--n", "1", "--steps", "2"]
+    result = subprocess.run(
+        [*command, "--out", tmp_path / "own"], capture_output=True, text=True, timeout=200
+    )
+    assert result.returncode == 0, result.stderr
+    assert (tmp_path / "own" / "00000.png").is_file()
+
+    board = cloud.server.start("run", f"{ENTRY}::tensorboard", cwd=cloud.here)
+    cloud.server.wait(lambda: len(cloud.server.requests("AppPublish")) == 3, "the app is published")
+    url = cloud.server.function("board").handle.web_url
+    wait_until(lambda: answer(f"{url}/data/runs") == [f"demo/{RUN}"])  # TensorBoard reads in the background
+    with urllib.request.urlopen(url, timeout=200) as response:
+        assert b"TensorBoard" in response.read()
+    board.send_signal(signal.SIGINT)
+    output, _ = board.communicate(timeout=200)
+    assert url in output

@@ -51,6 +51,7 @@ class _Task(NamedTuple):
     root: Path
     first_row: int
     paths: tuple[str, ...]
+    hashes: npt.NDArray[np.uint8]
     transform: Transform
 
 
@@ -167,7 +168,13 @@ def _decode_rest(
     blocks: list[Block] = []
     before = min(len(done) * BLOCK_FILES, len(index))
     tasks = [
-        _Task(index.root, row, index.paths[row : row + BLOCK_FILES], transform)
+        _Task(
+            index.root,
+            row,
+            index.paths[row : row + BLOCK_FILES],
+            index.hashes[row : row + BLOCK_FILES],
+            transform,
+        )
         for row in range(before, len(index), BLOCK_FILES)
     ]
     with (
@@ -229,9 +236,9 @@ def _in_order(pool: Executor, tasks: list[_Task], ahead: int) -> Iterator[_Decod
 
 def _decode_block(task: _Task) -> _Decoded:
     images, rejected = [], []
-    for row, path in enumerate(task.paths, task.first_row):
+    for row, (path, content) in enumerate(zip(task.paths, task.hashes, strict=True), task.first_row):
         try:
-            images.append(task.transform.decode(task.root / path))
+            images.append(task.transform.decode(task.root / path, content.tobytes()))
         except ImageError as error:
             rejected.append((row, error.reason))
     stacked = np.stack(images) if images else np.empty((0, *task.transform.shape), np.uint8)

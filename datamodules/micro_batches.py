@@ -2,16 +2,11 @@
 
 from __future__ import annotations
 
-from typing import TypeVar
-
-from torch import Tensor
 from torch.utils.data import Dataset
 
 from datamodules.batches import TrainBatches
 from datamodules.finishing import DraftBatch, ImageBatch
 from datamodules.step_plan import StepPlan
-
-AnyBatch = TypeVar("AnyBatch", ImageBatch, DraftBatch)
 
 
 class MicroBatches(Dataset[ImageBatch | DraftBatch]):
@@ -31,9 +26,6 @@ class MicroBatches(Dataset[ImageBatch | DraftBatch]):
         batch = self.batches[place.batch]
         if self.plan.split == 1:
             return batch
-        return _part(batch, self.plan.rows(place.part, self.batches.batch_size))
-
-
-def _part(batch: AnyBatch, rows: slice) -> AnyBatch:
-    fields: list[Tensor | None] = [None if field is None else field[rows] for field in batch]
-    return type(batch)(*fields)
+        rows = self.plan.rows(place.part, self.batches.batch_size)
+        cut = {name: field[rows] for name, field in batch._asdict().items() if field is not None}
+        return batch._replace(**cut)

@@ -34,13 +34,18 @@ class Transform(NamedTuple):
         """(3, size, size)."""
         return 3, self.size, self.size
 
-    def decode(self, path: Path) -> npt.NDArray[np.uint8]:
+    def decode(self, path: Path, content_hash: bytes) -> npt.NDArray[np.uint8]:
         """Decode one file, uint8 of `shape`.
 
+        Args:
+            path: The file.
+            content_hash: The hash that the index has of its content.
+
         Raises:
-            ImageError: The file cannot be decoded.
+            ImageError: The file cannot be decoded, or is not what was indexed any more.
         """
-        return decode_image(path, self.size, self.background, pad=self.crop == "pad")
+        pad = self.crop == "pad"
+        return decode_image(path, self.size, self.background, pad=pad, content_hash=content_hash)
 
 
 class Images(Protocol):
@@ -135,7 +140,7 @@ class DecodedImages:
                 continue
             path = self.index.paths[at]
             try:
-                return self.transform.decode(self.index.root / path)
+                return self.transform.decode(self.index.root / path, self.index.hashes[at].tobytes())
             except ImageError as error:
                 name = printable(path)
                 _log.warning("%s cannot be decoded (%s); the next image stands in", name, error.reason)

@@ -98,7 +98,7 @@ def write_scalars(trainer: Trainer, metrics: Mapping[str, float]) -> None:
     run's axis differs from an undisturbed one's.
     """
     for run_logger in trainer.loggers if metrics else ():
-        run_logger.log_metrics(metrics, trainer.global_step - 1)
+        run_logger.log_metrics(dict(metrics), trainer.global_step - 1)
 
 
 @contextmanager

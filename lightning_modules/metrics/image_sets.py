@@ -9,9 +9,10 @@ from typing import NamedTuple
 import numpy as np
 import numpy.typing as npt
 
-from datamodules.cache import Transform, default_cache_dir, open_cache
+from datamodules.cache import default_cache_dir, open_cache
 from datamodules.image_folder import ImageFolderDataModule
 from datamodules.index import scan_folder
+from datamodules.pixels import Transform
 from lightning_modules.metrics.features import Images
 from lightning_modules.metrics.pairs import EvaluationError
 

@@ -30,7 +30,7 @@ _NOT_OF_DATA = (
     "workers",
     "seed",
 )
-"""What of `data` is no part of it: where images lie and how they are loaded. Their content has a fingerprint."""
+"""What of `data` is no part of it: where images lie and how they are loaded. The fingerprint is theirs."""
 _OF_TRAINER = ("accumulate_grad_batches", "gradient_clip_val", "gradient_clip_algorithm", "precision")
 _NOT_OF_MODEL = ("compile", "class_names", "seed", "image_size")
 """What of `model` is no part of it, or stands elsewhere."""

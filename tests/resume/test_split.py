@@ -9,7 +9,8 @@ from exact import differences, load, path, train
 from lightning.pytorch import Callback
 from tiny import KINDS, data, module, randomise, trainer
 
-from datamodules.batches import MicroBatches, TrainBatches
+from datamodules.batches import TrainBatches
+from datamodules.micro_batches import MicroBatches
 from datamodules.step_plan import LeftOut, StepPlan
 from lightning_modules.resume.recovery import Recovery
 

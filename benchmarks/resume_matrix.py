@@ -10,6 +10,7 @@ from __future__ import annotations
 import argparse
 import itertools
 import json
+import shutil
 import subprocess
 import sys
 from collections.abc import Sequence
@@ -96,6 +97,7 @@ def _prove(setting: tuple[Any, ...], options: argparse.Namespace, seed: int, rep
     ]
     log = report.with_suffix(".txt")
     report.parent.mkdir(parents=True, exist_ok=True)
+    shutil.rmtree(report.with_suffix(""), ignore_errors=True)  # of a proof that was stopped
     with log.open("w") as stream:
         done = subprocess.run([*command, *options.fit], stdout=stream, stderr=subprocess.STDOUT, check=False)
     if done.returncode:

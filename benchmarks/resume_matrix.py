@@ -1,8 +1,8 @@
 """Kill both demo networks in every setting that bears on resuming, and print what it cost.
 
-Two networks, one and three micro-batches per step, zero and two loader workers, checkpoints written at once and
-aside: sixteen proofs by scripts/prove_resume.py, one after the other, each with a JSON report in the folder.
-What is there already is not proven again, so that the benchmark goes on where it was stopped.
+Two networks, one and three micro-batches per step, zero and two loader workers, checkpoints written at once
+and aside: sixteen proofs by scripts/prove_resume.py, one after the other, each with a JSON report in the
+folder. What is there already is not proven again, so that the benchmark goes on where it was stopped.
 """
 
 from __future__ import annotations

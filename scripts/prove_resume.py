@@ -82,8 +82,8 @@ def _parse(args: Sequence[str] | None) -> tuple[argparse.Namespace, tuple[str, .
     parser.add_argument("--steps", type=_natural, default=60, help="length of the run (default 60)")
     parser.add_argument(
         "--kinds",
-        help="ways to kill, separated by commas: sigkill, sigterm, sigint, torn (a damaged newest checkpoint), "
-        "full-disk, between-write-and-rename (default: all)",
+        help="ways to kill, separated by commas: sigkill, sigterm, sigint, torn (the newest checkpoint is "
+        "damaged besides), full-disk, between-write-and-rename (default: all)",
     )
     parser.add_argument("--jobs", type=_natural, default=1, help="runs at a time (default 1)")
     parser.add_argument("--folder", type=Path, help="for runs and logs (default: temporary)")

@@ -13,6 +13,8 @@ from lightning_modules.proving.comparison import (
     first_difference,
 )
 
+MOMENTS = "optimiser and learning rate"
+
 
 def checkpoint(**changes):
     """A checkpoint of a run that keeps an average, in small."""

@@ -34,11 +34,12 @@ def main(args: Sequence[str] | None = None) -> None:
     options, fit_options = _parse(args)
     from lightning_modules.proving.kills import Kind
     from lightning_modules.proving.proof import Request, prove
-    from lightning_modules.proving.trial import ProofError
+    from lightning_modules.proving.undisturbed import ProofError
 
     folder = options.folder or Path(tempfile.mkdtemp(prefix="prove-resume-"))
     if any(folder.glob("*")):
-        sys.exit(f"error: {folder} is not empty; give --folder another one.")
+        print(f"error: {folder} is not empty; give --folder another one.", file=sys.stderr)
+        sys.exit(2)
     try:
         kinds = (
             tuple(Kind(name.strip()) for name in options.kinds.split(",")) if options.kinds else tuple(Kind)

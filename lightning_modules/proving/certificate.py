@@ -10,7 +10,7 @@ from typing import Any
 
 from lightning_modules.proving.comparison import Comparison
 from lightning_modules.proving.kills import Kind
-from lightning_modules.proving.trial import Death, Outcome
+from lightning_modules.proving.outcome import Death, Outcome
 
 
 @dataclass(frozen=True)

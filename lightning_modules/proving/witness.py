@@ -63,7 +63,7 @@ class Witness(Callback):
         number = trainer.global_step * accumulation + batch_idx % accumulation
         digest = hashlib.blake2b(digest_size=16)
         for tensor in batch:
-            digest.update(tensor.detach().cpu().contiguous().view(torch.uint8).numpy())
+            digest.update(tensor.detach().cpu().contiguous().view(torch.uint8).numpy().tobytes())
         self._reporter.say("batch", f"{number} {digest.hexdigest()}")
         self._fuse.reached(number)
 

@@ -11,8 +11,8 @@ import pytest
 
 from lightning_modules.proving.child import Child
 from lightning_modules.proving.kills import Kill, Kind, Moment
+from lightning_modules.proving.leaks import leaked
 from lightning_modules.proving.life import Pace, Watch
-from lightning_modules.proving.trial import leaked
 
 IMPORT = "import os, signal, sys, time"
 BEGIN = f"{IMPORT}\npipe = int(sys.argv[1])\nsay = lambda text: os.write(pipe, text.encode() + b'\\n')"

@@ -13,8 +13,9 @@ from lightning_modules.checkpoints.whole import checkpoints_in, write_whole
 from lightning_modules.proving.certificate import Certificate
 from lightning_modules.proving.child import Child, Orders, fork_child
 from lightning_modules.proving.kills import Kill, Kind, Moment, Tear
+from lightning_modules.proving.ordeal import Ordeal
 from lightning_modules.proving.proof import Request, prove
-from lightning_modules.proving.trial import Ordeal, ProofError, Undisturbed, run_folder, train_undisturbed
+from lightning_modules.proving.undisturbed import ProofError, Undisturbed, run_folder, train_undisturbed
 
 STEPS, ACCUMULATION = 6, 2
 TENSOR = "network.position_embedding"

@@ -8,9 +8,9 @@ after it, until the checkpoint is whole, less what as many undisturbed steps too
 asynchronous save takes from the steps beside it, and its waiting if these are too few.
 
 The share of step time at every-100-steps saving is the median time lost over that of 100 undisturbed steps.
-The stand-in's steps are short: a real model of as many parameters computes more with each, and loses a smaller
-share. A resume verifies the newest checkpoint, then verifies and loads it; what follows, which restores a
-Trainer, is left out. Files are read from the page cache. The first round is thrown away.
+The stand-in's steps are short: a real model of as many parameters computes more with each, and loses a
+smaller share. A resume verifies the newest checkpoint, then verifies and loads it; what follows, which
+restores a Trainer, is left out. Files are read from the page cache. The first round is thrown away.
 """
 
 from __future__ import annotations

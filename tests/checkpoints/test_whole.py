@@ -6,13 +6,13 @@ import errno
 import hashlib
 import logging
 import os
-import resource
 import shutil
 import subprocess
 import threading
 from pathlib import Path
 
 import pytest
+from checkpoint_samples import file_size_limit
 
 from lightning_modules.checkpoints.errors import CheckpointWriteError
 from lightning_modules.checkpoints.temporary import HashingWriter
@@ -245,16 +245,7 @@ def test_an_error_of_the_writer_leaves_what_was_there(tmp_path):
     assert {place: place.read_bytes() for place in tmp_path.iterdir()} == before
 
 
-@pytest.fixture
-def file_size_limit():
-    """Let no file of this process grow beyond 64 KiB; the kernel refuses, as a full disk would."""
-    limits = resource.getrlimit(resource.RLIMIT_FSIZE)
-    resource.setrlimit(resource.RLIMIT_FSIZE, (65_536, limits[1]))
-    yield
-    resource.setrlimit(resource.RLIMIT_FSIZE, limits)
-
-
-def test_a_file_system_that_refuses_loses_nothing(tmp_path, file_size_limit):
+def test_a_file_system_that_refuses_loses_nothing(tmp_path):
     path = write(tmp_path, 1, b"old")
     before = {place: place.read_bytes() for place in tmp_path.iterdir()}
 
@@ -263,7 +254,7 @@ def test_a_file_system_that_refuses_loses_nothing(tmp_path, file_size_limit):
             stream.write(bytes(10_000))
 
     for place in (path, path_of(tmp_path, 2)):
-        with pytest.raises(CheckpointWriteError) as caught:
+        with file_size_limit(65_536), pytest.raises(CheckpointWriteError) as caught:
             write_whole(place, too_much, size=100_000)
         assert caught.value.errno == errno.EFBIG
         for words in (

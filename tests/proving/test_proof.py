@@ -13,6 +13,7 @@ from lightning_modules.checkpoints.whole import checkpoints_in, write_whole
 from lightning_modules.proving.certificate import Certificate
 from lightning_modules.proving.child import Child, Orders, fork_child
 from lightning_modules.proving.kills import Kill, Kind, Moment, Tear
+from lightning_modules.proving.leaks import leaked
 from lightning_modules.proving.ordeal import Ordeal
 from lightning_modules.proving.proof import Request, prove
 from lightning_modules.proving.undisturbed import ProofError, Undisturbed, run_folder, train_undisturbed
@@ -151,9 +152,27 @@ def test_a_command_line_that_is_refused_is_no_proof(args, tmp_path):
         prove(Request((*args, "--data.batch_sizze", "4"), tmp_path, kills=1))
 
 
+def test_a_proof_that_is_stopped_leaves_no_process(undisturbed, short, tmp_path):
+    def start(orders: Orders) -> Child:
+        child = fork_child(orders)
+        ordeal.sessions.append(child.pid)
+        ordeal.stop()
+        return child
+
+    ordeal = Ordeal(start, short, tmp_path, undisturbed, ACCUMULATION, lambda: None)
+    certificate = certify(ordeal, [])
+    assert not certificate.proven
+    assert "stopped on request" in certificate.problems[0]
+    assert leaked(ordeal.sessions) == []
+
+
 @pytest.mark.slow
-@pytest.mark.parametrize("fresh", [False, True], ids=["forked", "fresh interpreters"])
-def test_the_script_proves_and_reports(args, tmp_path, fresh):
+@pytest.mark.parametrize(
+    ("how", "kills"),
+    [(["--jobs", "2"], 6), (["--fresh-interpreter"], 2)],
+    ids=["forked", "fresh interpreters"],
+)
+def test_the_script_proves_and_reports(args, tmp_path, how, kills):
     import importlib.util
 
     path = Path(__file__).resolve().parents[2] / "scripts" / "prove_resume.py"
@@ -174,8 +193,8 @@ def test_the_script_proves_and_reports(args, tmp_path, fresh):
         str(report),
     ]
     workers = ["--data.workers", "1", "--checkpoint.asynchronous", "true"]
-    script.main([*options, *(["--fresh-interpreter"] if fresh else ["--jobs", "2"]), "--", *args, *workers])
+    script.main([*options, "--", *args, *workers])
     content = json.loads(report.read_text())
     assert content["proven"]
-    assert content["all"]["kills"] + content["too_late"] == 6
+    assert content["all"]["kills"] + content["too_late"] == kills
     assert (content["differences"], content["problems"]) == ([], [])

@@ -1,8 +1,8 @@
 """Kill both demo networks in every setting that bears on resuming, and print what it cost.
 
-Two networks, one and three micro-batches per step, zero and two loader workers, checkpoints written at once and
-aside: sixteen proofs by scripts/prove_resume.py, one after the other, each with a JSON report in the folder.
-What is there already is not proven again, so that the benchmark goes on where it was stopped.
+Two networks, one and three micro-batches per step, zero and two loader workers, checkpoints written at once
+and aside: sixteen proofs by scripts/prove_resume.py, one after the other, each with a JSON report in the
+folder. What is there already is not proven again, so that the benchmark goes on where it was stopped.
 """
 
 from __future__ import annotations
@@ -10,6 +10,7 @@ from __future__ import annotations
 import argparse
 import itertools
 import json
+import shutil
 import subprocess
 import sys
 from collections.abc import Sequence
@@ -96,6 +97,7 @@ def _prove(setting: tuple[Any, ...], options: argparse.Namespace, seed: int, rep
     ]
     log = report.with_suffix(".txt")
     report.parent.mkdir(parents=True, exist_ok=True)
+    shutil.rmtree(report.with_suffix(""), ignore_errors=True)  # of a proof that was stopped
     with log.open("w") as stream:
         done = subprocess.run([*command, *options.fit], stdout=stream, stderr=subprocess.STDOUT, check=False)
     if done.returncode:

@@ -34,11 +34,12 @@ def main(args: Sequence[str] | None = None) -> None:
     options, fit_options = _parse(args)
     from lightning_modules.proving.kills import Kind
     from lightning_modules.proving.proof import Request, prove
-    from lightning_modules.proving.trial import ProofError
+    from lightning_modules.proving.undisturbed import ProofError
 
     folder = options.folder or Path(tempfile.mkdtemp(prefix="prove-resume-"))
     if any(folder.glob("*")):
-        sys.exit(f"error: {folder} is not empty; give --folder another one.")
+        print(f"error: {folder} is not empty; give --folder another one.", file=sys.stderr)
+        sys.exit(2)
     try:
         kinds = (
             tuple(Kind(name.strip()) for name in options.kinds.split(",")) if options.kinds else tuple(Kind)
@@ -82,8 +83,8 @@ def _parse(args: Sequence[str] | None) -> tuple[argparse.Namespace, tuple[str, .
     parser.add_argument("--steps", type=_natural, default=60, help="length of the run (default 60)")
     parser.add_argument(
         "--kinds",
-        help="ways to kill, separated by commas: sigkill, sigterm, sigint, torn (a damaged newest checkpoint), "
-        "full-disk, between-write-and-rename (default: all)",
+        help="ways to kill, separated by commas: sigkill, sigterm, sigint, torn (the newest checkpoint is "
+        "damaged besides), full-disk, between-write-and-rename (default: all)",
     )
     parser.add_argument("--jobs", type=_natural, default=1, help="runs at a time (default 1)")
     parser.add_argument("--folder", type=Path, help="for runs and logs (default: temporary)")

@@ -144,8 +144,7 @@ def newest_whole(folder: Path) -> Path | None:
         aside = set_aside(path)
         what = f"it is now {aside.name}" if aside else "it could not be renamed and is passed over"
         _log.warning("The checkpoint %s is damaged: %s; %s. Instead %s.", path, reason, what, used)
-    if damaged:
-        _take_last_off(folder, damaged, whole)
+    _mend_last(folder, whole)
     return whole
 
 
@@ -185,14 +184,15 @@ def point_last(folder: Path, target: Path) -> None:
         raise write_error(folder / LAST, error) from error
 
 
-def _take_last_off(folder: Path, damaged: dict[Path, str], whole: Path | None) -> None:
+def _mend_last(folder: Path, whole: Path | None) -> None:
+    """Let `last.ckpt` point to the newest whole checkpoint, where a crash came before it was moved there."""
     last = folder / LAST
     with contextlib.suppress(OSError):
-        if last.is_symlink() and last.readlink().name in {path.name for path in damaged}:
-            if whole is None:
-                last.unlink()
-            else:
+        if whole is not None and (last.is_symlink() or not last.exists()):
+            if not last.is_symlink() or last.readlink().name != whole.name:
                 point_last(folder, whole)
+        elif whole is None and last.is_symlink() and not last.exists():
+            last.unlink()
 
 
 def _lines(path: Path) -> list[str]:

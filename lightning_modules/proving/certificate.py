@@ -10,7 +10,7 @@ from typing import Any
 
 from lightning_modules.proving.comparison import Comparison
 from lightning_modules.proving.kills import Kind
-from lightning_modules.proving.trial import Death, Outcome
+from lightning_modules.proving.outcome import Death, Outcome
 
 
 @dataclass(frozen=True)
@@ -60,7 +60,8 @@ class Certificate:
         late = sum(outcome.too_late for outcome in self.outcomes)
         lines = [*_kill_table(self.deaths), ""]
         lines += [
-            f"{runs} run(s), {resumes} resumes, {self.seconds:.0f} s; undisturbed {self.undisturbed_seconds:.0f} s"
+            f"{runs} run(s), {resumes} resumes, {self.seconds:.0f} s; undisturbed "
+            f"{self.undisturbed_seconds:.0f} s"
         ]
         if late:
             lines += [f"{late} planned kill(s) never came: the run had ended before."]

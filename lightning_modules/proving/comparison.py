@@ -10,7 +10,9 @@ from pathlib import Path
 from typing import Any
 
 import torch
-from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
+from tensorboard.backend.event_processing.event_accumulator import (  # type: ignore[import-untyped]
+    EventAccumulator,
+)
 from torch import Tensor
 
 RAW, AVERAGED = "current_model_state", "state_dict"
@@ -154,7 +156,7 @@ def _tensor_difference(expected: Tensor, found: Tensor) -> str | None:
     for what in ("dtype", "shape"):
         if getattr(expected, what) != getattr(found, what):
             return f"{what} {getattr(expected, what)} became {getattr(found, what)}"
-    differing = _bits(expected) != _bits(found)
+    differing = (_bits(expected) != _bits(found)).any(1)
     count = int(differing.sum())
     if not count:
         return None
@@ -165,10 +167,10 @@ def _tensor_difference(expected: Tensor, found: Tensor) -> str | None:
 
 
 def _bits(tensor: Tensor) -> Tensor:
-    """Return each value's bits as an integer, so that NaN equals itself and 0 is not -0."""
+    """Return each value's bits as a row of integers, so that NaN equals itself and 0 is not -0."""
     values = torch.view_as_real(tensor) if tensor.is_complex() else tensor
     flat = values.detach().contiguous().reshape(-1)
-    return flat.view(_INTEGERS[flat.element_size()])
+    return flat.view(_INTEGERS[flat.element_size()]).reshape(tensor.numel(), -1)
 
 
 def _count(value: object) -> int:

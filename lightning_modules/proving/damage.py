@@ -7,7 +7,6 @@ from pathlib import Path
 
 from lightning_modules.proving.kills import Tear
 
-
 _END = 64
 """Bytes at the end of an archive, some of which are zero in any case."""
 

@@ -7,7 +7,7 @@ import os
 import selectors
 import signal
 import time
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -29,7 +29,7 @@ class Pace:
     startup: float = 5.0
     gaps: Mapping[int, float] = field(default_factory=dict)
     writing: float = 0.01
-    patience: float = 600.0
+    patience: float = 24 * 3600.0
 
 
 @dataclass
@@ -67,10 +67,18 @@ class Watch:
         log: The file with what it prints.
         kill: How to kill it and when; none lets it live.
         pace: How long things take.
+        seen: Called at every micro-batch.
     """
 
-    def __init__(self, child: Child, log: Path, kill: Kill | None, pace: Pace) -> None:
-        self._child, self._kill, self._pace = child, kill, pace
+    def __init__(
+        self,
+        child: Child,
+        log: Path,
+        kill: Kill | None,
+        pace: Pace,
+        seen: Callable[[], None] = lambda: None,
+    ) -> None:
+        self._child, self._kill, self._pace, self._seen = child, kill, pace, seen
         self._life = Life(log)
         self._born = self._last_sign = time.monotonic()
         self._writing_since = self._born
@@ -151,6 +159,7 @@ class Watch:
             life.batches.append((int(number), digest))
             life.times.append(now - self._born)
             self._come_to(int(number), now)
+            self._seen()
         elif what == "error":
             life.errors.append(text)
             if self._reached and kill is not None and kill.kind is Kind.FULL_DISK:

@@ -2,12 +2,11 @@
 
 from __future__ import annotations
 
-import sys
 import threading
 import time
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
@@ -17,9 +16,12 @@ from tqdm import tqdm
 from lightning_modules.proving.certificate import Certificate
 from lightning_modules.proving.child import Orders, fork_child, start_child
 from lightning_modules.proving.kills import Kill, Kind, draw_kills
+from lightning_modules.proving.leaks import leaked
 from lightning_modules.proving.life import Pace, Watch
+from lightning_modules.proving.ordeal import Ordeal
+from lightning_modules.proving.outcome import Outcome
 from lightning_modules.proving.shortened import named_options, shortened
-from lightning_modules.proving.trial import Ordeal, ProofError, Start, leaked, tail, train_undisturbed
+from lightning_modules.proving.undisturbed import ProofError, Start, tail, train_undisturbed
 
 QUIET = {"progress_bar.refresh_rate": 0, "trainer.enable_model_summary": "false"}
 
@@ -60,39 +62,27 @@ def prove(request: Request) -> Certificate:
     start = start_child if request.fresh_interpreter else fork_child
     request.folder.mkdir(parents=True, exist_ok=True)
     config = resolve(start, request.args, request.folder)
-    options: dict[str, Any] = {
-        **shortened(config, request.steps, named_options(request.args)),
-        **{name: value for name, value in QUIET.items() if name not in named_options(request.args)},
-    }
+    named = named_options(request.args)
+    quiet = {name: value for name, value in QUIET.items() if name not in named}
+    options: dict[str, Any] = {**shortened(config, request.steps, named), **quiet}
     args = [*request.args, *(text for name, value in options.items() for text in (f"--{name}", str(value)))]
     accumulation = config["trainer"]["accumulate_grad_batches"]
     micro_batches = request.steps * accumulation
-    print(f"Training {request.steps} steps, undisturbed ...", file=sys.stderr)
-    like = train_undisturbed(start, args, request.folder / "undisturbed", micro_batches)
+    with tqdm(total=micro_batches, desc="undisturbed", unit="batch", mininterval=0.5) as bar:
+        seen = _counter(bar)
+        like = train_undisturbed(start, args, request.folder / "undisturbed", micro_batches, seen)
     plan = draw_kills(request.seed, request.kills, request.kinds, micro_batches)
     with tqdm(total=len(plan), desc="killing and resuming", unit="kill", mininterval=0.5) as bar:
-        lock = threading.Lock()
-
-        def seen() -> None:
-            with lock:
-                bar.update()
-
+        seen = _counter(bar)
         ordeals = [
             Ordeal(start, args, request.folder / f"job-{job}", like, accumulation, seen)
             for job in range(request.jobs)
         ]
-        shares = [plan[job :: request.jobs] for job in range(request.jobs)]
-        outcomes = _all(ordeals, shares)
-    sessions = [session for ordeal in ordeals for session in ordeal.sessions]
-    left = leaked(sessions)
+        outcomes = _all(ordeals, [plan[job :: request.jobs] for job in range(request.jobs)])
+    left = leaked([session for ordeal in ordeals for session in ordeal.sessions])
     setting = {
-        "command": list(request.args),
+        "request": {**asdict(request), "folder": str(request.folder)},
         "options": options,
-        "seed": request.seed,
-        "kills": request.kills,
-        "kinds": [str(kind) for kind in request.kinds],
-        "jobs": request.jobs,
-        "fresh_interpreter": request.fresh_interpreter,
         "accumulation": accumulation,
         "checkpoint_bytes": like.checkpoint_bytes,
     }
@@ -113,6 +103,23 @@ def resolve(start: Start, args: Sequence[str], folder: Path) -> dict[str, Any]:
     return dict(yaml.safe_load(output.read_text()))
 
 
-def _all(ordeals: Sequence[Ordeal], shares: Sequence[Sequence[Kill]]) -> list[Any]:
+def _all(ordeals: Sequence[Ordeal], shares: Sequence[Sequence[Kill]]) -> list[Outcome]:
+    """Let the ordeals take place at the same time."""
     with ThreadPoolExecutor(len(ordeals)) as pool:
-        return list(pool.map(lambda pair: pair[0].go_through(pair[1]), zip(ordeals, shares, strict=True)))
+        pairs = zip(ordeals, shares, strict=True)
+        try:
+            return list(pool.map(lambda pair: pair[0].go_through(pair[1]), pairs))
+        except BaseException:
+            for ordeal in ordeals:
+                ordeal.stop()
+            raise
+
+
+def _counter(bar: tqdm[Any]) -> Callable[[], None]:
+    lock = threading.Lock()
+
+    def count() -> None:
+        with lock:
+            bar.update()
+
+    return count

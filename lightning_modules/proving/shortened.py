@@ -5,6 +5,8 @@ from __future__ import annotations
 from collections.abc import Collection, Mapping
 from typing import Any
 
+OWN = ("run", "fresh", "fast-dev-run", "trainer.default_root_dir")
+"""Options of which run to train and where, which a proof decides by itself."""
 SCALED = (
     "trainer.val_check_interval",
     "trainer.log_every_n_steps",
@@ -26,8 +28,10 @@ def shortened(config: Mapping[str, Any], steps: int, given: Collection[str]) -> 
         given: Options that the command line names: they are for the short run already.
 
     Raises:
-        ValueError: If the run saves no checkpoints.
+        ValueError: If the run saves no checkpoints, or an option is for the proof itself to set.
     """
+    if own := [name for name in OWN if name in given]:
+        raise ValueError(f"--{own[0]} is not for a proof, which trains runs of its own.")
     full = config["trainer"]["max_steps"]
     scale = min(1.0, steps / full) if full > 0 else 1.0
     options = {"trainer.max_steps": steps}

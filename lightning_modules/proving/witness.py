@@ -63,7 +63,7 @@ class Witness(Callback):
         number = trainer.global_step * accumulation + batch_idx % accumulation
         digest = hashlib.blake2b(digest_size=16)
         for tensor in batch:
-            digest.update(tensor.detach().cpu().contiguous().view(torch.uint8).numpy())
+            digest.update(tensor.detach().cpu().contiguous().view(torch.uint8).numpy().tobytes())
         self._reporter.say("batch", f"{number} {digest.hexdigest()}")
         self._fuse.reached(number)
 
@@ -111,7 +111,7 @@ def _operation(event: str, args: tuple[Any, ...]) -> Moment | None:
     path = args[1] if event == "os.rename" else args[0]
     if not isinstance(path, str | os.PathLike):
         return None
-    name = os.path.basename(os.fspath(path))  # noqa: PTH119: every file operation comes through here
+    name = os.path.basename(os.fspath(path))  # noqa: PTH119
     if event == "open":
         return Moment.BYTES if _TEMPORARY.fullmatch(name) else None
     if event == "os.remove":

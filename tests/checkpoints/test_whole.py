@@ -209,6 +209,27 @@ def test_setting_aside_overwrites_nothing(tmp_path):
     assert len(names(tmp_path)) == 6
 
 
+@pytest.mark.parametrize("left", ["step=00000001.ckpt", "step=00000009.ckpt", None])
+def test_last_is_mended_where_a_crash_came_before_it_was_moved(tmp_path, left):
+    """It is left on the checkpoint before, on one that has been set aside since, or not made at all."""
+    for step in (1, 2):
+        write(tmp_path, step)
+    if left is not None:
+        (tmp_path / "last.ckpt").symlink_to(left)
+    newest = newest_whole(tmp_path)
+    assert newest is not None
+    assert (tmp_path / "last.ckpt").resolve() == newest.resolve()
+    before = (tmp_path / "last.ckpt").lstat().st_mtime_ns
+    assert newest_whole(tmp_path) == newest
+    assert (tmp_path / "last.ckpt").lstat().st_mtime_ns == before  # where nothing is wrong nothing is touched
+
+
+def test_last_goes_where_no_checkpoint_is_left(tmp_path):
+    (tmp_path / "last.ckpt").symlink_to("step=00000009.ckpt")
+    assert newest_whole(tmp_path) is None
+    assert not (tmp_path / "last.ckpt").is_symlink()
+
+
 def test_last_is_a_relative_link(tmp_path):
     folder = tmp_path / "run"
     for step in (1, 2):

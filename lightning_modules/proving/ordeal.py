@@ -1,124 +1,25 @@
-"""The two runs of a proof: one that nothing disturbs, and one that is killed as planned."""
+"""Runs that are killed as planned, continued, and compared at their ends."""
 
 from __future__ import annotations
 
+import contextlib
 import os
-import statistics
+import signal
+import threading
 import time
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import replace
 from pathlib import Path
 
 from lightning_modules.checkpoints.whole import checkpoints_in, step_of
-from lightning_modules.proving.child import Child, Orders
-from lightning_modules.proving.comparison import (
-    Comparison,
-    compare_batches,
-    compare_checkpoints,
-    compare_logs,
-)
+from lightning_modules.proving.child import Orders
+from lightning_modules.proving.comparison import compare_batches, compare_checkpoints, compare_logs
 from lightning_modules.proving.damage import tear
 from lightning_modules.proving.kills import Kill, Kind, Moment, Tear
-from lightning_modules.proving.life import Life, Pace, Watch
+from lightning_modules.proving.life import Life, Watch
+from lightning_modules.proving.outcome import Death, Outcome
+from lightning_modules.proving.undisturbed import Start, Undisturbed, run_folder, tail
 from lightning_modules.resume.signals import RESUME_STATUS
-
-TAIL = 15
-"""Lines of a log that are shown where something went wrong."""
-
-Start = Callable[[Orders], Child]
-
-
-class ProofError(Exception):
-    """The undisturbed run does not train, so that there is nothing to prove."""
-
-
-@dataclass(frozen=True)
-class Undisturbed:
-    """The run that the others are compared with.
-
-    Attributes:
-        folder: Its run directory.
-        batches: The hash of each micro-batch.
-        pace: How long things took.
-        checkpoint_bytes: Size of a checkpoint.
-        seconds: Of its process.
-    """
-
-    folder: Path
-    batches: tuple[str, ...]
-    pace: Pace
-    checkpoint_bytes: int
-    seconds: float
-
-
-@dataclass(frozen=True)
-class Death:
-    """A kill that has come, and what it cost.
-
-    Attributes:
-        kill: As planned.
-        status: The process' exit status, -N if it died of signal N.
-        position: Steps that the run had taken.
-        steps_lost: Those that no whole checkpoint had.
-        seconds: The process' life.
-        log: Name of its log.
-    """
-
-    kill: Kill
-    status: int
-    position: int
-    steps_lost: int
-    seconds: float
-    log: str
-
-
-@dataclass
-class Outcome:
-    """What became of a run that was killed as planned.
-
-    Attributes:
-        deaths: The kills that came.
-        too_late: Kills that never came: the run had ended before.
-        resumes: Processes that went on from a checkpoint.
-        runs: Runs that were trained from their first step to their last.
-        comparisons: Of the ends of the runs with the undisturbed one's.
-        problems: What went wrong besides, with the ends of logs.
-    """
-
-    deaths: list[Death] = field(default_factory=list)
-    too_late: int = 0
-    resumes: int = 0
-    runs: int = 0
-    comparisons: list[Comparison] = field(default_factory=list)
-    problems: list[str] = field(default_factory=list)
-
-
-def train_undisturbed(start: Start, args: Sequence[str], folder: Path, micro_batches: int) -> Undisturbed:
-    """Train a run that nothing disturbs.
-
-    Raises:
-        ProofError: If it fails, with the end of its log.
-    """
-    orders = Orders((*args, "--trainer.default_root_dir", str(folder)), str(folder.with_suffix(".log")))
-    life = Watch(start(orders), Path(orders.log), None, Pace()).follow()
-    numbers = [number for number, _ in life.batches]
-    if life.status or numbers != list(range(micro_batches)):
-        raise ProofError(
-            f"the undisturbed run ended with status {life.status} after {len(numbers)} of {micro_batches} "
-            f"micro-batches:\n{tail(life.log)}"
-        )
-    gaps = dict(enumerate(b - a for a, b in zip(life.times, [*life.times[1:], life.seconds], strict=True)))
-    writing = statistics.median(life.writings) if life.writings else 0.01
-    patience = max(120.0, 50 * max(life.times[0], *gaps.values()))
-    run = run_folder(folder)
-    newest = checkpoints_in(run / "checkpoints")[-1]
-    return Undisturbed(
-        run,
-        tuple(digest for _, digest in life.batches),
-        Pace(life.times[0], gaps, writing, patience),
-        newest.stat().st_size,
-        life.seconds,
-    )
 
 
 class Ordeal:
@@ -147,7 +48,9 @@ class Ordeal:
         self._start, self._args, self._folder = start, tuple(args), folder
         self._like, self._accumulation, self._seen = like, accumulation, seen
         self._steps = len(like.batches) // accumulation
+        self._pace = like.pace
         self._lives = 0
+        self._stopped = threading.Event()
         self.sessions: list[int] = []
         self.outcome = Outcome()
 
@@ -160,6 +63,13 @@ class Ordeal:
             if not left:
                 break
         return self.outcome
+
+    def stop(self) -> None:
+        """End it: the process that is alive is killed, and none is started any more."""
+        self._stopped.set()
+        for session in self.sessions[-1:]:
+            with contextlib.suppress(ProcessLookupError):
+                os.kill(session, signal.SIGKILL)
 
     def _train(self, left: list[Kill], root: Path) -> list[Kill]:
         """Train a run to its end, and return the kills that have not come yet."""
@@ -200,11 +110,16 @@ class Ordeal:
         _wait_for_the_next_second(root)
         child = self._start(orders)
         self.sessions.append(child.pid)
-        return Watch(child, log, kill, self._like.pace).follow()
+        life = Watch(child, log, kill, self._pace).follow()
+        if life.times:  # the undisturbed run's start may have had data to prepare
+            self._pace = replace(self._pace, startup=min(self._pace.startup, life.times[0]))
+        return life
 
     def _check(self, life: Life, kill: Kill | None, whole: int, found: dict[int, str]) -> None:
         """Note what a process did that it should not have done, and what it trained on."""
-        if life.hung:
+        if self._stopped.is_set():
+            self._blame(life, "stopped on request")
+        elif life.hung:
             self._blame(life, f"a process hung and was aborted (status {life.status})")
         elif life.status not in self._expected(kill, life):
             self._blame(life, f"a process ended with the unexpected status {life.status}")
@@ -280,18 +195,6 @@ class Ordeal:
         self.outcome.problems.append(f"{what}; the end of {life.log}:\n{tail(life.log)}")
 
 
-def run_folder(root: Path) -> Path:
-    """Return the newest run directory below a folder of runs."""
-    (latest,) = root.glob("*/latest")
-    return latest.resolve()
-
-
-def tail(log: Path) -> str:
-    """Return the last lines of a log, indented."""
-    lines = log.read_text(errors="replace").replace("\r", "\n").splitlines() if log.is_file() else []
-    return "\n".join(f"    {line}" for line in lines[-TAIL:]) or "    (it is empty)"
-
-
 def _checkpoints(root: Path) -> list[Path]:
     latest = list(root.glob("*/latest"))
     return checkpoints_in(latest[0].resolve() / "checkpoints") if latest else []
@@ -314,30 +217,3 @@ def _wait_for_the_next_second(root: Path) -> None:
     stamps = [int(path.name.split(".")[3]) for path in root.glob("*/latest/events.out.tfevents.*")]
     while stamps and int(time.time()) <= max(stamps):
         time.sleep(0.02)
-
-
-def leaked(sessions: Sequence[int], patience: float = 120.0) -> list[str]:
-    """Return the processes that ended training processes have left behind, after time to end by themselves.
-
-    Args:
-        sessions: The training processes, each of which led a session of its own.
-        patience: Seconds to wait for what is left of them. Loader workers look for their parent every 5 s.
-    """
-    until = time.monotonic() + patience
-    while (left := _members(set(sessions))) and time.monotonic() < until:
-        time.sleep(0.1)
-    return left
-
-
-def _members(sessions: set[int]) -> list[str]:
-    found = []
-    for entry in os.scandir("/proc"):
-        if entry.name.isdigit():
-            try:
-                text = Path(entry.path, "stat").read_text()
-            except OSError:
-                continue  # it has just ended
-            fields = text.rpartition(")")[2].split()
-            if int(fields[3]) in sessions and fields[0] != "Z":
-                found.append(f"process {entry.name} of session {fields[3]}")
-    return found

@@ -49,7 +49,15 @@ class RunLogger(TensorBoardLogger):
     def _unless_refused(self) -> Iterator[None]:
         try:
             yield
-        except OSError as error:
+        except (OSError, ValueError) as error:
+            # Lightning makes a ValueError of whatever the writer raises.
+            if not isinstance(error, OSError) and not isinstance(
+                error.__cause__ or error.__context__, OSError
+            ):
+                raise
             if not self._refused:
-                _log.error("Training goes on, but no more of it is logged in this process: %s", error)
+                _log.error(
+                    "Training goes on, but no more of it is logged in this process: %s",
+                    error.__cause__ or error,
+                )
             self._refused = True

@@ -214,7 +214,8 @@ class FitCLI(LightningCLI):
             self.choice = choose_run(self.wish, self.identity)
         else:
             self.choice = continue_run(self._continued, length)
-        self.config_init.checkpoint.run_directory = self.choice.folder
+        for callback in (self.config_init.checkpoint, self.config_init.sample_grid):
+            callback.run_directory = self.choice.folder
         recovery = self.choice.recovery
         self.datamodule.split, self.datamodule.left_out = recovery.split, recovery.left_out
         made.accumulate_grad_batches *= recovery.split

@@ -38,6 +38,7 @@ def point_latest(folder: Path) -> None:
     if (folder.parent / "latest").is_symlink() and (folder.parent / "latest").readlink() == Path(folder.name):
         return
     link = folder.with_name(f".latest.{os.getpid()}")
+    link.unlink(missing_ok=True)  # of a process of the same number that was killed here
     link.symlink_to(folder.name, target_is_directory=True)
     link.replace(folder.with_name("latest"))
 

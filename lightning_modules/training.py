@@ -7,13 +7,14 @@ import logging
 import sys
 from collections.abc import Sequence
 from pathlib import Path
+from typing import NoReturn
 
 import torch
 from lightning.pytorch import Callback
 from lightning.pytorch.utilities import rank_zero_info
 
 from lightning_modules.callbacks.spike_guard import RollBackError
-from lightning_modules.checkpoints.errors import CheckpointWriteError
+from lightning_modules.checkpoints.errors import CheckpointWriteError, write_error
 from lightning_modules.checkpoints.whole import newest_whole, step_of
 from lightning_modules.cli import FitCLI, own_error, quiet_lightning
 from lightning_modules.resume.choice import Choice, tell_further_processes
@@ -56,14 +57,17 @@ def fit(args: Sequence[str] | None = None, extra_callbacks: Sequence[Callback] =
         )
         _release(cli.choice)
         return cli
-    lock = _begin(cli)
+    lock = cli.choice.lock or RunLock(folder)
     try:
         with StopSignals() as signals:
+            _begin(cli, lock)
             while (accident := _train(cli, signals)) is not None:
                 logger.warning("%s", _learn_from(accident, cli))
                 del accident, cli  # and with them all that the failed step holds in memory
                 _free_memory()
                 cli = _parse(args, folder, extra_callbacks)
+    except RunLockedError as error:
+        _refuse(error)
     except StopRequestedError as stop:
         rank_zero_info("%s in %s. The same command continues it.", str(stop).capitalize(), folder)
         sys.exit(RESUME_STATUS)
@@ -84,36 +88,54 @@ def _parse(args: Sequence[str] | None, continued: Path | None, extra_callbacks: 
     try:
         return FitCLI(args, continued, extra_callbacks)
     except (OSError, ValueError, RunLockedError) as error:
-        print(f"error: {own_error(error)}", file=sys.stderr)
-        sys.exit(2)
+        _refuse(own_error(error))
     except KeyboardInterrupt:
         print("\nInterrupted before training: nothing is lost.", file=sys.stderr)
         sys.exit(RESUME_STATUS)
 
 
-def _begin(cli: FitCLI) -> RunLock:
-    """Start the run's directory, or take it up, and hold it."""
+def _refuse(error: BaseException) -> NoReturn:
+    print(f"error: {error}", file=sys.stderr)
+    sys.exit(2)
+
+
+def _begin(cli: FitCLI, lock: RunLock) -> None:
+    """Start the run's directory, or take it up, and hold it.
+
+    Raises:
+        RunLockedError: If another process has begun it since this one chose it.
+        CheckpointWriteError: If the file system refuses.
+    """
     choice = cli.choice
     kept = len(cli.datamodule.train_labels), len(cli.datamodule.held_out_labels)
     rank_zero_info(
         "Data: %d images to train on, %d held out, classes: %s", *kept, ", ".join(cli.model.class_names)
     )
-    lock = choice.lock or RunLock(choice.folder)
     if not cli.trainer.is_global_zero:
-        return lock
-    if choice.folder.is_dir():
+        return
+    if choice.lock is not None:
         rank_zero_info("Continuing %s at step %d.", choice.folder, choice.step)
     else:
-        start_run_directory(choice.folder)
-        rank_zero_info("Run directory: %s", choice.folder)
-    if choice.lock is None:
+        _start(choice.folder)
         lock.acquire()
+        rank_zero_info("Run directory: %s", choice.folder)
     if not (choice.folder / MANIFEST).is_file():
         write_manifest(choice.folder, cli.identity)
     write_text(choice.folder / "config.yaml", cli.parser.dump(cli.config, skip_none=False))
     point_latest(choice.folder)
     tell_further_processes(choice)
-    return lock
+
+
+def _start(folder: Path) -> None:
+    try:
+        start_run_directory(folder)
+    except FileExistsError:
+        raise RunLockedError(
+            f"another process began {folder} in the same second. The same command continues that run when it "
+            f"is free; --fresh starts another."
+        ) from None
+    except OSError as error:
+        raise write_error(folder, error) from error
 
 
 def _train(cli: FitCLI, signals: StopSignals) -> BaseException | None:
@@ -155,9 +177,9 @@ def _learn_from(accident: BaseException, cli: FitCLI) -> str:
     if len(recovery.left_out) >= most:
         raise RollBackError(
             accident.step,
-            f"at step {accident.step} {accident}; the run has gone back {most} times already. Lower the "
-            f"learning rate, lengthen its warm-up, or look at the data; --spike_guard.max_roll_backs allows "
-            f"more.",
+            f"at step {accident.step} {accident}; the run has gone back {most} times already. Look at the "
+            f"data, or lower the learning rate or lengthen its warm-up, with --allow-mismatch in this run or "
+            f"--fresh in another; --spike_guard.max_roll_backs allows more.",
         ) from None
     checkpoint = newest_whole(folder / "checkpoints")
     back_to = step_of(checkpoint) if checkpoint else 0

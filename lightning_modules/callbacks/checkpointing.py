@@ -75,7 +75,7 @@ class StepCheckpoint(Checkpoint):
         self._io = WholeCheckpointIO(asynchronous, on_whole=self._publish)
         self._scores: dict[int, float] = {}
         self._score: float | None = None
-        self._saved_step = 0
+        self._saved_step = self._whole_step = 0
         self._saved_at = 0.0
         self._stands_between_steps = False
 
@@ -90,12 +90,15 @@ class StepCheckpoint(Checkpoint):
         root = self.run_directory or trainer.log_dir or trainer.default_root_dir
         self._folder = Path(root) / "checkpoints"
 
+    def on_sanity_check_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
+        """Take the signals back from Lightning, which would leave a validation with the status of success."""
+        self._take_signals(trainer)
+
     def on_train_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
         """Begin to count, and take the signals back from Lightning, which would stop in mid-step."""
-        self._saved_step, self._saved_at = trainer.global_step, time.monotonic()
-        if self.signals is not None:
-            self.signals.listen()
-            trainer._signal_connector.received_sigterm = False
+        self._saved_step = self._whole_step = trainer.global_step
+        self._saved_at = time.monotonic()
+        self._take_signals(trainer)
 
     def on_train_batch_start(
         self,
@@ -108,16 +111,18 @@ class StepCheckpoint(Checkpoint):
 
         Raises:
             StopRequestedError: After a signal.
+            CheckpointWriteError: If the disk refuses, and training is to stop for that or for a signal.
         """
         if not pl_module.starts_step(batch_idx):
             return
         self._stands_between_steps = True
-        stop = self._asked_to_stop(trainer)
-        if stop or self._is_due(trainer):
+        stop, due = self._asked_to_stop(trainer), self._is_due(trainer)
+        if stop:
+            self._save_last(trainer)
+            raise StopRequestedError(f"stopped at step {trainer.global_step}")
+        if due:
             with between_steps(trainer):
                 self._save(trainer)
-        if stop:
-            raise StopRequestedError(f"stopped at step {trainer.global_step}")
 
     def on_before_optimizer_step(self, trainer: Trainer, pl_module: LightningModule, optimizer: Any) -> None:
         """Note that weights, averages and moments are about to change."""
@@ -130,10 +135,7 @@ class StepCheckpoint(Checkpoint):
             CheckpointWriteError: If the disk refuses.
         """
         self._measure(trainer)
-        if self._saves(trainer) and trainer.global_step > self._saved_step:
-            trainer.save_checkpoint(path_of(self._folder, trainer.global_step), weights_only=False)
-            self._saved_step = trainer.global_step
-        self._io.drain()
+        self._save_last(trainer)
 
     def on_exception(self, trainer: Trainer, pl_module: LightningModule, exception: BaseException) -> None:
         """Wait for what is being written; out of memory, save the step whose gradient did not fit."""
@@ -162,6 +164,11 @@ class StepCheckpoint(Checkpoint):
             self._io.drain()
         except OSError as error:
             logger.error("A checkpoint was not written: %s", error)
+
+    def _take_signals(self, trainer: Trainer) -> None:
+        if self.signals is not None:
+            self.signals.listen()
+            trainer._signal_connector.received_sigterm = False
 
     def _asked_to_stop(self, trainer: Trainer) -> bool:
         mine = self.signals is not None and self.signals.received is not None
@@ -205,10 +212,18 @@ class StepCheckpoint(Checkpoint):
             logger.error("Training goes on without this checkpoint: %s", error)
         self._saved_step, self._saved_at = trainer.global_step, time.monotonic()
 
+    def _save_last(self, trainer: Trainer) -> None:
+        """Save the step that training ends or stops at, if it is not saved, and wait until it is whole."""
+        self.drain()  # what became of the checkpoint before does not decide about this one
+        lacking = trainer.is_global_zero and trainer.global_step != self._whole_step
+        if self._saves(trainer) and _any_rank(trainer, lacking):
+            trainer.save_checkpoint(path_of(self._folder, trainer.global_step), weights_only=False)
+        self._io.drain()
+
     def _publish(self, path: Path) -> None:
         """Point to a checkpoint that is whole, and delete those that no rule keeps."""
         point_last(path.parent, path)
-        self.newest_whole = path
+        self.newest_whole, self._whole_step = path, step_of(path)
         steps = [step_of(each) for each in checkpoints_in(path.parent)]
         gone = steps_to_delete(
             steps,

@@ -40,6 +40,7 @@ class LearningRate(Callback):
         self.cool_down = cool_down
         self.cool_down_start = cool_down_start
         self.floor = floor
+        self._fell_from: int | None = None
 
     def factor(self, step: int, max_steps: int) -> float:
         """Return the share of the peak rate at a step.
@@ -76,6 +77,14 @@ class LearningRate(Callback):
             f"one or shorten the other."
         )
 
+    def state_dict(self) -> dict[str, Any]:
+        """Return the step that the rate has been falling from, once it is."""
+        return {} if self._fell_from is None else {"fell_from": self._fell_from}
+
+    def load_state_dict(self, state_dict: dict[str, Any]) -> None:
+        """Take it up again."""
+        self._fell_from = state_dict["fell_from"]
+
     def setup(self, trainer: Trainer, pl_module: LightningModule, stage: str) -> None:
         """Check the schedule against the run's length; a `fast_dev_run` of one step has no cooldown."""
         if trainer.fast_dev_run:  # type: ignore[attr-defined]
@@ -86,6 +95,7 @@ class LearningRate(Callback):
         """Remember each group's peak; it travels with the optimiser's state from then on."""
         for group in trainer.optimizers[0].param_groups:
             group.setdefault("initial_lr", group["lr"])
+        self._warn_of_a_moved_cool_down(trainer.global_step, trainer.max_steps)
 
     def on_train_batch_start(
         self, trainer: Trainer, pl_module: LightningModule, batch: Any, batch_idx: int
@@ -99,8 +109,24 @@ class LearningRate(Callback):
         if logs_at(trainer, step + 1):
             pl_module.log("learning_rate", groups[0]["lr"], batch_size=1)
         start = self._cool_down_start(max_steps)
+        self._fell_from = start if start is not None and step >= start else None
         if start is not None and step == start + self.cool_down - 1 and step + 1 < max_steps:
             logger.warning("The learning rate is at its floor (%g) from step %d on.", groups[0]["lr"], step)
+
+    def _warn_of_a_moved_cool_down(self, step: int, max_steps: int) -> None:
+        """Say so where a resumed run has taken steps of a cooldown that is now elsewhere."""
+        start = self._cool_down_start(max_steps)
+        if self._fell_from is None or self._fell_from == start:
+            return
+        logger.warning(
+            "The steps from %d to %d were taken at a falling learning rate, for another length of the run. "
+            "The rate goes on at %.0f %% of its peak and %s. The weights will not be those of a run that had "
+            "this length from the start.",
+            self._fell_from,
+            step - 1,
+            100 * self.factor(step, max_steps),
+            "does not fall" if start is None else f"falls from step {start} on",
+        )
 
     def _cool_down_start(self, max_steps: int) -> int | None:
         if not self.cool_down:

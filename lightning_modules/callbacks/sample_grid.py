@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import logging
 from pathlib import Path
 from typing import Any
 
@@ -14,6 +15,8 @@ from lightning_modules.callbacks.telemetry import between_steps
 from lightning_modules.images import image_grid, save_png, to_uint8, viewing_scale
 from lightning_modules.sampling import Sampling
 
+logger = logging.getLogger(__name__)
+
 
 class SampleGrid(Callback):
     """Draw the same noise and the same labels again and again, so that the pictures can be compared.
@@ -27,6 +30,9 @@ class SampleGrid(Callback):
         columns: Images per row.
         sampling: Sampler, steps, guidance.
         seed: Seed of the fixed noise.
+
+    Attributes:
+        run_directory: Where `samples/` lies; none takes the logger's directory, or the Trainer's.
     """
 
     def __init__(
@@ -42,8 +48,9 @@ class SampleGrid(Callback):
         self.columns = columns
         self.sampling = sampling
         self.seed = seed
+        self.run_directory: Path | None = None
         self._last_drawn = -1
-        self._folder: str | None = None
+        self._folder: Path | str | None = None
 
     def labels(self, num_classes: int) -> Tensor:
         """Return the grid's labels, (rows * columns,), row by row."""
@@ -51,7 +58,7 @@ class SampleGrid(Callback):
 
     def setup(self, trainer: Trainer, pl_module: LightningModule, stage: str) -> None:
         """Ask for the run directory here, where all processes do: Lightning broadcasts the answer."""
-        self._folder = trainer.log_dir
+        self._folder = self.run_directory or trainer.log_dir
 
     def on_train_batch_end(
         self,
@@ -76,6 +83,12 @@ class SampleGrid(Callback):
         if step == self._last_drawn or trainer.fast_dev_run or not trainer.is_global_zero:  # type: ignore[attr-defined]
             return
         self._last_drawn = step
+        try:
+            self._show(trainer, pl_module, step)
+        except OSError as error:
+            logger.error("Training goes on without the pictures of step %d: %s", step, error)
+
+    def _show(self, trainer: Trainer, pl_module: DiffusionModule, step: int) -> None:
         with averaged_weights(trainer, pl_module), between_steps(trainer):
             images = pl_module.sample(self.labels(pl_module.num_classes), self.sampling, self.seed)
         grid = image_grid(to_uint8(images), self.columns)

@@ -78,11 +78,12 @@ def choose_run(wish: Wish, identity: Mapping[str, Any]) -> Choice:
     Raises:
         RunLockedError: If another process trains in it.
         MismatchError: If its identity is not the command line's, with the differences.
+        ValueError: If its name is none, or its files are damaged.
     """
     inherited = _inherited()
     if inherited is not None:
         return inherited
-    named = wish.experiment / wish.run if wish.run else None
+    named = _named(wish)
     folder = named or (None if wish.fresh else newest_run(wish.experiment))
     if folder is None or not folder.is_dir():
         return Choice(named or next_run_directory(wish.experiment))
@@ -129,6 +130,22 @@ def _inherited() -> Choice | None:
         return None
     folder, checkpoint = Path(os.environ[RUN_VARIABLE]), os.environ[CHECKPOINT_VARIABLE]
     return Choice(folder, Path(checkpoint) if checkpoint else None, Recovery.load(folder))
+
+
+def _named(wish: Wish) -> Path | None:
+    """Return the directory of the run that is named; `latest` names the newest, whose own name it is not."""
+    if not wish.run:
+        return None
+    if Path(wish.run).name != wish.run or wish.run == "..":
+        raise ValueError(f"--run takes the name of a run in {wish.experiment}, not '{wish.run}'.")
+    if wish.run != "latest":
+        return wish.experiment / wish.run
+    newest = newest_run(wish.experiment)
+    if newest is None:
+        raise ValueError(
+            f"--run latest: there is no run in {wish.experiment} yet. Leave it out to start one."
+        )
+    return newest
 
 
 def _look_into(folder: Path, max_steps: int, lock: RunLock | None) -> Choice:

@@ -11,7 +11,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from lightning_modules.resume.files import write_text
+from lightning_modules.resume.files import damaged, read_json, write_text
 
 FILE = "manifest.json"
 
@@ -32,8 +32,11 @@ _NOT_OF_DATA = (
 )
 """What of `data` is no part of it: where images lie and how they are loaded. The fingerprint is theirs."""
 _OF_TRAINER = ("accumulate_grad_batches", "gradient_clip_val", "gradient_clip_algorithm", "precision")
-_NOT_OF_MODEL = ("compile", "class_names", "seed", "image_size")
-"""What of `model` is no part of it, or stands elsewhere."""
+_NOT_PART = {
+    "model": ("compile", "class_names", "seed", "image_size"),
+    "spike_guard": ("max_roll_backs",),
+}
+"""What of a section is no part of it, or stands elsewhere."""
 
 _MISSING = "nothing"
 
@@ -55,7 +58,7 @@ def identity(config: Mapping[str, Any], fingerprint: str, world_size: int) -> di
     chosen["trainer"] = {name: config["trainer"].get(name) for name in _OF_TRAINER}
     chosen["trainer"]["world_size"] = world_size
     flat = _flatten(chosen)
-    return {name: value for name, value in flat.items() if name.split(".")[-1] not in _of_model(name)}
+    return {name: value for name, value in flat.items() if not _stands_apart(name)}
 
 
 def circumstances() -> dict[str, Any]:
@@ -75,9 +78,19 @@ def write_manifest(folder: Path, of: Mapping[str, Any]) -> None:
 
 
 def read_identity(folder: Path) -> dict[str, Any] | None:
-    """Return the identity of a run, or none where it has not been written."""
+    """Return the identity of a run, or none where it has not been written.
+
+    Raises:
+        ValueError: If the manifest is damaged.
+    """
     path = folder / FILE
-    return dict(json.loads(path.read_text())["identity"]) if path.is_file() else None
+    if not path.is_file():
+        return None
+    what = "delete it if you are sure that this command line is the run's"
+    content = read_json(path, what)
+    if not isinstance(content.get("identity"), dict):
+        raise damaged(path, what, KeyError("identity"))
+    return dict(content["identity"])
 
 
 def differences(recorded: Mapping[str, Any], wanted: Mapping[str, Any]) -> list[str]:
@@ -90,8 +103,9 @@ def differences(recorded: Mapping[str, Any], wanted: Mapping[str, Any]) -> list[
     ]
 
 
-def _of_model(name: str) -> tuple[str, ...]:
-    return _NOT_OF_MODEL if name.startswith("model.") else ()
+def _stands_apart(name: str) -> bool:
+    parts = name.split(".")
+    return parts[-1] in _NOT_PART.get(parts[0], ())
 
 
 def _flatten(value: Any, prefix: str = "") -> dict[str, Any]:  # noqa: ANN401

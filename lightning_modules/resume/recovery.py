@@ -7,7 +7,7 @@ from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 
 from datamodules.step_plan import LeftOut, StepPlan
-from lightning_modules.resume.files import write_text
+from lightning_modules.resume.files import damaged, read_json, write_text
 
 FILE = "recovery.json"
 
@@ -49,8 +49,18 @@ class Recovery:
 
     @staticmethod
     def load(folder: Path) -> Recovery:
-        """Read a run directory's, or the one of a run without accidents."""
-        if not (folder / FILE).is_file():
+        """Read a run directory's, or the one of a run without accidents.
+
+        Raises:
+            ValueError: If the file is damaged.
+        """
+        path = folder / FILE
+        if not path.is_file():
             return Recovery()
-        content = json.loads((folder / FILE).read_text())
-        return Recovery(content["split"], tuple(LeftOut(*window) for window in content["left_out"]))
+        what = "delete it to go on as if the run had met no accident, with other data than before"
+        content = read_json(path, what)
+        try:
+            windows = tuple(LeftOut(int(start), int(steps)) for start, steps in content["left_out"])
+            return Recovery(int(content["split"]), windows)
+        except (KeyError, TypeError, ValueError) as error:
+            raise damaged(path, what, error) from error

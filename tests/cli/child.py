@@ -2,7 +2,8 @@
 
 WHAT is a signal's name, which the process sends to itself in the middle of the step, the same with `group:`
 before it for its whole process group, with `twice:` for two of them, `pause`, which says so and waits for
-its standard input to end, `memory:` and the megabytes that may be taken from that step on, or `none`.
+its standard input to end, `memory:` and the megabytes that may be taken from that step on, `disk:` and the
+bytes that a file may have from that step on, or `none`.
 """
 
 from __future__ import annotations
@@ -33,6 +34,9 @@ class Happening(Callback):
             pages = int(Path("/proc/self/statm").read_text().split()[0])
             limit = pages * resource.getpagesize() + int(self.what) * 2**20
             resource.setrlimit(resource.RLIMIT_AS, (limit, resource.RLIM_INFINITY))
+            self.step = -1
+        if self.how == "disk" and trainer.global_step == self.step:
+            resource.setrlimit(resource.RLIMIT_FSIZE, (int(self.what), resource.RLIM_INFINITY))
             self.step = -1
 
     def on_before_backward(self, trainer: Trainer, pl_module: LightningModule, loss: Any) -> None:

@@ -19,7 +19,7 @@ EPILOG = """examples:
   sample.py runs/demo --n 50000 --batch-size 256 --out samples.npz
   sample.py runs/demo --guidance 2 --guide-run runs/demo/latest/checkpoints/step=00000200.ckpt
   sample.py runs/demo --classes --interpolation --video
-  torchrun --nproc-per-node 4 scripts/sample.py runs/demo --n 50000 --out samples.npz
+  for k in 1 2 3 4; do sample.py runs/demo --n 50000 --out samples.npz --part $k/4 & done
 
 The same command goes on with a drawing that was killed, and draws more if --n has grown. Image i depends on
 the seed, its label and i alone, whatever the batch size and the number of parts.
@@ -104,7 +104,7 @@ def _add_output(group: argparse._ArgumentGroup) -> None:
         default=(int(os.environ.get("RANK", "0")), int(os.environ.get("WORLD_SIZE", "1"))),
         metavar="K/N",
         help="draw every Nth batch from the Kth on, on GPU K where there are any; N processes with the same "
-        "--out share the work (default: torchrun's)",
+        "--out share the work (default: RANK and WORLD_SIZE, as torchrun sets them)",
     )
     group.add_argument("--classes", action="store_true", help="classes.png: every class from the same noise")
     group.add_argument(

@@ -7,7 +7,7 @@ from typing import Any, Literal
 
 import torch
 import yaml
-from jsonargparse import ArgumentParser
+from jsonargparse import ArgumentError, ArgumentParser
 
 from datamodules.image_folder import ImageFolderDataModule
 from lightning_modules.base import DiffusionModule
@@ -27,18 +27,22 @@ def run_data(checkpoint: Path, root: Path | None = None) -> ImageFolderDataModul
     Raises:
         FileNotFoundError: If the run's configuration is not there.
         DataError: If the images cannot be opened.
+        ValueError: If the configuration is none of this project's.
     """
     config = checkpoint.parent.parent / "config.yaml"
     if not config.is_file():
         raise FileNotFoundError(
             f"{config} is not there, which says what the run was trained on; give a checkpoint in its run"
         )
-    section: dict[str, Any] = yaml.safe_load(config.read_text())["data"]
+    section: dict[str, Any] = yaml.safe_load(config.read_text()).get("data") or {}
     if root is not None:
         section["root"] = str(root)
     parser = ArgumentParser(exit_on_error=False)
     parser.add_class_arguments(ImageFolderDataModule, "data")
-    data: ImageFolderDataModule = parser.instantiate_classes(parser.parse_object({"data": section})).data
+    try:
+        data: ImageFolderDataModule = parser.instantiate_classes(parser.parse_object({"data": section})).data
+    except ArgumentError as error:
+        raise ValueError(f"the data section of {config} cannot be used ({error})") from error
     data.prepare_data()
     data.setup()
     return data

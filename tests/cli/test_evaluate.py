@@ -232,6 +232,16 @@ def test_mistakes_are_answered_in_a_line(args, said, trained: Run, cats: Path, c
     assert status == 2 or len(lines) == 1
 
 
+def test_a_run_with_a_configuration_of_something_else_is_refused(trained: Run, tmp_path, capsys):
+    copy = shutil.copytree(trained.folder, tmp_path / "copy")
+    (copy / "config.yaml").write_text(
+        "data: {colour: red}\nsample_grid: {sampling: {guidance_interval: [0, 1]}}\n"
+    )
+    error = refusal([str(copy), *QUICK], capsys, "evaluate")[1]
+    assert "the data section of" in error
+    assert "colour" in error
+
+
 def test_too_few_images_are_refused(trained: Run, tmp_path, capsys):
     few = DrawnCats(count=12, size=16, folder=tmp_path).prepare()
     status, error = refusal([str(trained.folder), "--against", str(few), *QUICK], capsys, "evaluate")

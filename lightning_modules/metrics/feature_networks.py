@@ -149,11 +149,20 @@ class GivenModule(FeatureNetwork):
         module: uint8 (B, 3, H, W) -> (B, F).
         name: What reports call it.
         side: Side in pixels of an image to find out F with.
+
+    Raises:
+        ValueError: If the module does not take such images.
     """
 
     def __init__(self, module: nn.Module, name: str, side: int = 64) -> None:
-        with torch.no_grad():
-            width = module.eval()(torch.zeros(2, 3, side, side, dtype=torch.uint8)).flatten(1).shape[1]
+        try:
+            with torch.no_grad():
+                width = module.eval()(torch.zeros(2, 3, side, side, dtype=torch.uint8)).flatten(1).shape[1]
+        except RuntimeError as error:
+            raise ValueError(
+                f"the feature network {name} does not take uint8 images of any size, for example "
+                f"(B, 3, {side}, {side}): {str(error).strip().splitlines()[-1]}"
+            ) from error
         super().__init__(name, int(width))
         self.body = module
         self.eval()
@@ -175,6 +184,7 @@ class OnnxFile(FeatureNetwork):
 
     Raises:
         ModuleNotFoundError: If onnxruntime is not installed.
+        ValueError: If it cannot read the file.
     """
 
     def __init__(self, path: Path) -> None:
@@ -182,7 +192,10 @@ class OnnxFile(FeatureNetwork):
             import onnxruntime
         except ModuleNotFoundError as error:
             raise ModuleNotFoundError(f"{path} needs onnxruntime: pip install onnxruntime") from error
-        session = onnxruntime.InferenceSession(str(path), providers=["CPUExecutionProvider"])
+        try:
+            session = onnxruntime.InferenceSession(str(path), providers=["CPUExecutionProvider"])
+        except Exception as error:  # onnxruntime's own have no base but this
+            raise ValueError(f"{path} cannot be read as ONNX ({str(error).splitlines()[0]})") from error
         wanted = session.get_inputs()[0]
         side = wanted.shape[-1] if isinstance(wanted.shape[-1], int) else None
         probe = torch.zeros(1, 3, side or 64, side or 64, dtype=torch.uint8)

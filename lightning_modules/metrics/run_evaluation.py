@@ -6,21 +6,18 @@ import dataclasses
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Literal
 
 import numpy as np
 import torch
-import yaml
-from jsonargparse import ArgumentParser
 from torch import Tensor
 from tqdm import tqdm
 
 from datamodules.cache import default_cache_dir
-from datamodules.image_folder import ImageFolderDataModule
 from lightning_modules.base import DiffusionModule
 from lightning_modules.diffusion.samplers import evaluations
 from lightning_modules.drawing import draw_images
 from lightning_modules.images import image_grid, save_png, viewing_scale
+from lightning_modules.metrics.copies import CopyDetector
 from lightning_modules.metrics.denoising import BandError, errors_by_noise_level
 from lightning_modules.metrics.features import FeatureNetwork, Images
 from lightning_modules.metrics.image_sets import (
@@ -32,14 +29,12 @@ from lightning_modules.metrics.image_sets import (
     split_real,
     training_images,
 )
-from lightning_modules.metrics.memorisation import Memorisation, closest_pairs, memorisation, nearest_images
-from lightning_modules.metrics.pairs import EvaluationError
+from lightning_modules.metrics.memorisation import Memorisation
 from lightning_modules.metrics.protocol import Protocol, compare, over_seeds
 from lightning_modules.metrics.report import Report, Row
-from lightning_modules.models import load_model
+from lightning_modules.metrics.run_inputs import Weights, checkpoint_step, load_weights, run_data
 from lightning_modules.sampling import Sampling
 
-Weights = Literal["ema", "raw"]
 _MAX_BAND_IMAGES = 512
 
 
@@ -81,61 +76,6 @@ class Variant:
     sampling: Sampling
 
 
-def run_data(checkpoint: Path, root: Path | None = None) -> ImageFolderDataModule:
-    """Open the data that a run was trained on.
-
-    Args:
-        checkpoint: A checkpoint of the run, beside whose folder `config.yaml` lies.
-        root: The folder of images, where it has moved since.
-
-    Raises:
-        FileNotFoundError: If the run's configuration is not there.
-        DataError: If the images cannot be opened.
-    """
-    config = checkpoint.parent.parent / "config.yaml"
-    if not config.is_file():
-        raise FileNotFoundError(
-            f"{config} is not there, which says what the run was trained on; give a checkpoint in its run"
-        )
-    section: dict[str, Any] = yaml.safe_load(config.read_text())["data"]
-    if root is not None:
-        section["root"] = str(root)
-    parser = ArgumentParser(exit_on_error=False)
-    parser.add_class_arguments(ImageFolderDataModule, "data")
-    data: ImageFolderDataModule = parser.instantiate_classes(parser.parse_object({"data": section})).data
-    data.prepare_data()
-    data.setup()
-    return data
-
-
-def load_weights(checkpoint: Path, weights: Weights, device: str = "cpu") -> tuple[DiffusionModule, str]:
-    """Load a model with its averaged or its raw weights, and say in words which they are.
-
-    Raises:
-        EvaluationError: If the averaged weights are asked for and the run kept none.
-        ValueError: If the file is not a whole checkpoint.
-    """
-    module = load_model(checkpoint, device)
-    stored = torch.load(checkpoint, map_location="cpu", weights_only=True, mmap=True)
-    if "current_model_state" not in stored:
-        if weights == "ema":
-            raise EvaluationError(
-                f"{checkpoint} holds no averaged weights; evaluate the raw ones: --weights raw"
-            )
-        return module, "raw weights (the run keeps no average)"
-    if weights == "raw":
-        module.load_state_dict(stored["current_model_state"])
-        return module, "raw weights"
-    config = checkpoint.parent.parent / "config.yaml"
-    decay = yaml.safe_load(config.read_text())["ema"]["decay"] if config.is_file() else None
-    return module, "EMA weights" + (f" (decay {decay})" if decay is not None else "")
-
-
-def checkpoint_step(checkpoint: Path) -> int:
-    """Return the step that a checkpoint was saved at."""
-    return int(torch.load(checkpoint, map_location="cpu", weights_only=True, mmap=True)["global_step"])
-
-
 class RunEvaluation:
     """Evaluate variants of one run against the images that it was trained on and those held out.
 
@@ -153,8 +93,8 @@ class RunEvaluation:
         self.sides = equal_sides(trained_on, _MAX_BAND_IMAGES, setup.seed) if trained_on is not None else None
         # The reference's labels, so that the class balance of the samples is the reference's.
         self.labels = [int(label) for label in real.labels[self.split.reference]]
-        self._train: tuple[Images, Tensor] | None = None
-        self._held_out: Any = None
+        self.same_classes = trained_on is None or real.class_names == trained_on.class_names
+        self._detector: CopyDetector | None = None
 
     def report(self, variants: Sequence[Variant]) -> Report:
         """Evaluate every variant, and write `report.json` anew after each, so that nothing is lost.
@@ -179,7 +119,9 @@ class RunEvaluation:
     def described(self) -> dict[str, str | int | float]:
         """Say what is compared with what."""
         return _describe(self.real, self.split, self.setup, len(self.protocol)) | {
-            "class balance": "samples have the reference's labels",
+            "class balance": "samples have the reference's labels"
+            if self.same_classes
+            else f"NOT matched: {self.real.name} has other classes than the model, whose samples have none",
             "seeds": self.setup.seeds,
         }
 
@@ -204,7 +146,7 @@ class RunEvaluation:
     def draw(self, module: DiffusionModule, settings: Sampling, seed: int, what: str) -> Images:
         """Draw N images, uint8 and rounded, with the reference's labels."""
         labels = self.labels
-        if self.real.class_names != module.class_names:
+        if not self.same_classes:
             labels = [module.null_label if module.num_classes > 1 else 0] * len(self.labels)
         batches = []
         with tqdm(total=len(labels), desc=what, unit="image", delay=1.0) as bar:
@@ -214,36 +156,22 @@ class RunEvaluation:
         return torch.cat(batches).numpy()
 
     def memorised(self, images: Images, features: Tensor, name: str) -> Memorisation | None:
-        """Measure how near samples are to the training images, and draw the closest pairs."""
-        if self.trained_on is None or not self.trained_on.held_out.any():
+        """Measure how near samples are to the training images, and write a picture of the closest pairs."""
+        real = self.trained_on
+        if real is None or not real.held_out.any():
             return None
-        train_images, train = self._training_features()
-        if self._held_out is None:
-            held_out = self.trained_on.images[self.trained_on.held_out]
-            self._held_out = nearest_images(
-                self.protocol.real_features(held_out), train, self._mirrored_features(held_out)
-            )
-        nearest = nearest_images(features, train, self._mirrored_features(images))
-        pairs = closest_pairs(nearest, 16)
-        both = np.stack([images[pairs[:, 0]], train_images[pairs[:, 1]]], axis=1)
-        grid = image_grid(torch.from_numpy(both.reshape(-1, *images.shape[1:])), 8)
+        if self._detector is None:
+            train, held_out = real.images[~real.held_out], real.images[real.held_out]
+            self._detector = CopyDetector(self.protocol, train, held_out, self.mirrored)
+        found, pairs = self._detector.look(images, features)
+        grid = image_grid(torch.from_numpy(pairs), 8)
         save_png(grid, self.setup.out / f"closest-pairs-{name}.png", viewing_scale(images.shape[-1]))
-        return memorisation(nearest, self._held_out)
+        return found
 
     def picture(self, images: Images, name: str) -> None:
         """Write a grid of the first samples."""
         grid = image_grid(torch.from_numpy(images[:64]), 8)
         save_png(grid, self.setup.out / f"samples-{name}.png", viewing_scale(images.shape[-1]))
-
-    def _training_features(self) -> tuple[Images, Tensor]:
-        if self._train is None:
-            assert self.trained_on is not None
-            images = self.trained_on.images[~self.trained_on.held_out]
-            self._train = images, self.protocol.real_features(images, "features of all training images")
-        return self._train
-
-    def _mirrored_features(self, images: Images) -> Tensor | None:
-        return self.protocol.features(images[..., ::-1]) if self.mirrored else None
 
 
 def evaluate_run(

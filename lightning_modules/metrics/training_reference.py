@@ -11,17 +11,12 @@ import torch
 from datamodules.cache import default_cache_dir
 from datamodules.image_folder import ImageFolderDataModule
 from lightning_modules.base import DiffusionModule
+from lightning_modules.metrics.copies import CopyDetector
 from lightning_modules.metrics.denoising import BandError, errors_by_noise_level
 from lightning_modules.metrics.feature_networks import load_features
 from lightning_modules.metrics.features import Images
 from lightning_modules.metrics.image_sets import equal_sides, split_real, training_images
-from lightning_modules.metrics.memorisation import (
-    Memorisation,
-    Nearest,
-    closest_pairs,
-    memorisation,
-    nearest_images,
-)
+from lightning_modules.metrics.memorisation import Memorisation
 from lightning_modules.metrics.protocol import Protocol, compare
 from lightning_modules.metrics.verdicts import memorising
 
@@ -71,16 +66,14 @@ class TrainingReference:
         self.protocol = Protocol(
             network, real.images[split.reference], real.images[split.other], cache_dir, quiet=True
         )
-        self.mirrored = data.flip
         rng = np.random.default_rng(seed)
         train_rows = np.sort(rng.permutation(np.flatnonzero(~real.held_out))[:_MAX_TRAIN])
         held_out_rows = np.sort(rng.permutation(np.flatnonzero(real.held_out))[:images])
         self._sides = equal_sides(real, _BAND_IMAGES, seed)
-        self._held_out = None
+        self._detector = None
         if len(held_out_rows):
-            self.train_images = real.images[train_rows]
-            self.train = self.protocol.real_features(self.train_images)
-            self._held_out = self._nearest(real.images[held_out_rows])
+            train, held_out = real.images[train_rows], real.images[held_out_rows]
+            self._detector = CopyDetector(self.protocol, train, held_out, data.flip)
 
     def compare(self, images: Images) -> Found:
         """Compare as many samples with the reference and with the training images."""
@@ -92,23 +85,16 @@ class TrainingReference:
         assert kid.high is not None
         assert floor is not None
         scalars |= {"kid_low": kid.low, "kid_high": kid.high, "kid_floor": floor}
-        if self._held_out is None:
+        if self._detector is None:
             return Found(scalars, None, None)
-        nearest = self._nearest(images)
-        gauge = memorisation(nearest, self._held_out)
+        gauge, pairs = self._detector.look(images, features)
         scalars |= {
             "nearest_distance_over_held_out": gauge.distance_ratio,
             "copies": gauge.copies,
             "copies_held_out": gauge.copies_held_out,
         }
-        pairs = closest_pairs(nearest, 16)
-        both = np.stack([images[pairs[:, 0]], self.train_images[pairs[:, 1]]], axis=1)
-        return Found(scalars, gauge, both.reshape(-1, *images.shape[1:]))
+        return Found(scalars, gauge, pairs)
 
     def errors(self, module: DiffusionModule) -> list[BandError] | None:
         """Measure the error by noise level with the module's present weights; none if nothing is held out."""
         return errors_by_noise_level(module, self._sides, quiet=True) if self._sides else None
-
-    def _nearest(self, images: Images) -> Nearest:
-        mirrored = self.protocol.features(images[..., ::-1]) if self.mirrored else None
-        return nearest_images(self.protocol.features(images), self.train, mirrored)

@@ -2,6 +2,8 @@ from __future__ import annotations
 
 import json
 import shutil
+import subprocess
+import sys
 from pathlib import Path
 
 import numpy as np
@@ -11,7 +13,7 @@ from command_line import LIGHTNING_WARNINGS, Run, load_script, printed, python, 
 from PIL import Image
 
 from datamodules.drawn_cats import DrawnCats
-from lightning_modules.metrics.run_evaluation import load_weights
+from lightning_modules.metrics.run_inputs import load_weights
 
 pytestmark = LIGHTNING_WARNINGS
 
@@ -135,6 +137,48 @@ def test_a_run_against_another_folder(trained: Run, tmp_path):
     assert report["rows"][0]["memorisation"]  # still of the images that it was trained on
 
 
+def test_a_run_against_a_folder_of_other_classes_says_so(trained: Run, cats: Path, tmp_path):
+    flat = tmp_path / "flat"
+    flat.mkdir()
+    for number, path in enumerate(sorted(cats.rglob("*.png"))):
+        shutil.copy(path, flat / f"{number}.png")
+    report = evaluate(tmp_path / "out", str(trained.folder), "--against", str(flat), *QUICK)
+    assert report["protocol"]["class balance"].startswith("NOT matched")
+
+
+def test_what_was_measured_before_a_failure_is_not_lost(trained: Run, tmp_path, monkeypatch):
+    from lightning_modules.metrics import run_evaluation
+
+    row, rows = run_evaluation.RunEvaluation.row, []
+
+    def failing(self, *args):
+        if rows:
+            raise OSError("the disk is gone")
+        rows.append(row(self, *args))
+        return rows[0]
+
+    monkeypatch.setattr(run_evaluation.RunEvaluation, "row", failing)
+    args = [str(trained.folder), *QUICK, "--nfe", "1,2", "--out", str(tmp_path / "out")]
+    with pytest.raises(SystemExit, match="the disk is gone"):
+        load_script("evaluate").main(args)
+    (kept,) = json.loads((tmp_path / "out" / "report.json").read_text())["rows"]
+    assert kept["facts"]["nfe"] == 1
+
+
+def test_training_starts_without_the_metrics(tmp_path):
+    code = "import sys, lightning_modules.cli; print(*sorted(sys.modules))"
+    result = subprocess.run(
+        [sys.executable, "-c", code], cwd=tmp_path, capture_output=True, text=True, check=True
+    )
+    loaded = set(result.stdout.split())
+    assert "lightning_modules.callbacks.evaluation" in loaded
+    heavy = {"efficientnet_lite_pytorch", "onnxruntime", "torch_fidelity"}
+    lazy = {
+        f"lightning_modules.metrics.{name}" for name in ("kid", "frechet", "feature_networks", "protocol")
+    }
+    assert not loaded & (heavy | lazy)
+
+
 def test_plots_are_made(trained: Run, tmp_path):
     args = ["--features", "random", "--n", "12", "--nfe", "1,2", "--checkpoints", "all"]
     evaluate(tmp_path / "out", str(trained.folder), *args)
@@ -145,7 +189,7 @@ def test_plots_are_made(trained: Run, tmp_path):
 
 
 def test_plots_without_matplotlib_say_what_to_install(trained: Run, tmp_path, capsys, monkeypatch):
-    monkeypatch.setitem(__import__("sys").modules, "matplotlib", None)
+    monkeypatch.setitem(sys.modules, "matplotlib", None)
     args = [
         str(trained.folder),
         "--features",
@@ -186,6 +230,16 @@ def test_mistakes_are_answered_in_a_line(args, said, trained: Run, cats: Path, c
     assert "Traceback" not in error
     lines = [line for line in error.splitlines() if line and "image/s" not in line]
     assert status == 2 or len(lines) == 1
+
+
+def test_a_run_with_a_configuration_of_something_else_is_refused(trained: Run, tmp_path, capsys):
+    copy = shutil.copytree(trained.folder, tmp_path / "copy")
+    (copy / "config.yaml").write_text(
+        "data: {colour: red}\nsample_grid: {sampling: {guidance_interval: [0, 1]}}\n"
+    )
+    error = refusal([str(copy), *QUICK], capsys, "evaluate")[1]
+    assert "the data section of" in error
+    assert "colour" in error
 
 
 def test_too_few_images_are_refused(trained: Run, tmp_path, capsys):

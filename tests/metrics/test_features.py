@@ -234,6 +234,14 @@ def test_a_torchscript_file_is_loaded(tmp_path):
         load_features(str(tmp_path / "no.pt"))
 
 
+def test_files_that_are_no_network_for_images_are_refused(tmp_path):
+    (tmp_path / "no.onnx").write_text("no network")
+    with pytest.raises(ValueError, match=r"no\.onnx cannot be read as ONNX"):
+        load_features(str(tmp_path / "no.onnx"))
+    with pytest.raises(ValueError, match="my network does not take uint8 images of any size"):
+        GivenModule(nn.Linear(7, 3), "my network")
+
+
 def onnx_means(path, element: int, side: int | str) -> None:
     """Write an ONNX file of the mean of each channel."""
     shape = ["n", 3, side, side]

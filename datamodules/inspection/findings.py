@@ -217,16 +217,18 @@ def _files(inspection: Inspection) -> list[Finding]:
         share = rejected / looked_at
         level: Literal["look", "problem"] = "problem" if share > 0.1 else "look"
         advice = "They are left out of training. More than --data.max_rejected of them (10 %) stop it."
-        found.append(Finding(level, f"{rejected} of {looked_at} files cannot be used ({share:.1%})", advice))
+        found.append(
+            Finding(level, f"Files that cannot be used: {rejected} of {looked_at} ({share:.1%})", advice)
+        )
     else:
         found.append(Finding("good", "Every file can be decoded", "Nothing is left out."))
     heic = sum(count for suffix, count in inspection.index.ignored if suffix in (".heic", ".heif"))
     if heic:
         advice = "No decoder for them is installed. Convert them to JPEG, or they are passed over."
-        found.append(Finding("look", f"{heic} HEIC photographs are not read", advice))
+        found.append(Finding("look", f"HEIC photographs that are not read: {heic}", advice))
     if len(inspection.misnamed):
         advice = "Their content decides how they are read. Nothing needs to be done."
-        found.append(Finding("good", f"{len(inspection.misnamed)} files have the wrong ending", advice))
+        found.append(Finding("good", f"Files with the wrong ending: {len(inspection.misnamed)}", advice))
     return found
 
 
@@ -246,7 +248,7 @@ def _classes(inspection: Inspection) -> list[Finding]:
     few = [name for name, count in counts.items() if count < _FEW]
     if few:
         advice = "They will be memorised rather than learnt: add images, or merge the classes."
-        found.append(Finding("look", f"{len(few)} classes have fewer than {_FEW} images", advice))
+        found.append(Finding("look", f"Classes with fewer than {_FEW} images: {len(few)}", advice))
     return found
 
 
@@ -255,7 +257,7 @@ def _repetitions(inspection: Inspection) -> list[Finding]:
     copies = sum(len(group) - 1 for group in inspection.copies)
     alike = len(inspection.surplus) - copies
     if copies or alike:
-        title = f"{copies} exact copies and {max(alike, 0)} near duplicates"
+        title = f"Exact copies: {copies}, near duplicates: {alike}"
         advice = (
             "They are learnt more often than others, and a lookalike of a held-out image makes the held-out "
         )
@@ -269,7 +271,7 @@ def _repetitions(inspection: Inspection) -> list[Finding]:
     if inspection.mixed:
         advice = "The same picture under two labels blurs what the labels mean: decide for one."
         found.append(
-            Finding("problem", f"{len(inspection.mixed)} pictures lie in more than one class", advice)
+            Finding("problem", f"Pictures that lie in more than one class: {len(inspection.mixed)}", advice)
         )
     return found
 
@@ -278,10 +280,10 @@ def _pictures(inspection: Inspection) -> list[Finding]:
     found = []
     if len(inspection.bordered):
         advice = "The model learns the bars as part of the picture. Crop them, or use --also borders."
-        found.append(Finding("look", f"{len(inspection.bordered)} images have black bars", advice))
+        found.append(Finding("look", f"Images with black bars: {len(inspection.bordered)}", advice))
     if len(inspection.flat):
         advice = "Blank pages, placeholders, lens caps? Look at them, or use --also flat."
-        found.append(Finding("look", f"{len(inspection.flat)} images are nearly of one colour", advice))
+        found.append(Finding("look", f"Images that are nearly of one colour: {len(inspection.flat)}", advice))
     return found
 
 

@@ -20,8 +20,8 @@ from datamodules.inspection.facts import ImageFacts, Inspected
 SIZES = (32, 64, 128, 256, 512, 1024)
 """Sides in pixels that are suggested."""
 
-LARGE_ENOUGH = 0.9
-"""A size is suggested if this share of the images need not be enlarged to it."""
+ENLARGED = 0.1
+"""A size is suggested if no more than this share of the images must be enlarged to it."""
 
 BORDER = 0.03
 """Share of a side from which a black bar is reported."""
@@ -151,7 +151,7 @@ class Inspection:
     @property
     def suggested_size(self) -> int:
         """The largest size that nine in ten of the images reach, at least the smallest of `SIZES`."""
-        reached = [size for size in SIZES if self.share_enlarged(size) <= 1 - LARGE_ENOUGH]
+        reached = [size for size in SIZES if self.share_enlarged(size) <= ENLARGED]
         return max(reached, default=SIZES[0])
 
     @property
@@ -291,7 +291,7 @@ def _size(inspection: Inspection) -> Finding:
     size, enlarged = inspection.image_size, inspection.share_enlarged(inspection.image_size)
     title = f"{enlarged:.0%} of the images are smaller than {size} px"
     advice = f"{inspection.suggested_size} px is the largest size that nine in ten of them reach."
-    if enlarged > 1 - LARGE_ENOUGH:
+    if enlarged > ENLARGED:
         return Finding("look", title, f"They are enlarged, and the model learns their softness. {advice}")
     return Finding("good", title, advice)
 

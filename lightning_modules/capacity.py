@@ -27,5 +27,5 @@ def count_parameters(config: str, image_size: int) -> int:
     section["init_args"] = section.get("init_args", {}) | linked
     parser = TeachingParser()
     parser.add_lightning_class_args(DiffusionModule, "model", subclass_mode=True)
-    model = parser.instantiate_classes(parser.parse_object({"model": section})).model
+    model = parser.instantiate(parser.parse_object({"model": section})).model
     return sum(parameter.numel() for parameter in model.parameters())

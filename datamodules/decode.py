@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-import warnings
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -15,6 +14,7 @@ from PIL import ExifTags, Image, UnidentifiedImageError
 
 from datamodules.colour import plain, to_srgb
 from datamodules.hashing import digest, open_regular, stamp_of
+from datamodules.quiet import no_warnings
 
 TRANSFORM_VERSION = 2
 """Part of every cache key: raise it whenever `decode_image` gives other pixels for the same file."""
@@ -137,8 +137,7 @@ def open_image(path: Path, limits: Limits, content_hash: bytes | None = None) ->
     _let_pass(limits.max_pixels)
     try:
         # What a decoder warns of is harmless or followed by an error, and the size is checked here.
-        with warnings.catch_warnings(), open_regular(path) as file:
-            warnings.simplefilter("ignore")
+        with no_warnings(), open_regular(path) as file:
             before = stamp_of(os.fstat(file.fileno()))
             if content_hash is not None and digest(file) != content_hash:
                 raise ChangedFileError(path, "its content changed after the folder was indexed")

@@ -15,7 +15,7 @@ if TYPE_CHECKING:
     from datamodules.inspection.findings import Finding, Inspection
 
 EPILOG = """examples:
-  inspect_data.py my_images                              report.html, report.json, contact_sheet.png in inspection/my_images/
+  inspect_data.py my_images                             a report in inspection/my_images/, contact sheet too
   inspect_data.py my_images --image-size 64 --config cats            is the set large enough for that model?
   inspect_data.py my_images --parameters 40e6                        the same, for a number of parameters
   inspect_data.py my_images --quarantine bad.txt                     a list of the files that cannot be used
@@ -114,7 +114,7 @@ def _output_folder(out: Path | None, folder: Path) -> Path:
 
 def _parse(args: Sequence[str] | None) -> argparse.Namespace:
     parser = argparse.ArgumentParser(
-        description="Say what a folder of images holds, what is wrong with it, and what a model would see of it.",
+        description="Say what a folder of images holds, what is wrong with it, and what a model sees of it.",
         epilog=EPILOG,
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )

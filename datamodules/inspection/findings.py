@@ -20,8 +20,8 @@ from datamodules.inspection.facts import ImageFacts, Inspected
 SIZES = (32, 64, 128, 256, 512, 1024)
 """Sides in pixels that are suggested."""
 
-LARGE_ENOUGH = 0.9
-"""A size is suggested if this share of the images need not be enlarged to it."""
+ENLARGED = 0.1
+"""A size is suggested if no more than this share of the images must be enlarged to it."""
 
 BORDER = 0.03
 """Share of a side from which a black bar is reported."""
@@ -151,7 +151,7 @@ class Inspection:
     @property
     def suggested_size(self) -> int:
         """The largest size that nine in ten of the images reach, at least the smallest of `SIZES`."""
-        reached = [size for size in SIZES if self.share_enlarged(size) <= 1 - LARGE_ENOUGH]
+        reached = [size for size in SIZES if self.share_enlarged(size) <= ENLARGED]
         return max(reached, default=SIZES[0])
 
     @property
@@ -217,16 +217,18 @@ def _files(inspection: Inspection) -> list[Finding]:
         share = rejected / looked_at
         level: Literal["look", "problem"] = "problem" if share > 0.1 else "look"
         advice = "They are left out of training. More than --data.max_rejected of them (10 %) stop it."
-        found.append(Finding(level, f"{rejected} of {looked_at} files cannot be used ({share:.1%})", advice))
+        found.append(
+            Finding(level, f"Files that cannot be used: {rejected} of {looked_at} ({share:.1%})", advice)
+        )
     else:
         found.append(Finding("good", "Every file can be decoded", "Nothing is left out."))
     heic = sum(count for suffix, count in inspection.index.ignored if suffix in (".heic", ".heif"))
     if heic:
         advice = "No decoder for them is installed. Convert them to JPEG, or they are passed over."
-        found.append(Finding("look", f"{heic} HEIC photographs are not read", advice))
+        found.append(Finding("look", f"HEIC photographs that are not read: {heic}", advice))
     if len(inspection.misnamed):
         advice = "Their content decides how they are read. Nothing needs to be done."
-        found.append(Finding("good", f"{len(inspection.misnamed)} files have the wrong ending", advice))
+        found.append(Finding("good", f"Files with the wrong ending: {len(inspection.misnamed)}", advice))
     return found
 
 
@@ -246,7 +248,7 @@ def _classes(inspection: Inspection) -> list[Finding]:
     few = [name for name, count in counts.items() if count < _FEW]
     if few:
         advice = "They will be memorised rather than learnt: add images, or merge the classes."
-        found.append(Finding("look", f"{len(few)} classes have fewer than {_FEW} images", advice))
+        found.append(Finding("look", f"Classes with fewer than {_FEW} images: {len(few)}", advice))
     return found
 
 
@@ -255,7 +257,7 @@ def _repetitions(inspection: Inspection) -> list[Finding]:
     copies = sum(len(group) - 1 for group in inspection.copies)
     alike = len(inspection.surplus) - copies
     if copies or alike:
-        title = f"{copies} exact copies and {max(alike, 0)} near duplicates"
+        title = f"Exact copies: {copies}, near duplicates: {alike}"
         advice = (
             "They are learnt more often than others, and a lookalike of a held-out image makes the held-out "
         )
@@ -269,7 +271,7 @@ def _repetitions(inspection: Inspection) -> list[Finding]:
     if inspection.mixed:
         advice = "The same picture under two labels blurs what the labels mean: decide for one."
         found.append(
-            Finding("problem", f"{len(inspection.mixed)} pictures lie in more than one class", advice)
+            Finding("problem", f"Pictures that lie in more than one class: {len(inspection.mixed)}", advice)
         )
     return found
 
@@ -278,10 +280,10 @@ def _pictures(inspection: Inspection) -> list[Finding]:
     found = []
     if len(inspection.bordered):
         advice = "The model learns the bars as part of the picture. Crop them, or use --also borders."
-        found.append(Finding("look", f"{len(inspection.bordered)} images have black bars", advice))
+        found.append(Finding("look", f"Images with black bars: {len(inspection.bordered)}", advice))
     if len(inspection.flat):
         advice = "Blank pages, placeholders, lens caps? Look at them, or use --also flat."
-        found.append(Finding("look", f"{len(inspection.flat)} images are nearly of one colour", advice))
+        found.append(Finding("look", f"Images that are nearly of one colour: {len(inspection.flat)}", advice))
     return found
 
 
@@ -289,7 +291,7 @@ def _size(inspection: Inspection) -> Finding:
     size, enlarged = inspection.image_size, inspection.share_enlarged(inspection.image_size)
     title = f"{enlarged:.0%} of the images are smaller than {size} px"
     advice = f"{inspection.suggested_size} px is the largest size that nine in ten of them reach."
-    if enlarged > 1 - LARGE_ENOUGH:
+    if enlarged > ENLARGED:
         return Finding("look", title, f"They are enlarged, and the model learns their softness. {advice}")
     return Finding("good", title, advice)
 

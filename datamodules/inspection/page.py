@@ -7,6 +7,7 @@ import io
 from collections import Counter
 from collections.abc import Iterable, Sequence
 from html import escape
+from itertools import pairwise
 from typing import Any
 
 import numpy as np
@@ -108,7 +109,8 @@ def as_html(
     head = '<meta charset=utf-8><meta name=viewport content="width=device-width, initial-scale=1">'
     title = f"<title>{name} - data inspection</title>"
     body = "\n".join(part for part in parts if part)
-    return f"<!doctype html>\n<html lang=en><head>{head}{title}<style>{STYLE}</style></head><body>{body}</body></html>\n"
+    head += f"{title}<style>{STYLE}</style>"
+    return f"<!doctype html>\n<html lang=en><head>{head}</head><body>{body}</body></html>\n"
 
 
 class _Thumbnails:
@@ -181,7 +183,7 @@ def _histogram(values: npt.NDArray[Any], edges: Sequence[float]) -> dict[str, in
     places = np.searchsorted(edges, values, side="right") - 1
     counts = np.bincount(places, minlength=len(edges))
     used = np.flatnonzero(counts)
-    names = [f"{a:g} to {b:g}" for a, b in zip(edges, edges[1:], strict=False)] + [f"from {edges[-1]:g}"]
+    names = [f"{low:g} to {high:g}" for low, high in pairwise(edges)] + [f"from {edges[-1]:g}"]
     return {names[i]: int(counts[i]) for i in range(used[0], used[-1] + 1)} if len(used) else {}
 
 

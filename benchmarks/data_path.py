@@ -150,8 +150,8 @@ def main(args: Sequence[str] | None = None) -> None:
     results: dict[str, object] = {"machine": facts, "options": {k: str(v) for k, v in vars(options).items()}}
     with tempfile.TemporaryDirectory() as name:
         folder = Path(name)
-        paths = linked(options.data, folder / "images", options.batch_size)
-        print(f"{len(paths)} files of {options.data}")
+        paths = linked(options, folder / "images")
+        print(f"{len(paths)} files of {options.data}", flush=True)
         for size in options.sizes:
             results[f"{size} px"] = at_size(options, folder, paths, size)
     if options.order:
@@ -159,20 +159,27 @@ def main(args: Sequence[str] | None = None) -> None:
     write(results, options.out)
 
 
-def linked(source: Path, folder: Path, batch: int) -> list[Path]:
+def linked(options: argparse.Namespace, folder: Path) -> list[Path]:
     """Links to the files that Pillow can decode; a small folder is repeated until it fills ten batches."""
-    sound = []
-    for path in sorted(path for path in source.resolve().rglob("*") if path.suffix.lower() in SUFFIXES):
+    sound, areas = [], []
+    for path in sorted(path for path in options.data.resolve().rglob("*") if path.suffix.lower() in SUFFIXES):
         try:
             with warnings.catch_warnings(), Image.open(path) as image:
                 warnings.simplefilter("ignore")
+                if max(image.size) > options.largest:
+                    continue
                 image.convert("RGB")
         except (OSError, SyntaxError, ValueError):
             continue
         sound.append(path)
+        areas.append(image.width * image.height)
+    if not sound:
+        sys.exit(f"no image in {options.data}")
+    print(f"median of {statistics.median(areas) / 1e6:.3f} megapixels")
     folder.mkdir()
     links = []
-    for number, path in enumerate(itertools.islice(itertools.cycle(sound), max(len(sound), 10 * batch))):
+    count = max(len(sound), 10 * options.batch_size)
+    for number, path in enumerate(itertools.islice(itertools.cycle(sound), count)):
         links.append(folder / f"{number:06}{path.suffix.lower()}")
         links[-1].symlink_to(path)
     return links
@@ -308,6 +315,7 @@ def parse(args: Sequence[str] | None) -> argparse.Namespace:
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
     parser.add_argument("--data", type=Path, required=True, help="folder of images, at any depth")
+    parser.add_argument("--largest", type=int, default=10**6, help="leave out files with a longer side")
     parser.add_argument(
         "--sizes", type=int, nargs="+", default=[32, 64, 128], help="pixels (default 32 64 128)"
     )

@@ -91,7 +91,7 @@ class Finish:
                 device.
         """
         draft = batch if isinstance(batch, DraftBatch) else DraftBatch(batch.labels, batch.images)
-        images = _whole_range(self._pixels(draft, every), draft.boxes, self._size)
+        images = _cut_to(self._pixels(draft, every), draft.boxes, self._size)
         images = images.div_(127.5).sub_(1.0)
         if draft.augmentation is None or self._augmentation is None:
             return ImageBatch(images, draft.labels)
@@ -115,10 +115,10 @@ def shrunk(images: Tensor, size: int) -> Tensor:
     """Resize whole images (B, 3, R, R) to (B, 3, S, S), both uint8."""
     if images.shape[-1] == size:
         return images
-    return _whole_range(images, None, size).round_().to(torch.uint8)
+    return _cut_to(images, None, size).round_().to(torch.uint8)
 
 
-def _whole_range(images: Tensor, boxes: Tensor | None, size: int) -> Tensor:
+def _cut_to(images: Tensor, boxes: Tensor | None, size: int) -> Tensor:
     """Cut and resize uint8 images, as float32 of 0 to 255."""
     values = images.float()
     if boxes is None:

@@ -66,8 +66,8 @@ class ImageFolderDataModule(LightningDataModule):
             Off by default.
         class_balanced: Have every class come round equally often, whatever its number of images.
         class_labels: Use sub-folder names as classes. If false, every image has label 0 of one class.
-        workers: Processes that decode, and that load batches. 0 does both in the main process, which is fast
-            enough for loading, since the decoded images are memory-mapped.
+        workers: Processes that decode, and that load batches. 0 decodes in a thread per core and loads in the
+            main process, which is fast enough, since the decoded images are memory-mapped.
         max_rejected: Largest share of the files that may be unreadable or out of place; above it is an error.
         background: RGB colour (0 to 255) that transparent images are laid on.
         cache: Decode once, into a cache on disk. If false, every batch decodes its images anew: it needs no

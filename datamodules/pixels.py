@@ -92,8 +92,9 @@ class MappedImages:
 
     def load(self) -> None:
         """Copy the images into this process's memory, and read them from there from now on."""
-        self.array = np.array(self.array)
-        self.array.setflags(write=False)
+        if isinstance(self.array, np.memmap):
+            self.array = np.array(self.array)
+            self.array.setflags(write=False)
 
     def preload(self) -> None:
         """Ask the system to read the whole file into memory, in the background and once for all processes."""

@@ -64,6 +64,9 @@ def test_ram_is_a_copy_of_its_own_and_travels_as_its_path(make_folder: MakeFolde
     images = module._opened.images
     assert not isinstance(images.array, np.memmap)
     assert not images.array.flags.writeable
+    before = images.array
+    module.val_dataloader()
+    assert images.array is before  # not copied again
     assert len(pickle.dumps(images)) < 1000
 
 

@@ -159,7 +159,7 @@ def _with_run(job: Job) -> Job:
     if job.data is not None and not sizes_on(data_volume, job.data.removeprefix(f"{DATA}/")):
         name = Path(job.data).name
         refuse(f"no {name} on the data Volume: upload it with modal run modal_entry.py::upload_data {name}")
-    if job.run is None and "fast_dev_run: true" in job.config:
+    if job.trial:
         return job
     chosen = choose(
         sizes_on(runs_volume, job.experiment),

@@ -96,7 +96,7 @@ def _fit(
     from lightning_modules.training import fit
 
     logging.basicConfig(level=logging.INFO, format="%(message)s")
-    folder = None if job.run is None else Path(RUNS) / job.experiment / job.run
+    folder = None if job.trial or job.run is None else Path(RUNS) / job.experiment / job.run
     spending = Spending(ledger, job.settings.max_usd, job.settings.handover)
     callbacks = [ContainerStart(preflight, lambda: _commit(data)), spending, VolumeCommit(runs.commit)]
     try:

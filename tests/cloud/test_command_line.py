@@ -37,7 +37,8 @@ def test_help_needs_neither_token_nor_server(entry: str, tmp_path: Path) -> None
 def test_importing_the_entry_file_loads_nothing_heavy(tmp_path: Path) -> None:
     code = (
         "import sys, runpy; runpy.run_path(sys.argv[1]); "
-        "print([m for m in ('torch', 'lightning', 'numpy', 'jsonargparse', 'PIL', 'yaml') if m in sys.modules])"
+        "heavy = ('torch', 'lightning', 'numpy', 'jsonargparse', 'PIL', 'yaml'); "
+        "print([name for name in heavy if name in sys.modules])"
     )
     environment = {**os.environ, "PYTHONPATH": str(REPOSITORY)}
     result = subprocess.run(
@@ -126,6 +127,14 @@ def test_a_module_that_is_not_in_the_container_is_named_before_any_training(clou
     assert "error: import lightning_modules.models: ModuleNotFoundError: No module named 'a_helper'" in output
     assert "First training step" not in cloud.text()
     assert len(cloud.server.runs("train")) == 1
+
+
+@pytest.mark.slow
+def test_one_batch_goes_through_and_leaves_nothing(cloud: Cloud) -> None:
+    status, output = cloud.run("fit", *cloud.options(), "--fast-dev-run")
+    assert status == 0, output
+    assert "One batch went through." in output
+    assert list(cloud.server.published("ninelives-runs").iterdir()) == []
 
 
 @pytest.mark.slow

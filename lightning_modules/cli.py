@@ -33,7 +33,6 @@ from lightning_modules.callbacks.telemetry import Telemetry
 from lightning_modules.cloud.settings import ModalSettings
 from lightning_modules.parser import HelpFormatter, TeachingParser, with_config
 from lightning_modules.resume.choice import Wish, choose_run, continue_run
-from lightning_modules.resume.files import write_text
 from lightning_modules.resume.manifest import identity
 from lightning_modules.run_logger import RunLogger
 
@@ -57,14 +56,11 @@ SOURCES = (DrawnCats, OxfordPetCats)
 """Imported here so that their bare names can be used for --data.source."""
 
 
-class RunConfig(SaveConfigCallback):
-    """Write the resolved configuration to the run directory and, as hyper-parameters, to TensorBoard."""
+class HyperParameters(SaveConfigCallback):
+    """Show the resolved configuration as TensorBoard's hyper-parameters."""
 
     def save_config(self, trainer: Trainer, pl_module: LightningModule, stage: str) -> None:
-        """Write `config.yaml`, whole, and TensorBoard's hyper-parameter summaries."""
-        if trainer.log_dir is not None:
-            text = self.parser.dump(self.config, skip_none=False)
-            write_text(Path(trainer.log_dir) / self.config_filename, text)
+        """Write the summaries; `config.yaml` is written when the run directory is taken."""
         flat = dict(_flatten(self.config.as_dict()))
         flat.pop("config", None)  # the paths it was parsed from
         flat["model.init_args.class_names"] = ", ".join(pl_module.hparams["class_names"])
@@ -95,7 +91,7 @@ class FitCLI(LightningCLI):
         super().__init__(
             DiffusionModule,
             ImageFolderDataModule,
-            save_config_callback=RunConfig,
+            save_config_callback=HyperParameters,
             save_config_kwargs={"save_to_log_dir": False},
             trainer_defaults={
                 "default_root_dir": "runs",
@@ -214,6 +210,7 @@ class FitCLI(LightningCLI):
             self.choice = choose_run(self.wish, self.identity)
         else:
             self.choice = continue_run(self._continued, length)
+        self.config_init.checkpoint.run_directory = self.choice.folder
         recovery = self.choice.recovery
         self.datamodule.split, self.datamodule.left_out = recovery.split, recovery.left_out
         made.accumulate_grad_batches *= recovery.split

@@ -17,6 +17,7 @@ from lightning_modules.checkpoints.errors import CheckpointWriteError
 from lightning_modules.checkpoints.whole import newest_whole, step_of
 from lightning_modules.cli import FitCLI, own_error, quiet_lightning
 from lightning_modules.resume.choice import Choice, tell_further_processes
+from lightning_modules.resume.files import write_text
 from lightning_modules.resume.lock import RunLock, RunLockedError
 from lightning_modules.resume.manifest import FILE as MANIFEST
 from lightning_modules.resume.manifest import write_manifest
@@ -109,6 +110,7 @@ def _begin(cli: FitCLI) -> RunLock:
         lock.acquire()
     if not (choice.folder / MANIFEST).is_file():
         write_manifest(choice.folder, cli.identity)
+    write_text(choice.folder / "config.yaml", cli.parser.dump(cli.config, skip_none=False))
     point_latest(choice.folder)
     tell_further_processes(choice)
     return lock

@@ -44,6 +44,7 @@ class StepCheckpoint(Checkpoint):
             next one is due, or `stop`. At the end of training it is an error in any case.
 
     Attributes:
+        run_directory: Where `checkpoints/` lies; none takes the logger's directory, or the Trainer's.
         signals: The signals to stop at; none listens to none.
         newest_whole: The newest checkpoint of this process that is whole on the disk.
         step_did_not_fit: Whether memory ran out while a gradient was computed, before anything had changed.
@@ -66,6 +67,7 @@ class StepCheckpoint(Checkpoint):
         self.every_n_steps, self.every_n_minutes = every_n_steps, every_n_minutes
         self.keep_last, self.keep_every_n_steps, self.keep_best = keep_last, keep_every_n_steps, keep_best
         self.monitor, self.mode, self.asynchronous, self.on_error = monitor, mode, asynchronous, on_error
+        self.run_directory: Path | None = None
         self.signals: StopSignals | None = None
         self.newest_whole: Path | None = None
         self.step_did_not_fit = False
@@ -85,8 +87,8 @@ class StepCheckpoint(Checkpoint):
     def setup(self, trainer: Trainer, pl_module: LightningModule, stage: str) -> None:
         """Write and read whole checkpoints from here on."""
         trainer.strategy.checkpoint_io = self._io
-        root = trainer.log_dir if trainer.loggers else trainer.default_root_dir
-        self._folder = Path(trainer.strategy.broadcast(root or trainer.default_root_dir)) / "checkpoints"
+        root = self.run_directory or trainer.log_dir or trainer.default_root_dir
+        self._folder = Path(root) / "checkpoints"
 
     def on_train_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
         """Begin to count, and take the signals back from Lightning, which would stop in mid-step."""

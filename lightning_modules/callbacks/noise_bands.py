@@ -9,7 +9,7 @@ from lightning.pytorch import Callback, Trainer
 from torch import Tensor
 
 from lightning_modules.base import DiffusionModule
-from lightning_modules.callbacks.telemetry import logs_at
+from lightning_modules.callbacks.telemetry import logs_at, write_scalars
 from lightning_modules.randomness import Stream, fold
 
 
@@ -40,6 +40,15 @@ class LossByNoiseLevel(Callback):
         self._held_out: Tensor | None = None  # (bands, 4): sums of held_out, identity, constant; count
         self._mean_image: Tensor | None = None
 
+    def state_dict(self) -> dict[str, Any]:
+        """Return the sums since the last logging, so that a resumed run logs what an undisturbed one does."""
+        return {"bands": [list(band) for band in self.bands], "train": self._train}
+
+    def load_state_dict(self, state_dict: dict[str, Any]) -> None:
+        """Take the sums up again, if they are of the same bands."""
+        if state_dict["bands"] == [list(band) for band in self.bands]:
+            self._train = state_dict["train"]
+
     @property
     def groups(self) -> list[str]:
         """TensorBoard's group of each band."""
@@ -55,17 +64,19 @@ class LossByNoiseLevel(Callback):
     ) -> None:
         """Add a micro-batch's errors to their bands; log the means when the trainer logs."""
         sigma, error = outputs["sigma"], outputs["error"]
+        self._edges = self._edges.to(sigma)
         if self._train is None:
-            self._edges = self._edges.to(sigma)
             self._train = error.new_zeros(len(self.bands) + 2, 2)  # below, the bands, above
+        self._train = self._train.to(error)
         terms = torch.stack([error, torch.ones_like(error)], dim=1)
         self._train.index_add_(0, torch.bucketize(sigma, self._edges), terms)
         if pl_module.ends_step(batch_idx) and logs_at(trainer, trainer.global_step):
             sums = self._train[1:-1].tolist()
             self._train.zero_()
-            for group, (total, count) in zip(self.groups, sums, strict=True):
-                if count:
-                    pl_module.log(f"{group}/train", total / count, batch_size=1)
+            pairs = zip(self.groups, sums, strict=True)
+            write_scalars(
+                trainer, {f"{group}/train": total / count for group, (total, count) in pairs if count}
+            )
 
     def on_validation_epoch_start(self, trainer: Trainer, pl_module: DiffusionModule) -> None:  # type: ignore[override]
         """Start new sums."""

@@ -4,7 +4,7 @@ from pathlib import Path
 from typing import Any
 
 import torch
-from lightning.pytorch import Callback, Trainer
+from lightning.pytorch import Callback, LightningModule, Trainer
 from lightning.pytorch.loggers import TensorBoardLogger
 from torch import Tensor
 
@@ -43,10 +43,15 @@ class SampleGrid(Callback):
         self.sampling = sampling
         self.seed = seed
         self._last_drawn = -1
+        self._folder: str | None = None
 
     def labels(self, num_classes: int) -> Tensor:
         """Return the grid's labels, (rows * columns,), row by row."""
         return (torch.arange(self.columns) % num_classes).repeat(self.rows)
+
+    def setup(self, trainer: Trainer, pl_module: LightningModule, stage: str) -> None:
+        """Ask for the run directory here, where all processes do: Lightning broadcasts the answer."""
+        self._folder = trainer.log_dir
 
     def on_train_batch_end(
         self,
@@ -74,8 +79,8 @@ class SampleGrid(Callback):
         with averaged_weights(trainer, pl_module), between_steps(trainer):
             images = pl_module.sample(self.labels(pl_module.num_classes), self.sampling, self.seed)
         grid = image_grid(to_uint8(images), self.columns)
-        if trainer.log_dir is not None:
-            path = Path(trainer.log_dir) / "samples" / f"step={step:08d}.png"
+        if self._folder is not None:
+            path = Path(self._folder) / "samples" / f"step={step:08d}.png"
             save_png(grid, path, viewing_scale(pl_module.image_shape[-1]))
         for run_logger in trainer.loggers:
             if isinstance(run_logger, TensorBoardLogger):

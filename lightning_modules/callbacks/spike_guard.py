@@ -11,6 +11,7 @@ from torch import Tensor
 from torch.nn.utils import get_total_norm
 
 from lightning_modules.base import DiffusionModule
+from lightning_modules.callbacks.telemetry import logs_at, write_scalars
 
 logger = logging.getLogger(__name__)
 
@@ -134,7 +135,18 @@ class SpikeGuard(Callback):
             row = f"{self._in_a_row} steps in a row were not taken"
             raise RollBackError(step, f"{row}, the last since {reason}")
         logger.warning("Step %d is not taken: %s.", step, reason)
-        pl_module.log("skipped_steps", float(self.skipped), batch_size=1)
+
+    def on_train_batch_end(
+        self,
+        trainer: Trainer,
+        pl_module: DiffusionModule,  # type: ignore[override]
+        outputs: Any,
+        batch: Any,
+        batch_idx: int,
+    ) -> None:
+        """Log how many steps were not taken, once there is one."""
+        if self.skipped and pl_module.ends_step(batch_idx) and logs_at(trainer, trainer.global_step):
+            write_scalars(trainer, {"skipped_steps": float(self.skipped)})
 
     def _measure(self, trainer: Trainer, pl_module: DiffusionModule) -> tuple[float, float, float]:
         """Return the step's loss, the gradient's norm, and the gradient scaler's scale (1 without one)."""

@@ -1,7 +1,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from typing import Any
 
@@ -89,6 +89,16 @@ def logs_at(trainer: Trainer, step: int) -> bool:
     """Tell whether the trainer writes its logs when `step` optimiser steps have been taken."""
     every: int = trainer.log_every_n_steps  # type: ignore[attr-defined]
     return step % every == 0
+
+
+def write_scalars(trainer: Trainer, metrics: Mapping[str, float]) -> None:
+    """Write scalars of the step that was just taken, once.
+
+    What goes through the module is written again at every later logging of the process, and then a resumed
+    run's axis differs from an undisturbed one's.
+    """
+    for run_logger in trainer.loggers if metrics else ():
+        run_logger.log_metrics(metrics, trainer.global_step - 1)
 
 
 @contextmanager

@@ -34,7 +34,7 @@ _NAME = re.compile(r"step=(\d+)\.ckpt")
 _log = logging.getLogger(__name__)
 
 
-def write_whole(path: Path, write: Callable[[BinaryIO], None], size: int | None = None) -> str:
+def write_whole(path: Path, write: Callable[[BinaryIO], object], size: int | None = None) -> str:
     """Write a checkpoint so that it is there whole, with its checksum, or not at all.
 
     Folders are made as needed. A checkpoint of the same name is replaced in the instant the new one is whole.
@@ -87,7 +87,7 @@ def fault(path: Path) -> str | None:
     Raises:
         OSError: If that cannot be known, for want of permission for example.
     """
-    path = path.resolve()
+    path = path.resolve() if path.is_symlink() else path
     while True:
         lines = _lines(path)
         reason = _fault(path, {line.split()[0] for line in lines if line.strip()})

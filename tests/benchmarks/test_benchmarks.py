@@ -31,7 +31,7 @@ def run(script: str, *args: str, cwd: Path) -> str:
     return result.stdout
 
 
-@pytest.mark.parametrize("script", ["lightning_overhead.py", "startup.py"])
+@pytest.mark.parametrize("script", ["checkpoint_cost.py", "lightning_overhead.py", "startup.py"])
 def test_help_says_what_is_timed(script: str, tmp_path: Path) -> None:
     text = run(script, "--help", cwd=tmp_path)
     assert "--rounds" in text
@@ -66,3 +66,19 @@ def test_startup_compares_with_the_bare_import(tmp_path: Path) -> None:
     assert figures["ratios"]["bare import"] == 1
     for name, ratio in figures["ratios"].items():
         assert re.search(rf"{re.escape(name)} .*ratio to the bare import {ratio:.2f}", said)
+
+
+@pytest.mark.slow
+def test_checkpoint_cost_times_every_way_of_saving(tmp_path: Path) -> None:
+    sizes = ["--parameters", "1e6", "2e6", "--rounds", "2", "--steps", "2", "--batch-size", "2"]
+    said = run("checkpoint_cost.py", *sizes, "--folder", str(tmp_path), "--out", "out.json", cwd=tmp_path)
+    figures = json.loads((tmp_path / "out.json").read_text())
+    assert [size["parameters"] for size in figures["sizes"]] == [2**20, 2**21]
+    for size in figures["sizes"]:
+        assert size["bytes"] > 16 * size["parameters"]  # weights, two moments, average
+        assert len(size["ways"]) == 5
+        for name, way in size["ways"].items():
+            assert len(way["stall_seconds"]) == len(way["lost_seconds"]) == 2
+            assert said.count(f"| {name} |") == 2
+        assert {len(seconds) for seconds in size["resume_seconds"].values()} == {2}
+    assert [path.name for path in tmp_path.iterdir()] == ["out.json"]

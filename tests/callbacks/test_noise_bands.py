@@ -28,8 +28,8 @@ class Stub:
     def ends_step(self, batch_idx):
         return True
 
-    def log(self, name, value, **_):
-        self.logged[name] = value
+    def log_metrics(self, values, step):
+        self.logged |= values
 
     def log_dict(self, values, **_):
         self.logged |= values
@@ -119,7 +119,7 @@ def test_the_noise_is_the_same_at_every_validation(images):
 
 
 def train(callback, stub, step, sigma, error, log_every=1):
-    run = SimpleNamespace(global_step=step, log_every_n_steps=log_every)
+    run = SimpleNamespace(global_step=step, log_every_n_steps=log_every, loggers=[stub])
     outputs = {"sigma": torch.tensor(sigma), "error": torch.tensor(error)}
     stub.logged.clear()
     callback.on_train_batch_end(run, stub, outputs, None, 0)
@@ -144,6 +144,37 @@ def test_training_errors_are_means_since_the_last_logging():
         "error_sigma_0.1_to_1/train": 1,
         "error_sigma_1_to_10/train": 7,
     }
+
+
+def test_a_band_without_an_image_is_not_logged_with_its_value_of_before(image_folder, tmp_path):
+    class Alternating(LossByNoiseLevel):
+        def on_train_batch_end(self, trainer, pl_module, output, *args):
+            sigma = torch.full_like(output["sigma"], 0.5 if trainer.global_step == 1 else 5.0)
+            super().on_train_batch_end(trainer, pl_module, {**output, "sigma": sigma}, *args)
+
+    logger = Memory()
+    options = {"max_steps": 3, "log_every_n_steps": 1, "logger": logger}
+    fit(tmp_path, module(), data(image_folder), [Alternating(EDGES)], **options)
+    assert list(logger.metrics["error_sigma_0.1_to_1/train"]) == [0]
+    assert list(logger.metrics["error_sigma_1_to_10/train"]) == [1, 2]
+
+
+def test_a_resumed_run_logs_the_mean_that_an_undisturbed_one_does():
+    undisturbed, killed, resumed = LossByNoiseLevel(EDGES), LossByNoiseLevel(EDGES), LossByNoiseLevel(EDGES)
+    for callback in (undisturbed, killed):
+        train(callback, Stub(), 1, [0.5, 5.0], [4.0, 2.0], log_every=2)
+    resumed.load_state_dict(killed.state_dict())
+    expected = train(undisturbed, Stub(), 2, [0.5], [7.0], log_every=2)
+    assert train(resumed, Stub(), 2, [0.5], [7.0], log_every=2) == expected
+    assert expected["error_sigma_0.1_to_1/train"] == 5.5
+
+
+def test_sums_of_other_bands_are_not_taken_up():
+    callback = LossByNoiseLevel(EDGES)
+    train(callback, Stub(), 1, [0.5], [4.0], log_every=2)
+    other = LossByNoiseLevel((0.1, 10.0))
+    other.load_state_dict(callback.state_dict())
+    assert train(other, Stub(), 2, [0.5], [7.0], log_every=2) == {"error_sigma_0.1_to_10/train": 7}
 
 
 @pytest.mark.parametrize("accumulation", [1, 2])

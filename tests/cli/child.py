@@ -2,7 +2,7 @@
 
 WHAT is a signal's name, which the process sends to itself in the middle of the step, the same with `group:`
 before it for its whole process group, with `twice:` for two of them, `pause`, which says so and waits for
-its standard input to end, or `memory:` and the megabytes that may be taken from that step on.
+its standard input to end, `memory:` and the megabytes that may be taken from that step on, or `none`.
 """
 
 from __future__ import annotations
@@ -36,7 +36,7 @@ class Happening(Callback):
             self.step = -1
 
     def on_before_backward(self, trainer: Trainer, pl_module: LightningModule, loss: Any) -> None:
-        if trainer.global_step != self.step:
+        if trainer.global_step != self.step or not trainer.is_global_zero or self.what == "none":
             return
         if self.what == "pause":
             print("paused", flush=True)

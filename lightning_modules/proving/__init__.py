@@ -1,0 +1,1 @@
+"""Proof that a run survives being killed: the same training, uninterrupted and killed again and again."""

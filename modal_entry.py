@@ -75,21 +75,7 @@ def board() -> Any:  # noqa: ANN401
 
 @app.local_entrypoint()
 def fit(*arglist: str) -> None:
-    r"""Train a run on a GPU, with the options of scripts/fit.py.
-
-    \b
-      modal run modal_entry.py::fit --config cats
-      modal run modal_entry.py::fit --config cats --data.root my_images
-      modal run --detach modal_entry.py::fit --config cats --max-usd 5
-      modal run modal_entry.py::fit --config cats --modal.gpu '[L40S, A10]'
-      modal run modal_entry.py::fit --config cats --fresh
-      modal run modal_entry.py::fit --config cats --print_config
-
-    The same command continues the run; --run NAME names it. With --detach it goes on without this machine.
-    Upload a folder first: modal run modal_entry.py::upload_data my_images. Options of the modal: section are
-    --modal.gpu, cpu, memory, timeout, region, max_retries, max_usd, data_volume and runs_volume; all others
-    are listed by: python scripts/fit.py --help
-    """
+    """Train a run, as `scripts/fit.py` would, on Modal's GPUs."""
     if JOB is None:
         refuse("start it as: modal run modal_entry.py::fit ...")
     print("\n".join(JOB.summary))
@@ -98,12 +84,7 @@ def fit(*arglist: str) -> None:
 
 @app.local_entrypoint()
 def sample(*arglist: str) -> None:
-    r"""Draw images from a run, with the options of scripts/sample.py, into a folder here.
-
-    \b
-      modal run modal_entry.py::sample cats --n 64 --labels Siamese,Bengal
-      modal run modal_entry.py::sample cats/2026-11-23T19-12-31Z --out pictures
-    """
+    """Draw images from a run on the Volume into a folder here."""
     from lightning_modules.cloud.scripts import remote_sample
 
     try:
@@ -119,12 +100,7 @@ def sample(*arglist: str) -> None:
 
 @app.local_entrypoint()
 def tensorboard(*arglist: str) -> None:
-    r"""Serve TensorBoard over all runs, until Ctrl-C.
-
-    \b
-      modal run modal_entry.py::tensorboard
-      modal deploy modal_entry.py            the same, and it stays
-    """
+    """Serve TensorBoard over all runs, until Ctrl-C."""
     import threading
 
     print(f"TensorBoard: {board.get_web_url()}   (Ctrl-C ends it)", flush=True)
@@ -133,15 +109,13 @@ def tensorboard(*arglist: str) -> None:
 
 @app.local_entrypoint()
 def upload_data(*arglist: str) -> None:
-    r"""Upload a folder of images to the data Volume; files that are there are skipped.
-
-    \b
-      modal run modal_entry.py::upload_data my_images
-      modal run modal_entry.py::fit --config cats --data.root my_images
-    """
+    """Upload a folder of images to the data Volume."""
     from lightning_modules.cloud.upload import upload_folder
 
-    folder = Path(without_settings(arglist)[0]).resolve()
+    given = without_settings(arglist)
+    if len(given) != 1 or not Path(given[0]).is_dir():
+        refuse(f"give one folder of images, and not {' '.join(given) or 'nothing'}")
+    folder = Path(given[0]).resolve()
     sent, there = upload_folder(folder, data_volume)
     print(f"{sent} files uploaded, {there} were there. Train on them with --data.root {folder.name}")
 

@@ -17,9 +17,9 @@ FOLDERS = ("configs", "scripts")
 
 
 def dependencies(root: Path) -> list[str]:
-    """Return the requirements that `pyproject.toml` declares."""
+    """Return the requirements that `pyproject.toml` declares, but modal, which Modal adds by itself."""
     declared: list[str] = tomllib.loads((root / "pyproject.toml").read_text())["project"]["dependencies"]
-    return declared
+    return [each for each in declared if not each.startswith("modal")]
 
 
 def build_image(root: Path) -> modal.Image:

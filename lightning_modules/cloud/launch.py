@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import NoReturn
 
 from lightning_modules.cloud.command import Command
+from lightning_modules.cloud.help import HELP
 from lightning_modules.cloud.job import Job
 from lightning_modules.cloud.settings import ModalSettings
 
@@ -95,10 +96,13 @@ def prepare(command: Command | None) -> tuple[Job | None, ModalSettings]:
         command: What `modal run` was asked for; none for `modal serve` and the like.
 
     Raises:
-        SystemExit: If the command line is refused.
+        SystemExit: If the command line is refused, or asks for help.
     """
-    if command is None or command.asks_for_help:
+    if command is None:
         return None, ModalSettings()
+    if command.asks_for_help and command.name in HELP:
+        print(HELP[command.name], end="")
+        sys.exit(0)
     if command.name == "fit":
         job = resolve(command.args)
         return job, job.settings

@@ -11,6 +11,8 @@ from pathlib import Path
 import pytest
 from cloud import ENTRY, REPOSITORY, Cloud
 
+from lightning_modules.cloud.help import HELP
+
 
 def without_server(*arguments: str, cwd: Path) -> subprocess.CompletedProcess[str]:
     """`modal ARGUMENTS` without a token, and with a server address where nobody answers."""
@@ -31,7 +33,8 @@ def without_server(*arguments: str, cwd: Path) -> subprocess.CompletedProcess[st
 def test_help_needs_neither_token_nor_server(entry: str, tmp_path: Path) -> None:
     result = without_server("run", f"{ENTRY}::{entry}", "--help", cwd=tmp_path)
     assert result.returncode == 0, result.stderr
-    assert f"modal run modal_entry.py::{entry}" in result.stdout
+    assert result.stdout == HELP[entry]
+    assert f"  modal run modal_entry.py::{entry}" in result.stdout
 
 
 def test_importing_the_entry_file_loads_nothing_heavy(tmp_path: Path) -> None:

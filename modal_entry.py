@@ -87,10 +87,7 @@ def sample(*arglist: str) -> None:
     """Draw images from a run on the Volume into a folder here."""
     from lightning_modules.cloud.scripts import remote_sample
 
-    try:
-        args, folder = remote_sample(without_settings(arglist), Path.cwd())
-    except ValueError as error:
-        refuse(str(error))
+    args, folder = remote_sample(without_settings(arglist), Path.cwd())
     pictures = draw.remote(args)
     folder.mkdir(parents=True, exist_ok=True)
     for name, content in pictures.items():
@@ -112,10 +109,7 @@ def upload_data(*arglist: str) -> None:
     """Upload a folder of images to the data Volume."""
     from lightning_modules.cloud.upload import upload_folder
 
-    given = without_settings(arglist)
-    if len(given) != 1 or not Path(given[0]).is_dir():
-        refuse(f"give one folder of images, and not {' '.join(given) or 'nothing'}")
-    folder = Path(given[0]).resolve()
+    folder = Path(without_settings(arglist)[0]).resolve()
     sent, there = upload_folder(folder, data_volume)
     print(f"{sent} files uploaded, {there} were there. Train on them with --data.root {folder.name}")
 

@@ -106,7 +106,14 @@ def prepare(command: Command | None) -> tuple[Job | None, ModalSettings]:
     if command.name == "fit":
         job = resolve(command.args)
         return job, job.settings
-    return None, settings_of(command.args)
+    settings, given = settings_of(command.args), without_settings(command.args)
+    if command.name == "upload_data" and (len(given) != 1 or not Path(given[0]).is_dir()):
+        refuse(f"give one folder of images; {' '.join(given) or 'nothing'} is none")
+    if command.name == "sample" and (not given or given[0].startswith("-")):
+        refuse("name the run first, as in: modal run modal_entry.py::sample cats --n 64")
+    if command.name == "tensorboard" and given:
+        refuse(f"tensorboard takes no {given[0]}")
+    return None, settings
 
 
 def _names(text: str) -> list[str]:

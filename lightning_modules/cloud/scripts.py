@@ -28,14 +28,9 @@ def remote_sample(args: Sequence[str], here: Path) -> tuple[list[str], Path]:
     """Return the container's command line of `sample.py`, and where its pictures go on this machine.
 
     Args:
-        args: The user's command line.
+        args: The user's command line, which begins with the run.
         here: Where the user is.
-
-    Raises:
-        ValueError: If it does not begin with a run.
     """
-    if not args or args[0].startswith("-"):
-        raise ValueError("name the run first, as in: sample cats --n 64")
     parser = argparse.ArgumentParser(add_help=False, allow_abbrev=False)
     parser.add_argument("--out", type=Path)
     known, options = parser.parse_known_args(args[1:])

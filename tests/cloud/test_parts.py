@@ -16,7 +16,7 @@ from lightning_modules.cloud.command import Command, entry_point
 from lightning_modules.cloud.container import _cancellations
 from lightning_modules.cloud.cost import Ledger, Work, duration, forecast
 from lightning_modules.cloud.job import Job
-from lightning_modules.cloud.launch import settings_of, without_settings
+from lightning_modules.cloud.launch import prepare, settings_of, without_settings
 from lightning_modules.cloud.prices import GPUS, REGION_FACTOR, gpu_of_device, usd_per_second
 from lightning_modules.cloud.run_choice import choose
 from lightning_modules.cloud.scripts import on_volume, remote_sample
@@ -59,6 +59,24 @@ def test_settings_that_are_refused(args: list[str], capsys: pytest.CaptureFixtur
         settings_of(args)
     assert stopped.value.code == 2
     assert capsys.readouterr().err.startswith("error: ")
+
+
+@pytest.mark.parametrize(
+    ("command", "says"),
+    [
+        (Command("sample", ["--n", "4"]), "name the run first"),
+        (Command("upload_data", ["/no/such/folder"]), "/no/such/folder is none"),
+        (Command("upload_data", []), "give one folder"),
+        (Command("tensorboard", ["cats"]), "takes no cats"),
+    ],
+)
+def test_other_entry_points_are_refused_before_there_is_an_app(
+    command: Command, says: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    with pytest.raises(SystemExit) as stopped:
+        prepare(command)
+    assert stopped.value.code == 2
+    assert says in capsys.readouterr().err
 
 
 @pytest.mark.parametrize(
@@ -278,5 +296,3 @@ def test_a_run_is_named_as_on_this_machine(tmp_path: Path) -> None:
     assert args == ["/runs/cats", "--n", "4"]
     assert folder == tmp_path / "drawn" / "cats"
     assert remote_sample(["cats", "--out", "x"], tmp_path) == (["/runs/cats"], Path("x"))
-    with pytest.raises(ValueError, match="name the run first"):
-        remote_sample(["--n", "4"], tmp_path)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import sys
+from collections.abc import Sequence
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
@@ -55,12 +56,12 @@ def train(job: dict[str, Any]) -> dict[str, Any]:
     return outcome.as_dict()
 
 
-@app.function(image=image, volumes=VOLUMES, gpu=SETTINGS.gpus, timeout=3600)
-def draw(args: list[str]) -> dict[str, bytes]:
-    """Draw images from a run on the Volume, and return them by name."""
-    from lightning_modules.cloud.scripts import run_sample
+@app.function(image=image, volumes=VOLUMES, gpu=SETTINGS.gpus, timeout=4 * 3600)
+def run_script(name: str, args: list[str]) -> dict[str, bytes]:
+    """Run a script on a run of the Volume, and return the files that it made, by name."""
+    from lightning_modules.cloud.scripts import files_of_script
 
-    return run_sample(args)
+    return files_of_script(name, args)
 
 
 @app.function(image=image, volumes={RUNS: runs_volume}, max_containers=1, timeout=86400)
@@ -85,14 +86,15 @@ def fit(*arglist: str) -> None:
 @app.local_entrypoint()
 def sample(*arglist: str) -> None:
     """Draw images from a run on the Volume into a folder here."""
-    from lightning_modules.cloud.scripts import remote_sample
+    _run_script("sample", arglist, "drawn")
 
-    args, folder = remote_sample(without_settings(arglist), Path.cwd())
-    pictures = draw.remote(args)
-    folder.mkdir(parents=True, exist_ok=True)
-    for name, content in pictures.items():
-        (folder / name).write_bytes(content)
-    print(f"{len(pictures)} files in {folder}")
+
+if (ROOT / "scripts" / "evaluate.py").is_file():
+
+    @app.local_entrypoint()
+    def evaluate(*arglist: str) -> None:
+        """Measure the quality of a run's samples; report and plots go into a folder here."""
+        _run_script("evaluate", arglist, "evaluation")
 
 
 @app.local_entrypoint()
@@ -112,6 +114,18 @@ def upload_data(*arglist: str) -> None:
     folder = Path(without_settings(arglist)[0]).resolve()
     sent, there = upload_folder(folder, data_volume)
     print(f"{sent} files uploaded, {there} were there. Train on them with --data.root {folder.name}")
+
+
+def _run_script(name: str, arglist: Sequence[str], folder: str) -> None:
+    """Run a script in the cloud, and write the files that it made into a folder of this machine."""
+    from lightning_modules.cloud.scripts import remote_arguments
+
+    args, place = remote_arguments(without_settings(arglist), Path.cwd() / folder)
+    files = run_script.remote(name, args)
+    place.mkdir(parents=True, exist_ok=True)
+    for file, content in files.items():
+        (place / file).write_bytes(content)
+    print(f"{len(files)} files in {place}")
 
 
 def _with_run(job: Job) -> Job:

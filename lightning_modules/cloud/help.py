@@ -24,6 +24,15 @@ The run comes first. Further options: --modal.gpu, --modal.runs_volume, and thos
 python scripts/sample.py --help
 """
 
+EVALUATE = """Measure the quality of a run's samples, with the options of scripts/evaluate.py.
+
+  modal run modal_entry.py::evaluate cats                                  the newest run of the experiment
+  modal run modal_entry.py::evaluate cats/2026-11-23T19-12-31Z --n 1000 --out quality
+
+The run comes first. Report and plots go into evaluation/ here. Further options: --modal.gpu,
+--modal.runs_volume, --modal.data_volume, and those of python scripts/evaluate.py --help
+"""
+
 TENSORBOARD = """Serve TensorBoard over all runs on the runs Volume, until Ctrl-C.
 
   modal run modal_entry.py::tensorboard
@@ -39,4 +48,10 @@ UPLOAD_DATA = """Upload a folder of images to the data Volume; files that are th
 Sub-folders become classes. Train on it with: modal run modal_entry.py::fit --data.root my_images
 """
 
-HELP = {"fit": FIT, "sample": SAMPLE, "tensorboard": TENSORBOARD, "upload_data": UPLOAD_DATA}
+HELP = {
+    "fit": FIT,
+    "sample": SAMPLE,
+    "evaluate": EVALUATE,
+    "tensorboard": TENSORBOARD,
+    "upload_data": UPLOAD_DATA,
+}

@@ -109,8 +109,8 @@ def prepare(command: Command | None) -> tuple[Job | None, ModalSettings]:
     settings, given = settings_of(command.args), without_settings(command.args)
     if command.name == "upload_data" and (len(given) != 1 or not Path(given[0]).is_dir()):
         refuse(f"give one folder of images; {' '.join(given) or 'nothing'} is none")
-    if command.name == "sample" and (not given or given[0].startswith("-")):
-        refuse("name the run first, as in: modal run modal_entry.py::sample cats --n 64")
+    if command.name in ("sample", "evaluate") and (not given or given[0].startswith("-")):
+        refuse(f"name the run first, as in: modal run modal_entry.py::{command.name} cats --n 64")
     if command.name == "tensorboard" and given:
         refuse(f"tensorboard takes no {given[0]}")
     return None, settings

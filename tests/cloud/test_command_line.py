@@ -29,7 +29,7 @@ def without_server(*arguments: str, cwd: Path) -> subprocess.CompletedProcess[st
     )
 
 
-@pytest.mark.parametrize("entry", ["fit", "sample", "tensorboard", "upload_data"])
+@pytest.mark.parametrize("entry", HELP)
 def test_help_needs_neither_token_nor_server(entry: str, tmp_path: Path) -> None:
     result = without_server("run", f"{ENTRY}::{entry}", "--help", cwd=tmp_path)
     assert result.returncode == 0, result.stderr

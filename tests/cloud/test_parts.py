@@ -19,7 +19,7 @@ from lightning_modules.cloud.job import Job
 from lightning_modules.cloud.launch import prepare, settings_of, without_settings
 from lightning_modules.cloud.prices import GPUS, REGION_FACTOR, gpu_of_device, usd_per_second
 from lightning_modules.cloud.run_choice import choose
-from lightning_modules.cloud.scripts import on_volume, remote_sample
+from lightning_modules.cloud.scripts import on_volume, remote_arguments
 from lightning_modules.cloud.settings import ModalSettings
 from lightning_modules.preflight import Preflight, PreflightError, process_age, resident_mib
 
@@ -292,7 +292,7 @@ def test_a_reload_that_fails_leaves_what_was_there(tmp_path: Path, caplog: pytes
 def test_a_run_is_named_as_on_this_machine(tmp_path: Path) -> None:
     assert on_volume(PurePosixPath("runs/cats")) == "/runs/cats"
     assert on_volume(PurePosixPath("cats/run")) == "/runs/cats/run"
-    args, folder = remote_sample(["cats", "--n", "4"], tmp_path)
+    args, folder = remote_arguments(["cats", "--n", "4"], tmp_path / "drawn")
     assert args == ["/runs/cats", "--n", "4"]
     assert folder == tmp_path / "drawn" / "cats"
-    assert remote_sample(["cats", "--out", "x"], tmp_path) == (["/runs/cats"], Path("x"))
+    assert remote_arguments(["cats", "--out", "x"], tmp_path) == (["/runs/cats"], Path("x"))

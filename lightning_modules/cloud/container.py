@@ -109,7 +109,7 @@ def _fit(
         ledger.open(folder)
         if outcome.status != "finished" or spending.ran:
             ledger.write(folder)
-    if spending.stopped == "time":
+    if outcome.status == "stopped" and spending.stopped == "time":
         runs.commit()  # or the next container would not find what this one has done
         return Outcome("handed over", outcome.message, hand_over())
     return outcome

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import sys
+from collections.abc import Sequence
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
@@ -55,12 +56,12 @@ def train(job: dict[str, Any]) -> dict[str, Any]:
     return outcome.as_dict()
 
 
-@app.function(image=image, volumes=VOLUMES, gpu=SETTINGS.gpus, timeout=3600)
-def draw(args: list[str]) -> dict[str, bytes]:
-    """Draw images from a run on the Volume, and return them by name."""
-    from lightning_modules.cloud.scripts import run_sample
+@app.function(image=image, volumes=VOLUMES, gpu=SETTINGS.gpus, timeout=4 * 3600)
+def run_script(name: str, args: list[str]) -> dict[str, bytes]:
+    """Run a script on a run of the Volume, and return the files that it made, by name."""
+    from lightning_modules.cloud.scripts import files_of_script
 
-    return run_sample(args)
+    return files_of_script(name, args)
 
 
 @app.function(image=image, volumes={RUNS: runs_volume}, max_containers=1, timeout=86400)
@@ -75,21 +76,7 @@ def board() -> Any:  # noqa: ANN401
 
 @app.local_entrypoint()
 def fit(*arglist: str) -> None:
-    r"""Train a run on a GPU, with the options of scripts/fit.py.
-
-    \b
-      modal run modal_entry.py::fit --config cats
-      modal run modal_entry.py::fit --config cats --data.root my_images
-      modal run --detach modal_entry.py::fit --config cats --max-usd 5
-      modal run modal_entry.py::fit --config cats --modal.gpu '[L40S, A10]'
-      modal run modal_entry.py::fit --config cats --fresh
-      modal run modal_entry.py::fit --config cats --print_config
-
-    The same command continues the run; --run NAME names it. With --detach it goes on without this machine.
-    Upload a folder first: modal run modal_entry.py::upload_data my_images. Options of the modal: section are
-    --modal.gpu, cpu, memory, timeout, region, max_retries, max_usd, data_volume and runs_volume; all others
-    are listed by: python scripts/fit.py --help
-    """
+    """Train a run, as `scripts/fit.py` would, on Modal's GPUs."""
     if JOB is None:
         refuse("start it as: modal run modal_entry.py::fit ...")
     print("\n".join(JOB.summary))
@@ -98,33 +85,21 @@ def fit(*arglist: str) -> None:
 
 @app.local_entrypoint()
 def sample(*arglist: str) -> None:
-    r"""Draw images from a run, with the options of scripts/sample.py, into a folder here.
+    """Draw images from a run on the Volume into a folder here."""
+    _run_script("sample", arglist, "drawn")
 
-    \b
-      modal run modal_entry.py::sample cats --n 64 --labels Siamese,Bengal
-      modal run modal_entry.py::sample cats/2026-11-23T19-12-31Z --out pictures
-    """
-    from lightning_modules.cloud.scripts import remote_sample
 
-    try:
-        args, folder = remote_sample(without_settings(arglist), Path.cwd())
-    except ValueError as error:
-        refuse(str(error))
-    pictures = draw.remote(args)
-    folder.mkdir(parents=True, exist_ok=True)
-    for name, content in pictures.items():
-        (folder / name).write_bytes(content)
-    print(f"{len(pictures)} files in {folder}")
+if (ROOT / "scripts" / "evaluate.py").is_file():
+
+    @app.local_entrypoint()
+    def evaluate(*arglist: str) -> None:
+        """Measure the quality of a run's samples; report and plots go into a folder here."""
+        _run_script("evaluate", arglist, "evaluation")
 
 
 @app.local_entrypoint()
 def tensorboard(*arglist: str) -> None:
-    r"""Serve TensorBoard over all runs, until Ctrl-C.
-
-    \b
-      modal run modal_entry.py::tensorboard
-      modal deploy modal_entry.py            the same, and it stays
-    """
+    """Serve TensorBoard over all runs, until Ctrl-C."""
     import threading
 
     print(f"TensorBoard: {board.get_web_url()}   (Ctrl-C ends it)", flush=True)
@@ -133,17 +108,24 @@ def tensorboard(*arglist: str) -> None:
 
 @app.local_entrypoint()
 def upload_data(*arglist: str) -> None:
-    r"""Upload a folder of images to the data Volume; files that are there are skipped.
-
-    \b
-      modal run modal_entry.py::upload_data my_images
-      modal run modal_entry.py::fit --config cats --data.root my_images
-    """
+    """Upload a folder of images to the data Volume."""
     from lightning_modules.cloud.upload import upload_folder
 
     folder = Path(without_settings(arglist)[0]).resolve()
     sent, there = upload_folder(folder, data_volume)
     print(f"{sent} files uploaded, {there} were there. Train on them with --data.root {folder.name}")
+
+
+def _run_script(name: str, arglist: Sequence[str], folder: str) -> None:
+    """Run a script in the cloud, and write the files that it made into a folder of this machine."""
+    from lightning_modules.cloud.scripts import remote_arguments
+
+    args, place = remote_arguments(without_settings(arglist), Path.cwd() / folder)
+    files = run_script.remote(name, args)
+    place.mkdir(parents=True, exist_ok=True)
+    for file, content in files.items():
+        (place / file).write_bytes(content)
+    print(f"{len(files)} files in {place}")
 
 
 def _with_run(job: Job) -> Job:
@@ -159,7 +141,7 @@ def _with_run(job: Job) -> Job:
     if job.data is not None and not sizes_on(data_volume, job.data.removeprefix(f"{DATA}/")):
         name = Path(job.data).name
         refuse(f"no {name} on the data Volume: upload it with modal run modal_entry.py::upload_data {name}")
-    if job.run is None and "fast_dev_run: true" in job.config:
+    if job.trial:
         return job
     chosen = choose(
         sizes_on(runs_volume, job.experiment),

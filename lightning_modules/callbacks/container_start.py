@@ -11,6 +11,7 @@ from lightning.pytorch import Callback, Trainer
 from datamodules.cache import default_cache_dir
 from datamodules.image_folder import ImageFolderDataModule
 from lightning_modules.base import DiffusionModule
+from lightning_modules.callbacks.run_folder import run_folder
 from lightning_modules.preflight import Preflight, process_age
 
 FILE = "telemetry.jsonl"
@@ -70,9 +71,10 @@ class ContainerStart(Callback):
         step = trainer.global_step
         for run_logger in trainer.loggers:
             run_logger.log_metrics(values, step - 1)  # what `RunLogger` puts at `step`
-        if trainer.log_dir is not None:
+        folder = run_folder(trainer)
+        if folder is not None:
             line = json.dumps({"event": event, "time": time.time(), "step": step, **values})
-            with (Path(trainer.log_dir) / FILE).open("a") as file:
+            with (folder / FILE).open("a") as file:
                 file.write(f"{line}\n")
 
 

@@ -2,13 +2,13 @@ from __future__ import annotations
 
 import signal
 import time
-from pathlib import Path
 from typing import Any
 
 from lightning.pytorch import Callback, Trainer
 from lightning.pytorch.utilities import rank_zero_info
 
 from lightning_modules.base import DiffusionModule
+from lightning_modules.callbacks.run_folder import run_folder
 from lightning_modules.callbacks.telemetry import logs_at
 from lightning_modules.cloud.cost import Ledger, duration
 
@@ -43,8 +43,9 @@ class Spending(Callback):
     def on_train_start(self, trainer: Trainer, pl_module: DiffusionModule) -> None:  # type: ignore[override]
         """Take up what earlier containers have cost."""
         self.ran = True
-        if trainer.log_dir is not None and trainer.is_global_zero:
-            self._ledger.open(Path(trainer.log_dir))
+        folder = run_folder(trainer)
+        if folder is not None:
+            self._ledger.open(folder)
 
     def on_train_batch_end(
         self,
@@ -66,8 +67,9 @@ class Spending(Callback):
 
     def on_save_checkpoint(self, trainer: Trainer, pl_module: Any, checkpoint: dict[str, Any]) -> None:
         """Write the cost beside the checkpoint."""
-        if trainer.log_dir is not None and trainer.is_global_zero:
-            self._ledger.write(Path(trainer.log_dir))
+        folder = run_folder(trainer)
+        if folder is not None:
+            self._ledger.write(folder)
 
     def _measure(self, trainer: Trainer, step: int) -> None:
         if self._first_step is None:

@@ -36,9 +36,9 @@ def serve_board(runs: Path, mirror: Path, reload: Callable[[], None], seconds: f
 
 
 def _application(logdir: Path, seconds: float) -> Any:  # noqa: ANN401
-    from tensorboard import program
+    from tensorboard import program  # type: ignore[import-untyped]
 
-    class Unserved(program.TensorBoardServer):
+    class Unserved(program.TensorBoardServer):  # type: ignore[misc]
         """Hands the application out, and leaves serving it to somebody else."""
 
         def __init__(self, wsgi_app: Any, flags: object) -> None:  # noqa: ANN401

@@ -20,7 +20,7 @@ class Command(NamedTuple):
 
     @property
     def asks_for_help(self) -> bool:
-        """Whether Modal's command line answers it itself."""
+        """Whether the user wants to know how to use it."""
         return any(arg in ("--help", "-h") for arg in self.args)
 
 

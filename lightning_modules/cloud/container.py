@@ -96,7 +96,7 @@ def _fit(
     from lightning_modules.training import fit
 
     logging.basicConfig(level=logging.INFO, format="%(message)s")
-    folder = None if job.run is None else Path(RUNS) / job.experiment / job.run
+    folder = None if job.trial or job.run is None else Path(RUNS) / job.experiment / job.run
     spending = Spending(ledger, job.settings.max_usd, job.settings.handover)
     callbacks = [ContainerStart(preflight, lambda: _commit(data)), spending, VolumeCommit(runs.commit)]
     try:
@@ -109,7 +109,7 @@ def _fit(
         ledger.open(folder)
         if outcome.status != "finished" or spending.ran:
             ledger.write(folder)
-    if spending.stopped == "time":
+    if outcome.status == "stopped" and spending.stopped == "time":
         runs.commit()  # or the next container would not find what this one has done
         return Outcome("handed over", outcome.message, hand_over())
     return outcome

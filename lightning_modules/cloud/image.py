@@ -14,12 +14,16 @@ PYTHON = "3.11"
 
 PACKAGES = ("lightning_modules", "datamodules")
 FOLDERS = ("configs", "scripts")
+EXTRAS = ("eval",)
 
 
 def dependencies(root: Path) -> list[str]:
-    """Return the requirements that `pyproject.toml` declares."""
-    declared: list[str] = tomllib.loads((root / "pyproject.toml").read_text())["project"]["dependencies"]
-    return declared
+    """Return the requirements that `pyproject.toml` declares, but modal, which Modal adds by itself."""
+    project = tomllib.loads((root / "pyproject.toml").read_text())["project"]
+    declared: list[str] = list(project["dependencies"])
+    for extra in EXTRAS:
+        declared += project["optional-dependencies"][extra]
+    return [each for each in declared if not each.startswith("modal")]
 
 
 def build_image(root: Path) -> modal.Image:

@@ -20,7 +20,8 @@ class Job:
         config: The whole configuration, as YAML, with the container's paths.
         experiment: Name of the experiment.
         max_steps: Target in optimiser steps, negative if there is none.
-        run: Name of the run; every container of the run gets it. None in a `fast_dev_run`, which leaves none.
+        run: Name of the run; every container of the run gets it. None until it is chosen.
+        trial: Whether it is a `fast_dev_run`, which leaves no run behind.
         fresh: Whether another run is wanted in any case.
         allow_mismatch: Whether to continue a run of another identity.
         data: Where the data set is expected on the data Volume; None if a data source fetches or draws it.
@@ -32,6 +33,7 @@ class Job:
     experiment: str
     max_steps: int
     run: str | None
+    trial: bool
     fresh: bool
     allow_mismatch: bool
     data: str | None

@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import NoReturn
 
 from lightning_modules.cloud.command import Command
+from lightning_modules.cloud.help import HELP
 from lightning_modules.cloud.job import Job
 from lightning_modules.cloud.settings import ModalSettings
 
@@ -95,14 +96,24 @@ def prepare(command: Command | None) -> tuple[Job | None, ModalSettings]:
         command: What `modal run` was asked for; none for `modal serve` and the like.
 
     Raises:
-        SystemExit: If the command line is refused.
+        SystemExit: If the command line is refused, or asks for help.
     """
-    if command is None or command.asks_for_help:
+    if command is None:
         return None, ModalSettings()
+    if command.asks_for_help and command.name in HELP:
+        print(HELP[command.name], end="")
+        sys.exit(0)
     if command.name == "fit":
         job = resolve(command.args)
         return job, job.settings
-    return None, settings_of(command.args)
+    settings, given = settings_of(command.args), without_settings(command.args)
+    if command.name == "upload_data" and (len(given) != 1 or not Path(given[0]).is_dir()):
+        refuse(f"give one folder of images; {' '.join(given) or 'nothing'} is none")
+    if command.name in ("sample", "evaluate") and (not given or given[0].startswith("-")):
+        refuse(f"name the run first, as in: modal run modal_entry.py::{command.name} cats --n 64")
+    if command.name == "tensorboard" and given:
+        refuse(f"tensorboard takes no {given[0]}")
+    return None, settings
 
 
 def _names(text: str) -> list[str]:

@@ -24,29 +24,24 @@ def load_script(name: str) -> ModuleType:
     return module
 
 
-def remote_sample(args: Sequence[str], here: Path) -> tuple[list[str], Path]:
-    """Return the container's command line of `sample.py`, and where its pictures go on this machine.
+def remote_arguments(args: Sequence[str], folder: Path) -> tuple[list[str], Path]:
+    """Return a script's command line in the container, and where its files go on this machine.
 
     Args:
-        args: The user's command line.
-        here: Where the user is.
-
-    Raises:
-        ValueError: If it does not begin with a run.
+        args: The user's command line, which begins with the run.
+        folder: Where the files go without `--out`, under the run's name.
     """
-    if not args or args[0].startswith("-"):
-        raise ValueError("name the run first, as in: sample cats --n 64")
     parser = argparse.ArgumentParser(add_help=False, allow_abbrev=False)
     parser.add_argument("--out", type=Path)
     known, options = parser.parse_known_args(args[1:])
     run = on_volume(PurePosixPath(args[0]))
-    return [run, *options], known.out or here / "drawn" / PurePosixPath(run).relative_to(RUNS)
+    return [run, *options], known.out or folder / PurePosixPath(run).relative_to(RUNS)
 
 
-def run_sample(args: Sequence[str]) -> dict[str, bytes]:
-    """Draw images, and return the files by name."""
+def files_of_script(name: str, args: Sequence[str]) -> dict[str, bytes]:
+    """Run a script that writes into `--out`, and return the files by name."""
     with tempfile.TemporaryDirectory() as folder:
-        load_script("sample").main([*args, "--out", folder])
+        load_script(name).main([*args, "--out", folder])
         return {path.name: path.read_bytes() for path in sorted(Path(folder).iterdir())}
 
 

@@ -11,6 +11,8 @@ from pathlib import Path
 import pytest
 from cloud import ENTRY, REPOSITORY, Cloud
 
+from lightning_modules.cloud.help import HELP
+
 
 def without_server(*arguments: str, cwd: Path) -> subprocess.CompletedProcess[str]:
     """`modal ARGUMENTS` without a token, and with a server address where nobody answers."""
@@ -27,17 +29,19 @@ def without_server(*arguments: str, cwd: Path) -> subprocess.CompletedProcess[st
     )
 
 
-@pytest.mark.parametrize("entry", ["fit", "sample", "tensorboard", "upload_data"])
+@pytest.mark.parametrize("entry", HELP)
 def test_help_needs_neither_token_nor_server(entry: str, tmp_path: Path) -> None:
     result = without_server("run", f"{ENTRY}::{entry}", "--help", cwd=tmp_path)
     assert result.returncode == 0, result.stderr
-    assert f"modal run modal_entry.py::{entry}" in result.stdout
+    assert result.stdout == HELP[entry]
+    assert f"  modal run modal_entry.py::{entry}" in result.stdout
 
 
 def test_importing_the_entry_file_loads_nothing_heavy(tmp_path: Path) -> None:
     code = (
         "import sys, runpy; runpy.run_path(sys.argv[1]); "
-        "print([m for m in ('torch', 'lightning', 'numpy', 'jsonargparse', 'PIL', 'yaml') if m in sys.modules])"
+        "heavy = ('torch', 'lightning', 'numpy', 'jsonargparse', 'PIL', 'yaml'); "
+        "print([name for name in heavy if name in sys.modules])"
     )
     environment = {**os.environ, "PYTHONPATH": str(REPOSITORY)}
     result = subprocess.run(
@@ -126,6 +130,14 @@ def test_a_module_that_is_not_in_the_container_is_named_before_any_training(clou
     assert "error: import lightning_modules.models: ModuleNotFoundError: No module named 'a_helper'" in output
     assert "First training step" not in cloud.text()
     assert len(cloud.server.runs("train")) == 1
+
+
+@pytest.mark.slow
+def test_one_batch_goes_through_and_leaves_nothing(cloud: Cloud) -> None:
+    status, output = cloud.run("fit", *cloud.options(), "--fast-dev-run")
+    assert status == 0, output
+    assert "One batch went through." in output
+    assert list(cloud.server.published("ninelives-runs").iterdir()) == []
 
 
 @pytest.mark.slow

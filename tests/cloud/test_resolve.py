@@ -1,0 +1,88 @@
+"""A training command line becomes a job, on the user's machine, without data and without a GPU."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import pytest
+import yaml
+
+from lightning_modules.cloud.resolve import CloudCLI, resolve
+
+pytestmark = [
+    # Lightning 2.6 asks jsonargparse and torch in their old ways.
+    pytest.mark.filterwarnings(r"ignore:[\s\S]*(JsonargparseDeprecationWarning per|deprecated in\s+v4)"),
+    pytest.mark.filterwarnings(r"ignore:`isinstance\(treespec, LeafSpec\)` is deprecated:FutureWarning"),
+]
+
+
+@pytest.fixture(autouse=True)
+def elsewhere(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+
+
+def config(*args: str) -> dict[str, Any]:
+    return yaml.safe_load(resolve(args).config)
+
+
+def test_runs_caches_and_data_go_to_the_volumes() -> None:
+    resolved = config("--config", "demo")
+    assert resolved["trainer"]["default_root_dir"] == "/runs"
+    assert resolved["data"]["cache_dir"] == "/data/cache"
+    assert resolved["data"]["root"] is None
+    assert resolved["data"]["source"]["class_path"].endswith("DrawnCats")
+    assert resolved["data"]["source"]["init_args"]["folder"] == "/data"
+    assert config("--config", "cats")["data"]["source"]["init_args"]["folder"] == "/data"
+
+
+def test_a_folder_is_looked_for_under_its_name_on_the_data_volume(tmp_path: Path) -> None:
+    images = tmp_path / "photos" / "my_images"
+    images.mkdir(parents=True)
+    (images / "a.png").touch()
+    job = resolve(["--data.root", "photos/my_images"])
+    assert job.data == "/data/my_images"
+    assert "photos/my_images has 1 images here" in job.summary[0]
+    assert config("--data.root", "/data/set/inner")["data"]["root"] == "/data/set/inner"
+    assert config("--data.root", "not_here")["data"]["root"] == "/data/not_here"
+    (images / "a.png").unlink()
+    with pytest.raises(ValueError, match="no images in"):
+        resolve(["--data.root", "photos/my_images"])
+
+
+def test_the_job_says_what_the_command_line_said() -> None:
+    job = resolve(["--config", "cats", "--run", "mine", "--max-usd", "3", "--modal.gpu", "[A10]"])
+    assert (job.experiment, job.run, job.max_steps, job.fresh, job.trial) == (
+        "cats",
+        "mine",
+        24000,
+        False,
+        False,
+    )
+    assert job.settings.max_usd == 3
+    assert job.settings.gpus == ["A10"]
+    text = "\n".join(job.summary)
+    assert "UNetDiffusion" in text
+    assert "140." in text  # GFLOP per image, what the config's header says
+    assert "A10" in text
+
+
+def test_the_resolved_configuration_resolves_to_itself(tmp_path: Path) -> None:
+    job = resolve(["--config", "cats", "--data.batch_size", "7"])
+    (tmp_path / "cats.yaml").write_text(job.config)
+    again = CloudCLI(["--config", "cats.yaml"])
+    parsed = yaml.safe_load(again.parser.dump(again.config, skip_none=False))
+    assert parsed == yaml.safe_load(job.config)
+
+
+@pytest.mark.parametrize(
+    ("args", "error"),
+    [
+        (["--model.heads", "5"], "heads"),
+        (["--trainer.max_steps", "10"], "warm_up"),
+        (["--modal.gpu", "[Z80]"], "no GPU 'Z80'"),
+    ],
+)
+def test_what_cannot_work_is_refused(args: list[str], error: str) -> None:
+    with pytest.raises(ValueError, match=error):
+        resolve(args)

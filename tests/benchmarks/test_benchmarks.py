@@ -138,6 +138,8 @@ def test_quality_against_nfe_has_a_row_per_sampler(tmp_path: Path) -> None:
     assert "(3)" in said
     assert "floor: real" in said
     assert figures["machine"]["cpu"]
+
+
 def test_data_path_times_every_way(tmp_path: Path) -> None:
     images = tmp_path / "images"
     images.mkdir()

@@ -4,7 +4,7 @@ VENV ?= .venv
 BIN := $(VENV)/bin
 ARGS ?=
 
-.PHONY: help fit sample tensorboard test test-slow lint format clean
+.PHONY: help fit sample evaluate inspect tensorboard test test-slow lint format clean
 
 help:  ## Show this list
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 14
@@ -14,6 +14,12 @@ fit: $(VENV)/.installed  ## Train; options in ARGS="--config cats --data.root my
 
 sample: $(VENV)/.installed  ## Draw images; ARGS="runs/demo --labels tabby --n 64"
 	$(BIN)/python scripts/sample.py $(ARGS)
+
+evaluate: $(VENV)/.installed-eval  ## Measure a run; ARGS="runs/demo --nfe 5,10,20"
+	$(BIN)/python scripts/evaluate.py $(ARGS)
+
+inspect: $(VENV)/.installed  ## Look into a folder of images; ARGS="my_images"
+	$(BIN)/python scripts/inspect_data.py $(ARGS)
 
 tensorboard: $(VENV)/.installed  ## Serve runs/ on http://localhost:6006
 	$(BIN)/tensorboard --logdir runs $(ARGS)
@@ -43,6 +49,10 @@ $(VENV)/bin/python:
 $(VENV)/.installed: pyproject.toml constraints.txt | $(VENV)/bin/python
 	$(BIN)/python -m pip install --quiet --constraint constraints.txt --editable .
 	@touch $@
+
+$(VENV)/.installed-eval: pyproject.toml constraints.txt | $(VENV)/bin/python
+	$(BIN)/python -m pip install --quiet --constraint constraints.txt --editable '.[eval]'
+	@touch $@ $(VENV)/.installed
 
 $(VENV)/.installed-dev: pyproject.toml constraints.txt | $(VENV)/bin/python
 	$(BIN)/python -m pip install --quiet --constraint constraints.txt --editable '.[dev]'

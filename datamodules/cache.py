@@ -2,63 +2,25 @@
 
 from __future__ import annotations
 
-import hashlib
-import json
+import logging
 import os
 import shutil
 import tempfile
-from collections.abc import Generator, Iterable
-from concurrent.futures import ProcessPoolExecutor
-from concurrent.futures.process import BrokenProcessPool
-from contextlib import closing
+from collections.abc import Iterable, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
-from multiprocessing import get_context
 from pathlib import Path
-from typing import IO, Any, BinaryIO, NamedTuple
 
 import numpy as np
 import numpy.typing as npt
-from tqdm import tqdm
+from filelock import FileLock, Timeout
 
-from datamodules.decode import TRANSFORM_VERSION, ImageError, decode_image
+from datamodules.cache_build import build, forget_build, holds_images
+from datamodules.cache_format import cache_key, check_images, read_blocks
 from datamodules.index import DataError, ImageIndex, Rejected, printable
+from datamodules.pixels import MappedImages, Transform
 
-_FORMAT_VERSION = 1
-_CHUNK = 32  # files per task: enough to hide the hand-over between processes, few enough for a smooth bar
-_PARALLEL_FROM = 1000  # files; fewer are decoded before a worker process has started
-
-
-class Transform(NamedTuple):
-    """What is done to every file, apart from which file it is.
-
-    Attributes:
-        size: Side of the square in pixels.
-        background: RGB colour (0 to 255) under transparent pixels.
-    """
-
-    size: int
-    background: tuple[int, int, int]
-
-
-class MappedImages:
-    """Images in a file, read where they are used; it travels to another process as the path alone.
-
-    Args:
-        path: A `.npy` file of uint8 (M, 3, S, S).
-
-    Attributes:
-        array: The images, (M, 3, S, S) uint8, read-only and memory-mapped.
-
-    Raises:
-        OSError, ValueError: The file is missing or is not a whole `.npy` file.
-    """
-
-    def __init__(self, path: Path) -> None:
-        self.path = path
-        self.array: npt.NDArray[np.uint8] = np.load(path, mmap_mode="r", allow_pickle=False)
-
-    def __reduce__(self) -> tuple[type[MappedImages], tuple[Path]]:
-        return MappedImages, (self.path,)
+_log = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True, eq=False)
@@ -78,11 +40,6 @@ class ImageCache:
     rejected: tuple[Rejected, ...]
 
 
-class _Chunk(NamedTuple):
-    images: npt.NDArray[np.uint8]
-    rejected: list[tuple[int, str]]
-
-
 def default_cache_dir() -> Path:
     """`$XDG_CACHE_HOME/ninelives`, or `~/.cache/ninelives` where that variable is not set."""
     base = os.environ.get("XDG_CACHE_HOME")
@@ -90,34 +47,34 @@ def default_cache_dir() -> Path:
 
 
 def open_cache(index: ImageIndex, transform: Transform, cache_dir: Path, workers: int) -> ImageCache:
-    """Open the cache of an index, after building it if it is not there.
+    """Open the cache of an index, after building it if it is not there or is damaged.
 
-    Several processes may do this at once: each builds under a name of its own, and the first one to finish
-    publishes. Only a whole cache ever carries the final name.
+    Of several processes that do this at once, one builds and the others wait for it. Only a whole cache ever
+    carries the final name. A build that was killed is continued by the next one.
 
     Args:
         index: The files.
         transform: What is done to each.
         cache_dir: Folder for caches; this one goes into a sub-folder named by index and transform.
-        workers: Processes that decode; 0 decodes in this one.
+        workers: Processes that decode; 0 decodes in threads of this one.
 
     Returns:
         The cache, with at least one image.
 
     Raises:
-        DataError: No file can be decoded, or the cache cannot be written.
+        DataError: No file can be decoded, there is no room, or the cache cannot be written.
     """
-    folder = cache_dir.expanduser().resolve() / _key(index, transform)
+    key = cache_key(index, transform)
+    folder = cache_dir.expanduser().resolve() / key
     cache = _read(folder, index, transform)
     if cache is None:
         try:
-            _build(index, transform, folder, workers)
+            cache = _build_and_publish(index, transform, folder, workers)
         except OSError as error:
             raise DataError(
                 f"the image cache cannot be written to {cache_dir} ({error}); make room there, "
-                "or choose another place with --data.cache_dir"
+                "choose another place with --data.cache_dir, or do without: --data.cache false"
             ) from error
-        cache = _read(folder, index, transform)
     if cache is None:
         raise DataError(
             f"the image cache {folder} cannot be read although it was just written; is the disk sound?"
@@ -141,46 +98,59 @@ def write_report(folder: Path, rejected: Iterable[Rejected]) -> Path:
     return report
 
 
-def _key(index: ImageIndex, transform: Transform) -> str:
-    parts = [index.fingerprint, transform.size, transform.background, TRANSFORM_VERSION, _FORMAT_VERSION]
-    return hashlib.blake2b(json.dumps(parts).encode(), digest_size=16).hexdigest()
-
-
 def _read(folder: Path, index: ImageIndex, transform: Transform) -> ImageCache | None:
     """The published cache, or None where there is none or not what it says it is."""
-    try:
-        facts: dict[str, Any] = json.loads((folder / "cache.json").read_text(encoding="utf-8"))
-        images = MappedImages(folder / "images.npy")
-        rejected = {int(row): str(reason) for row, reason in facts["rejected"]}
-    except (OSError, EOFError, ValueError, KeyError, TypeError):
+    if not folder.is_dir():
         return None
+    try:
+        blocks = read_blocks(folder, folder.name)
+        images = check_images(folder, blocks, len(index), transform)
+    except (OSError, ValueError) as error:
+        _log.warning("the image cache %s is damaged (%s); it is built anew", folder, error)
+        return None
+    rejected = {row: reason for block in blocks for row, reason in block.rejected}
     rows = np.setdiff1d(np.arange(len(index)), np.array(sorted(rejected), dtype=np.int64))
-    shape = (len(rows), 3, transform.size, transform.size)
-    if images.array.dtype != np.uint8 or images.array.shape != shape:
-        return None
-    return ImageCache(
-        folder, images, rows, tuple(Rejected(index.paths[row], rejected[row]) for row in rejected)
-    )
+    left_out = tuple(Rejected(index.paths[row], reason) for row, reason in rejected.items())
+    return ImageCache(folder, images, rows, left_out)
 
 
-def _build(index: ImageIndex, transform: Transform, folder: Path, workers: int) -> None:
+def _build_and_publish(
+    index: ImageIndex, transform: Transform, folder: Path, workers: int
+) -> ImageCache | None:
     folder.parent.mkdir(parents=True, exist_ok=True)
-    temporary = Path(tempfile.mkdtemp(dir=folder.parent, prefix=f".{folder.name}-"))
+    with _alone(folder) as alone:
+        if alone and (cache := _read(folder, index, transform)):
+            return cache  # another process built it while this one waited
+        temporary = folder.with_name(f".{folder.name}.building")
+        if not alone:
+            temporary = Path(tempfile.mkdtemp(dir=folder.parent, prefix=f"{temporary.name}-"))
+        try:
+            build(index, transform, temporary, folder.name, workers)
+            _publish(temporary, folder, index, transform)
+            forget_build(folder)
+        finally:
+            if not (alone and holds_images(temporary)):  # else the next attempt goes on from there
+                shutil.rmtree(temporary, ignore_errors=True)
+        return _read(folder, index, transform)
+
+
+@contextmanager
+def _alone(folder: Path) -> Iterator[bool]:
+    """Wait until no other process builds this cache; false where the file system cannot lock."""
+    lock = FileLock(folder.with_name(f".{folder.name}.lock"))
     try:
-        rejected = _write_images(temporary / "images.npy", index, transform, workers)
-        if len(rejected) == len(index):
-            first, reason = rejected[0]
-            raise DataError(
-                f"none of the {len(index)} images in {index.root} can be decoded; "
-                f"the first is {printable(index.paths[first])} ({reason})"
-            )
-        facts = {"format": _FORMAT_VERSION, "transform": TRANSFORM_VERSION, "root": str(index.root)}
-        with (temporary / "cache.json").open("w", encoding="utf-8") as file:
-            json.dump({**facts, "rejected": rejected}, file)
-            _flush(file)
-        _publish(temporary, folder, index, transform)
+        lock.acquire(timeout=0)
+    except Timeout:
+        _log.warning("another process is decoding these images into %s; waiting for it", folder)
+        lock.acquire()
+    except (OSError, NotImplementedError) as error:
+        _log.warning("%s cannot be locked (%s): each process decodes for itself", folder.parent, error)
+        yield False
+        return
+    try:
+        yield True
     finally:
-        shutil.rmtree(temporary, ignore_errors=True)
+        lock.release()
 
 
 def _publish(temporary: Path, folder: Path, index: ImageIndex, transform: Transform) -> None:
@@ -205,62 +175,3 @@ def _publish(temporary: Path, folder: Path, index: ImageIndex, transform: Transf
         os.fsync(descriptor)  # the new name itself
     finally:
         os.close(descriptor)
-
-
-def _write_images(path: Path, index: ImageIndex, transform: Transform, workers: int) -> list[tuple[int, str]]:
-    """Decode every file of the index into one .npy; return the rows that cannot be, with reasons."""
-    rejected: list[tuple[int, str]] = []
-    kept = 0
-    with path.open("wb") as file, tqdm(total=len(index), desc="decoding images", unit="image") as bar:
-        _write_header(file, len(index), transform.size)
-        # Closed at once on an error, which cancels the tasks still queued.
-        with closing(_decode_all(index, transform, workers)) as chunks:
-            for chunk in chunks:
-                file.write(chunk.images.tobytes())
-                kept += len(chunk.images)
-                rejected += chunk.rejected
-                bar.update(len(chunk.images) + len(chunk.rejected))
-        file.seek(0)
-        _write_header(file, kept, transform.size)
-        _flush(file)
-    return rejected
-
-
-def _write_header(file: BinaryIO, count: int, size: int) -> None:
-    """Write the .npy header; NumPy pads it so that it takes the same room for every count."""
-    header = {"descr": "|u1", "fortran_order": False, "shape": (count, 3, size, size)}
-    np.lib.format.write_array_header_1_0(file, header)
-
-
-def _flush(file: IO[Any]) -> None:
-    file.flush()
-    os.fsync(file.fileno())
-
-
-def _decode_all(index: ImageIndex, transform: Transform, workers: int) -> Generator[_Chunk, None, None]:
-    starts = range(0, len(index), _CHUNK)
-    tasks = [(index.root, start, index.paths[start : start + _CHUNK], transform) for start in starts]
-    if workers == 0 or len(index) < _PARALLEL_FROM:
-        yield from map(_decode_chunk, tasks)
-        return
-    # Spawned, not forked: the caller may hold threads and locks, which a fork would copy in any state.
-    with ProcessPoolExecutor(min(workers, len(tasks)), mp_context=get_context("spawn")) as pool:
-        try:
-            yield from pool.map(_decode_chunk, tasks)
-        except BrokenProcessPool as error:
-            raise DataError(
-                "a process that decoded images was ended from outside, probably for want of memory; "
-                "try again with fewer --data.workers"
-            ) from error
-
-
-def _decode_chunk(task: tuple[Path, int, tuple[str, ...], Transform]) -> _Chunk:
-    root, start, paths, transform = task
-    images, rejected = [], []
-    for row, path in enumerate(paths, start):
-        try:
-            images.append(decode_image(root / path, transform.size, transform.background))
-        except ImageError as error:
-            rejected.append((row, error.reason))
-    stacked = np.stack(images) if images else np.empty((0, 3, transform.size, transform.size), np.uint8)
-    return _Chunk(stacked, rejected)

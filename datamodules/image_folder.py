@@ -2,41 +2,37 @@
 
 from __future__ import annotations
 
+import math
 import warnings
 from pathlib import Path
-from typing import NamedTuple
+from typing import Literal
 
 import numpy as np
 import numpy.typing as npt
 import torch
 from lightning.fabric.utilities.warnings import PossibleUserWarning
 from lightning.pytorch import LightningDataModule
-from lightning.pytorch.utilities import rank_zero_info
 from torch import Tensor
-from torch.utils.data import DataLoader
 
-from datamodules.batches import BatchNumbers, HeldOutBatches, ImageBatch, ImageRows, StepLoader, TrainBatches
-from datamodules.cache import Transform, default_cache_dir, open_cache, write_report
+from datamodules.augmentation import AUGMENTATIONS, Augmentation
+from datamodules.batches import BatchNumbers, HeldOutBatches, ImageRows, StepLoader, TrainBatches
+from datamodules.cache import default_cache_dir, open_cache, write_report
+from datamodules.decode import ChangedFileError, Limits
 from datamodules.drawn_cats import DrawnCats
-from datamodules.index import DataError, ImageIndex, printable, scan_folder
+from datamodules.finishing import AugmentedBatch, DraftBatch, Finish, ImageBatch, Residence, residence
+from datamodules.index import DataError, scan_folder
+from datamodules.opened_folder import OpenedFolder
 from datamodules.order import held_out_mask
 from datamodules.oxford_pets import OxfordPetCats
+from datamodules.pixels import DecodedImages, Images, MappedImages, Transform
 from datamodules.source import DataSource
 
 # The sources are here so that the command line knows them by their short names.
-__all__ = ["DrawnCats", "ImageBatch", "ImageFolderDataModule", "OxfordPetCats"]
+__all__ = ["Augmentation", "DrawnCats", "ImageBatch", "ImageFolderDataModule", "OxfordPetCats"]
 
-_MEAN_IMAGES = 10_000
-_FIRST_FEW = 5
+_AHEAD = 2  # batches
 
-
-class _Data(NamedTuple):
-    """What `setup` opens: the decodable files, and the images of each side."""
-
-    files: ImageIndex
-    report: Path
-    train: ImageRows
-    held_out: ImageRows
+_ATTEMPTS = 3  # to index a folder that is being written to
 
 
 class ImageFolderDataModule(LightningDataModule):
@@ -56,14 +52,27 @@ class ImageFolderDataModule(LightningDataModule):
         held_out: Share of the images that is kept for validation, in [0, 1), chosen by content: an image
             keeps its side for ever. 0 for no validation.
         flip: Mirror half of the training images, drawn anew each time an image comes round.
+        crop: How an image becomes a square. `centre` cuts out the central one; `pad` keeps everything, with
+            bars of `background`; `random` cuts another square out of the central one each time, and leaves
+            the held-out images whole.
+        crop_limit: Smallest side of a `random` crop, as a share of the central square's.
+        augmentation: Vary the training images, and tell the network how, so that samples do not look varied.
+            Off by default.
+        class_balanced: Have every class come round equally often, whatever its number of images.
         class_labels: Use sub-folder names as classes. If false, every image has label 0 of one class.
-        workers: Processes that decode, and that load batches. 0 does both in the main process, which is fast
-            enough for loading, since the decoded images are memory-mapped.
+        workers: Processes that decode, and that load batches. 0 decodes in a thread per core and loads in the
+            main process, which is fast enough, since the decoded images are memory-mapped.
         max_rejected: Largest share of the files that may be unreadable or out of place; above it is an error.
         background: RGB colour (0 to 255) that transparent images are laid on.
         quarantine: List of files to leave out, as `scripts/inspect_data.py --quarantine` writes it.
+        limits: Images that are rejected for their size or shape.
+        cache: Decode once, into a cache on disk. If false, every batch decodes its images anew: it needs no
+            room and is about a hundred times slower.
         cache_dir: Folder for decoded images. Default: `$XDG_CACHE_HOME/ninelives`, or `~/.cache/ninelives`.
-        seed: Seed of the order and the flips, not negative.
+        resident: Where batches are gathered from: the cache on `disk`, or a copy in this process's memory
+            (`ram`) or the GPU's (`device`). `auto`: the GPU's if there is one and the images fill at most a
+            quarter of what is free there, else the disk, read into memory beforehand if it fits.
+        seed: Seed of the order and the flips, and of all other variation; not negative.
 
     Raises:
         DataError: An argument is out of its range, or (from `prepare_data` and `setup`) the folder is
@@ -78,13 +87,20 @@ class ImageFolderDataModule(LightningDataModule):
         batch_size: int = 64,
         held_out: float = 0.05,
         flip: bool = True,
+        crop: Literal["centre", "pad", "random"] = "centre",
+        crop_limit: float = 0.75,
+        augmentation: Augmentation | None = None,
+        class_balanced: bool = False,
         class_labels: bool = True,
         workers: int = 0,
         max_rejected: float = 0.1,
         background: tuple[int, int, int] = (255, 255, 255),
+        cache: bool = True,
         cache_dir: Path | None = None,
+        resident: Residence = "auto",
         seed: int = 0,
         quarantine: Path | None = None,
+        limits: Limits = Limits(),  # noqa: B008 -- a named tuple cannot change
     ) -> None:
         super().__init__()
         _require(image_size >= 1, f"image_size must be at least 1 pixel, not {image_size}")
@@ -101,12 +117,17 @@ class ImageFolderDataModule(LightningDataModule):
             f"background must be three values of 0 to 255 (red, green, blue), not {colour}",
         )
         _require(seed >= 0, f"seed must not be negative, not {seed}")
-        self.root, self.source, self.cache_dir = root, source, cache_dir
+        _require(0.0 < crop_limit <= 1.0, f"crop_limit is a share, above 0 and at most 1, not {crop_limit}")
+        _require(cache or resident in ("auto", "disk"), f"resident={resident} needs the cache, which is off")
+        self.root, self.source, self.cache, self.cache_dir = root, source, cache, cache_dir
+        self.crop, self.crop_limit, self.augmentation = crop, crop_limit, augmentation
+        self.class_balanced, self.resident = class_balanced, resident
         self.image_size, self.batch_size, self.background = image_size, batch_size, background
         self.held_out, self.flip, self.class_labels = held_out, flip, class_labels
         self.workers, self.max_rejected, self.seed = workers, max_rejected, seed
-        self.quarantine = quarantine
-        self._data: _Data | None = None
+        self.quarantine, self.limits = quarantine, limits
+        self._data: OpenedFolder | None = None
+        self._finish = Finish(image_size, augmentation)
         self._checked = False
 
     def prepare_data(self) -> None:
@@ -126,7 +147,7 @@ class ImageFolderDataModule(LightningDataModule):
         if self._data is None:
             self._data = self._open()
         if not self._checked:
-            self._check_rejected(self._data)
+            self._data.check(self.max_rejected)
             self._checked = True
 
     @property
@@ -146,10 +167,14 @@ class ImageFolderDataModule(LightningDataModule):
         return self._opened.files.fingerprint
 
     @property
+    def augmentations(self) -> int:
+        """How many numbers tell the network what was done to an image; 0 without augmentation."""
+        return 0 if self.augmentation is None else AUGMENTATIONS
+
+    @property
     def train_images(self) -> npt.NDArray[np.uint8]:
         """The training images in index order, (N, 3, S, S) uint8; a copy in memory if any are held out."""
-        data = self._opened.train
-        return data.images.array if len(data.rows) == len(data.labels) else data.images.array[data.rows]
+        return self._opened.train.all_images(self.image_size)
 
     @property
     def train_labels(self) -> npt.NDArray[np.int64]:
@@ -159,7 +184,7 @@ class ImageFolderDataModule(LightningDataModule):
     @property
     def held_out_images(self) -> npt.NDArray[np.uint8]:
         """The held-out images in index order, a copy, (M, 3, S, S) uint8."""
-        return self._opened.held_out.images.array[self._opened.held_out.rows]
+        return self._opened.held_out.all_images(self.image_size)
 
     @property
     def held_out_labels(self) -> npt.NDArray[np.int64]:
@@ -172,56 +197,72 @@ class ImageFolderDataModule(LightningDataModule):
         Returns:
             The mean image, float32 of shape (3, S, S) in [-1, 1].
         """
-        data = self._opened.train
-        n = len(data.rows)
-        which = np.unique(np.linspace(0, n - 1, min(n, _MEAN_IMAGES)).round().astype(np.int64))
-        total = np.zeros(data.images.array.shape[1:], dtype=np.float64)
-        for start in range(0, len(which), 256):
-            total += data.gather(which[start : start + 256])[0].sum(axis=0, dtype=np.float64)
-        return torch.from_numpy((total / len(which) / 127.5 - 1.0).astype(np.float32))
+        return self._opened.train.mean_image(self.image_size)
 
-    def train_dataloader(self) -> DataLoader[ImageBatch]:
+    def train_dataloader(self) -> StepLoader:
         """Batches from the Trainer's step on to `max_steps`, uint8."""
-        rank, world_size = self._rank()
-        batches = TrainBatches(self._opened.train, self.batch_size, self.flip, self.seed, rank, world_size)
-        _quiet_worker_advice()
-        return StepLoader(
-            batches,
-            batch_size=None,
-            sampler=BatchNumbers(self._bounds),
-            num_workers=self.workers,
-            persistent_workers=self.workers > 0,
-            pin_memory=torch.cuda.is_available(),
-            generator=torch.Generator(),  # else each start would draw from the global generator
+        batches = TrainBatches(
+            self._opened.train,
+            self.batch_size,
+            self.flip,
+            self.seed,
+            *self._rank(),
+            balanced=self.class_balanced,
+            crop_limit=self.crop_limit if self.crop == "random" else None,
+            augmentation=self.augmentation,
+            size=self.image_size,
+            on_device=self._on_device(),
         )
+        return self._loader(batches, BatchNumbers(self._bounds))
 
-    def val_dataloader(self) -> DataLoader[ImageBatch] | list[DataLoader[ImageBatch]]:
+    def val_dataloader(self) -> StepLoader | list[StepLoader]:
         """The held-out images in index order, uint8; an empty list when nothing is held out."""
-        rank, world_size = self._rank()
         if not len(self._opened.held_out.rows):
             # An empty list means no validation to Lightning, which would ask whether that was meant.
             warnings.filterwarnings("ignore", r"Total length of `list` across ranks is zero", UserWarning)
             return []
-        batches = HeldOutBatches(self._opened.held_out, self.batch_size, rank, world_size)
-        _quiet_worker_advice()
-        return DataLoader(
+        batches = HeldOutBatches(
+            self._opened.held_out, self.batch_size, *self._rank(), on_device=self._on_device()
+        )
+        return self._loader(batches, BatchNumbers(lambda: (0, len(batches))))
+
+    def on_after_batch_transfer(
+        self, batch: ImageBatch | DraftBatch, dataloader_idx: int
+    ) -> ImageBatch | AugmentedBatch:
+        """Turn uint8 images into float32 in [-1, 1] and vary them, on the device; leave others alone."""
+        if isinstance(batch, ImageBatch) and batch.images.dtype != torch.uint8:
+            return batch
+        return self._finish(batch, None if self._data is None else self._data.images)
+
+    def _loader(self, batches: TrainBatches | HeldOutBatches, numbers: BatchNumbers) -> StepLoader:
+        # Lightning would advise more workers: gathering from a memory map outruns handing batches over.
+        warnings.filterwarnings("ignore", r".*does not have many workers", PossibleUserWarning)
+        gpu = torch.cuda.is_available()
+        loader = StepLoader(
             batches,
             batch_size=None,
-            sampler=BatchNumbers(lambda: (0, len(batches))),
+            sampler=numbers,
             num_workers=self.workers,
             persistent_workers=self.workers > 0,
-            pin_memory=torch.cuda.is_available(),
-            generator=torch.Generator(),
+            pin_memory=gpu,
+            generator=torch.Generator(),  # else each start would draw from the global generator
         )
+        loader.ahead = _AHEAD if gpu else 0
+        return loader
 
-    def on_after_batch_transfer(self, batch: ImageBatch, dataloader_idx: int) -> ImageBatch:
-        """Turn uint8 images into float32 in [-1, 1], on the device; leave others as they are."""
-        if batch.images.dtype != torch.uint8:
-            return batch
-        return ImageBatch(batch.images.float().div_(127.5).sub_(1.0), batch.labels)
+    def _on_device(self) -> bool:
+        """Whether the images lie on the device; else have them lie where they are to be read from."""
+        images = self._opened.images
+        if not isinstance(images, MappedImages):
+            return False
+        device = self.trainer.strategy.root_device if self.trainer else torch.device("cpu")
+        place = residence(self.resident, images, device)
+        if place == "ram":
+            images.load() if self.resident == "ram" else images.preload()
+        return place == "device"
 
     @property
-    def _opened(self) -> _Data:
+    def _opened(self) -> OpenedFolder:
         if self._data is None:
             raise RuntimeError("the images are not open yet: call setup() first (the Trainer does)")
         return self._data
@@ -244,44 +285,34 @@ class ImageFolderDataModule(LightningDataModule):
             self.source = DrawnCats()
         return self.source.prepare()
 
-    def _open(self) -> _Data:
+    def _open(self) -> OpenedFolder:
+        for attempt in range(_ATTEMPTS):
+            try:
+                return self._open_once()
+            except ChangedFileError as error:  # the folder is being written to: look again
+                if attempt == _ATTEMPTS - 1:
+                    raise DataError(f"{error}; wait until nothing writes to the folder") from error
+        raise AssertionError("not reached")
+
+    def _open_once(self) -> OpenedFolder:
         cache_dir = self.cache_dir or default_cache_dir()
         files = scan_folder(self._folder(), cache_dir, self.quarantine)
-        transform = Transform(self.image_size, (self.background[0], self.background[1], self.background[2]))
-        cache = open_cache(files, transform, cache_dir, self.workers)
-        index = files.keep(cache.rows, cache.rejected)
+        side = math.ceil(self.image_size / self.crop_limit) if self.crop == "random" else self.image_size
+        colour = self.background[0], self.background[1], self.background[2]
+        transform = Transform(side, colour, "pad" if self.crop == "pad" else "centre", self.limits)
+        images: Images
+        if self.cache:
+            cache = open_cache(files, transform, cache_dir, self.workers)
+            index, images = files.keep(cache.rows, cache.rejected), cache.images
+            report = write_report(cache.folder, index.rejected)
+        else:
+            index, images, report = files, DecodedImages(files, transform), None
         labels = index.labels if self.class_labels else np.zeros_like(index.labels)
         out = held_out_mask(index.hashes, self.held_out)
-        return _Data(
-            files=index,
-            report=write_report(cache.folder, index.rejected),
-            train=ImageRows(cache.images, labels, np.flatnonzero(~out)),
-            held_out=ImageRows(cache.images, labels, np.flatnonzero(out)),
-        )
-
-    def _check_rejected(self, data: _Data) -> None:
-        """Say which files were left out, and refuse to go on without too many of them."""
-        rejected = data.files.rejected
-        if not rejected:
-            return
-        found = len(data.files) + len(rejected)
-        share = len(rejected) / found
-        summary = f"{len(rejected)} of {found} files in {data.files.root} ({share:.1%}) were left out"
-        if share <= self.max_rejected:
-            rank_zero_info(f"{summary}; reasons: {data.report}")
-            return
-        few = "".join(f"\n  {printable(path)}: {printable(why)}" for path, why in rejected[:_FIRST_FEW])
-        raise DataError(
-            f"{summary}, more than max_rejected={self.max_rejected:.1%}. The first:{few}\n"
-            f"All of them: {data.report}\nRepair or remove them, or raise --data.max_rejected."
-        )
+        train, held_out = (ImageRows(images, labels, np.flatnonzero(side)) for side in (~out, out))
+        return OpenedFolder(index, report, images, train, held_out)
 
 
 def _require(condition: bool, message: str) -> None:
     if not condition:
         raise DataError(message)
-
-
-def _quiet_worker_advice() -> None:
-    """Silence Lightning's advice to add workers: gathering from a memory map outruns handing batches over."""
-    warnings.filterwarnings("ignore", r".*does not have many workers", PossibleUserWarning)

@@ -59,9 +59,6 @@ def stream_indices(seed: int, start: int, count: int, n: int) -> npt.NDArray[np.
 def flips(seed: int, positions: npt.NDArray[np.int64]) -> npt.NDArray[np.bool_]:
     """Whether the image at each position of the stream is mirrored: a fair coin, pure in (seed, position).
 
-    The coin is the top bit of SplitMix64 (Steele, Lea & Flood 2014) at the position, in a sequence of its own
-    for every seed.
-
     Args:
         seed: Non-negative seed.
         positions: Positions in the stream, any shape, int64.
@@ -69,13 +66,29 @@ def flips(seed: int, positions: npt.NDArray[np.int64]) -> npt.NDArray[np.bool_]:
     Returns:
         Booleans of the same shape.
     """
-    origin = np.uint64(_mix_int(_mix_int(_DOMAIN_FLIP) ^ (seed & _MASK)))
-    with np.errstate(over="ignore"):  # arithmetic modulo 2**64 is meant
-        z = positions.astype(np.uint64) * np.uint64(_GOLDEN) + origin
-        z = (z ^ (z >> np.uint64(30))) * np.uint64(0xBF58476D1CE4E5B9)
-        z = (z ^ (z >> np.uint64(27))) * np.uint64(0x94D049BB133111EB)
-        z ^= z >> np.uint64(31)
-    return (z >> np.uint64(63)).astype(np.bool_)
+    return (_hash(seed, _DOMAIN_FLIP, positions) >> np.uint64(63)).astype(np.bool_)
+
+
+def uniforms(seed: int, domain: int, positions: npt.NDArray[np.int64], count: int) -> npt.NDArray[np.float64]:
+    """Numbers uniform in [0, 1) at each position of the stream, pure in (seed, domain, position).
+
+    Args:
+        seed: Non-negative seed.
+        domain: What they are for: another domain is another sequence.
+        positions: Positions in the stream, (B,) int64.
+        count: Numbers per position.
+
+    Returns:
+        Array of shape (B, count).
+    """
+    counters = positions[:, None] * count + np.arange(count)
+    return (_hash(seed, domain, counters) >> np.uint64(11)).astype(np.float64) / 2.0**53
+
+
+def _hash(seed: int, domain: int, counters: npt.NDArray[np.int64]) -> npt.NDArray[np.uint64]:
+    """SplitMix64 (Steele, Lea & Flood 2014) at each counter, in a sequence of its own for (seed, domain)."""
+    origin = np.uint64(_mix_int(_mix_int(domain) ^ (seed & _MASK)))
+    return _mix(counters.astype(np.uint64) * np.uint64(_GOLDEN) + origin)
 
 
 def held_out_mask(hashes: npt.NDArray[np.uint8], share: float) -> npt.NDArray[np.bool_]:
@@ -114,6 +127,13 @@ def held_out_mask(hashes: npt.NDArray[np.uint8], share: float) -> npt.NDArray[np
             "lower --data.held_out"
         )
     return mask
+
+
+def _mix(z: npt.NDArray[np.uint64]) -> npt.NDArray[np.uint64]:
+    """The SplitMix64 finaliser; arithmetic modulo 2**64 is meant."""
+    z = (z ^ (z >> np.uint64(30))) * np.uint64(0xBF58476D1CE4E5B9)
+    z = (z ^ (z >> np.uint64(27))) * np.uint64(0x94D049BB133111EB)
+    return z ^ (z >> np.uint64(31))
 
 
 def _mix_int(z: int) -> int:

@@ -2,6 +2,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import partial
 from typing import Any
 
 import torch
@@ -80,9 +81,13 @@ class DiffusionModule(LightningModule):
         self.seed = seed
         self.compile_network = compile
 
-    def forward(self, x: Tensor, sigma: Tensor, labels: Tensor) -> Tensor:
-        """Evaluate the denoiser `D`: noisy images (B, C, H, W), `sigma` (B,), labels (B,) -> `denoised`."""
-        return self.preconditioner.denoise(self.network, x, sigma, labels)
+    def forward(self, x: Tensor, sigma: Tensor, labels: Tensor, augmentation: Tensor | None = None) -> Tensor:
+        """Evaluate the denoiser `D`: noisy images (B, C, H, W), `sigma` (B,), labels (B,) -> `denoised`.
+
+        `augmentation` (B, augmentations) says what was done to the images; none is as good as zeros.
+        """
+        network = self.network if augmentation is None else partial(self.network, augmentation=augmentation)
+        return self.preconditioner.denoise(network, x, sigma, labels)
 
     @property
     def num_classes(self) -> int:
@@ -109,14 +114,18 @@ class DiffusionModule(LightningModule):
         if stage == "fit" and self.compile_network:
             self.network.compile()
 
-    def training_step(self, batch: tuple[Tensor, Tensor], batch_idx: int) -> dict[str, Tensor]:
-        """Return the mean loss of a micro-batch, and `sigma` (B,) and the unweighted `error` (B,)."""
-        images, labels = batch
+    def training_step(self, batch: tuple[Tensor, ...], batch_idx: int) -> dict[str, Tensor]:
+        """Return the mean loss of a micro-batch, and `sigma` (B,) and the unweighted `error` (B,).
+
+        The batch holds images and labels and, where images are varied, what was done to each.
+        """
+        images, labels, *augmentation = batch
         generator = self._generator(Stream.TRAINING_STEP, self.micro_batch(batch_idx))
         sigma = self.noise_levels.sample(len(images), generator)
         noise = torch.randn(images.shape, generator=generator, device=self.device)
         labels = self._drop_labels(labels, generator)
-        terms = denoising_loss(self, self.weighting, images, noise, sigma, labels)
+        denoiser = partial(self, augmentation=augmentation[0]) if augmentation else self
+        terms = denoising_loss(denoiser, self.weighting, images, noise, sigma, labels)
         loss = terms.loss.mean()
         self.log("loss", loss.detach(), prog_bar=True, batch_size=len(images))
         return {"loss": loss, "error": terms.error.detach(), "sigma": sigma}

@@ -16,6 +16,7 @@ from lightning.pytorch.loggers import TensorBoardLogger
 from lightning.pytorch.utilities import rank_zero_info
 from torch.utils.tensorboard.summary import hparams
 
+from datamodules.augmentation import AUGMENTATIONS
 from datamodules.drawn_cats import DrawnCats
 from datamodules.image_folder import ImageFolderDataModule
 from datamodules.oxford_pets import OxfordPetCats
@@ -119,6 +120,7 @@ class FitCLI(LightningCLI):
         parser.link_arguments("seed_everything", "data.seed")
         parser.link_arguments("seed_everything", "model.init_args.seed")
         parser.link_arguments("data.image_size", "model.init_args.image_size")
+        parser.link_arguments("data.augmentation", "model.init_args.augmentations", compute_fn=_augmentations)
         parser.link_arguments(
             "data", "model.init_args.class_names", compute_fn=_class_names, apply_on="instantiate"
         )
@@ -216,6 +218,10 @@ def _class_names(data: ImageFolderDataModule) -> tuple[str, ...]:
     data.prepare_data()
     data.setup("fit")
     return data.class_names
+
+
+def _augmentations(augmentation: object) -> int:
+    return 0 if augmentation is None else AUGMENTATIONS
 
 
 def _flatten(config: Mapping[str, Any], prefix: str = "") -> list[tuple[str, str | int | float | bool]]:

@@ -28,6 +28,7 @@ class DiTDiffusion(DiffusionModule):
         noise_levels: The law that training draws noise levels from.
         weighting: Loss weight by noise level; none takes the one the preconditioner was published with.
         label_dropout: Share of labels replaced by the null label, which classifier-free guidance needs.
+        augmentations: How many numbers tell the network what was done to a training image; 0 for none.
         optimizer: Settings of AdamW.
         seed: Seed of everything random in a step.
         compile: Whether to run the network through `torch.compile`.
@@ -55,6 +56,7 @@ class DiTDiffusion(DiffusionModule):
         noise_levels: NoiseLevels = LogitNormal(mean=0.3, std=1.4),
         weighting: Weighting | None = None,
         label_dropout: float = 0.1,
+        augmentations: int = 0,
         optimizer: AdamWSettings = AdamWSettings(),
         seed: int = 0,
         compile: bool = False,
@@ -74,6 +76,7 @@ class DiTDiffusion(DiffusionModule):
             window_depth=window_depth,
             long_skips=long_skips,
             dropout=dropout,
+            augmentations=augmentations,
         )
         super().__init__(
             network,

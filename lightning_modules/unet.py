@@ -23,6 +23,7 @@ class UNetDiffusion(DiffusionModule):
         noise_levels: The law that training draws noise levels from.
         weighting: Loss weight by noise level; none takes the one the preconditioner was published with.
         label_dropout: Share of labels replaced by the null label, which classifier-free guidance needs.
+        augmentations: How many numbers tell the network what was done to a training image; 0 for none.
         optimizer: Settings of AdamW.
         seed: Seed of everything random in a step.
         compile: Whether to run the network through `torch.compile`.
@@ -45,6 +46,7 @@ class UNetDiffusion(DiffusionModule):
         noise_levels: NoiseLevels = LogNormal(),
         weighting: Weighting | None = None,
         label_dropout: float = 0.1,
+        augmentations: int = 0,
         optimizer: AdamWSettings = AdamWSettings(),
         seed: int = 0,
         compile: bool = False,
@@ -59,6 +61,7 @@ class UNetDiffusion(DiffusionModule):
             unshuffle=unshuffle,
             head_width=head_width,
             dropout=dropout,
+            augmentations=augmentations,
         )
         super().__init__(
             network,

@@ -158,6 +158,7 @@ class DiT(nn.Module):
         long_skips: Whether block `i`'s output is added, through a zero-initialised linear layer, before block
             `depth - 1 - i` (Bao et al. 2023, "U-ViT", arXiv 2209.12152).
         dropout: Share of feed-forward units dropped in training.
+        augmentations: How many numbers say what was done to an image; 0 where nothing is.
 
     Raises:
         ValueError: If the sizes do not divide.
@@ -182,6 +183,7 @@ class DiT(nn.Module):
         window_depth: int = 0,
         long_skips: bool = False,
         dropout: float = 0.0,
+        augmentations: int = 0,
     ) -> None:
         super().__init__()
         _check_sizes(image_size, patch_size, width, heads)
@@ -192,7 +194,7 @@ class DiT(nn.Module):
         hidden = max(8, round(width * hidden_ratio / 8) * 8)
         self.patch = nn.Linear(patch_dim, width)
         self.registers = nn.Parameter(torch.randn(registers, width) * 0.02) if registers else None
-        self.condition = Condition(width, num_classes)
+        self.condition = Condition(width, num_classes, augmentations)
         self.shared_modulation = zeroed(nn.Linear(width, 6 * width)) if modulation == "shared" else None
         self.blocks = nn.ModuleList(
             Block(width, heads, hidden, dropout, modulation == "per_block") for _ in range(depth)
@@ -218,8 +220,12 @@ class DiT(nn.Module):
                 if module.bias is not None:
                     nn.init.zeros_(module.bias)
 
-    def forward(self, x: Tensor, noise_level: Tensor, labels: Tensor) -> Tensor:
+    def forward(
+        self, x: Tensor, noise_level: Tensor, labels: Tensor, augmentation: Tensor | None = None
+    ) -> Tensor:
         """Map images (B, C, H, W), noise levels (B,) and labels (B,) to images (B, C, H, W).
+
+        `augmentation` (B, augmentations) says what was done to the images; none is as good as zeros.
 
         Raises:
             ValueError: If the images are of another size.
@@ -227,7 +233,7 @@ class DiT(nn.Module):
         B, C, H, W = x.shape
         if (self.image_size, self.image_size) != (H, W):
             raise ValueError(f"The network is for {self.image_size} px squares, not for {H} x {W}.")
-        condition = silu(self.condition(noise_level, labels))  # (B, width)
+        condition = silu(self.condition(noise_level, labels, augmentation))  # (B, width)
         modulation = condition if self.shared_modulation is None else self.shared_modulation(condition)
         tokens = self.patch(patchify(x, self.patch_size)) + self.position_embedding  # (B, N, width)
         if self.registers is not None:

@@ -90,18 +90,33 @@ class Condition(nn.Module):
     Args:
         width: Size of the vector.
         num_classes: Number of classes; label `num_classes` is the null label. 0 ignores the labels.
+        augmentations: How many numbers say what was done to an image; 0 where nothing ever is. They count for
+            nothing until they are learnt, and for nothing where they are 0.
     """
 
-    def __init__(self, width: int, num_classes: int) -> None:
+    def __init__(self, width: int, num_classes: int, augmentations: int = 0) -> None:
         super().__init__()
         self.noise_level = NoiseLevelEmbedding(width)
         self.label = nn.Embedding(num_classes + 1, width) if num_classes > 0 else None
         if self.label is not None:
             nn.init.normal_(self.label.weight)
+        self.augmentation = nn.Parameter(torch.zeros(augmentations, width)) if augmentations else None
+        self.register_load_state_dict_pre_hook(_without_augmentation)  # type: ignore[no-untyped-call]
 
-    def forward(self, noise_level: Tensor, labels: Tensor) -> Tensor:
-        """Embed noise levels (B,) and labels (B,) into (B, width)."""
+    def forward(self, noise_level: Tensor, labels: Tensor, augmentation: Tensor | None = None) -> Tensor:
+        """Embed noise levels (B,), labels (B,) and augmentation (B, augmentations) into (B, width).
+
+        No augmentation is as good as zeros.
+        """
         condition: Tensor = self.noise_level(noise_level)
         if self.label is not None:
             condition = condition + self.label(labels)
+        if self.augmentation is not None and augmentation is not None:
+            condition = condition + augmentation.to(condition.dtype) @ self.augmentation
         return condition
+
+
+def _without_augmentation(condition: nn.Module, state: dict[str, Tensor], prefix: str, *_: object) -> None:
+    """Let a network that knows augmentation take weights of one that does not: both act the same."""
+    if isinstance(condition, Condition) and condition.augmentation is not None:
+        state.setdefault(f"{prefix}augmentation", torch.zeros_like(condition.augmentation))

@@ -129,6 +129,7 @@ class UNet(nn.Module):
         condition_ratio: Size of the conditioning vector over `channels[0]`.
         head_width: Least channels of an attention head.
         dropout: Share of features dropped in training.
+        augmentations: How many numbers say what was done to an image; 0 where nothing is.
 
     Raises:
         ValueError: If the sizes do not divide.
@@ -146,13 +147,14 @@ class UNet(nn.Module):
         condition_ratio: int = 4,
         head_width: int = 64,
         dropout: float = 0.0,
+        augmentations: int = 0,
     ) -> None:
         super().__init__()
         _check_sizes(image_size, channels, unshuffle)
         self.unshuffle = unshuffle
         width = condition_ratio * channels[0]
         folded = image_channels * unshuffle**2
-        self.condition = Condition(width, num_classes)
+        self.condition = Condition(width, num_classes, augmentations)
         self.stem = nn.Conv2d(folded, channels[0], 3, padding=1)
         side = image_size // unshuffle
         positions = sine_positions(side, channels[0]).T.reshape(1, channels[0], side, side)
@@ -186,9 +188,14 @@ class UNet(nn.Module):
         self.output = zeroed(nn.Conv2d(now, folded, 3, padding=1))
         self.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
 
-    def forward(self, x: Tensor, noise_level: Tensor, labels: Tensor) -> Tensor:
-        """Map images (B, C, H, W), noise levels (B,) and labels (B,) to images (B, C, H, W)."""
-        condition = silu(self.condition(noise_level, labels))  # (B, width)
+    def forward(
+        self, x: Tensor, noise_level: Tensor, labels: Tensor, augmentation: Tensor | None = None
+    ) -> Tensor:
+        """Map images (B, C, H, W), noise levels (B,) and labels (B,) to images (B, C, H, W).
+
+        `augmentation` (B, augmentations) says what was done to the images; none is as good as zeros.
+        """
+        condition = silu(self.condition(noise_level, labels, augmentation))  # (B, width)
         x = pixel_unshuffle(x, self.unshuffle) if self.unshuffle > 1 else x
         h = self.stem(x.contiguous(memory_format=torch.channels_last)) + self.position_embedding
         skips = [h]

@@ -9,6 +9,7 @@ import sys
 from pathlib import Path
 
 import pytest
+from PIL import Image
 
 BENCHMARKS = Path(__file__).resolve().parents[2] / "benchmarks"
 
@@ -31,7 +32,7 @@ def run(script: str, *args: str, cwd: Path) -> str:
     return result.stdout
 
 
-@pytest.mark.parametrize("script", ["lightning_overhead.py", "startup.py"])
+@pytest.mark.parametrize("script", ["data_path.py", "lightning_overhead.py", "startup.py"])
 def test_help_says_what_is_timed(script: str, tmp_path: Path) -> None:
     text = run(script, "--help", cwd=tmp_path)
     assert "--rounds" in text
@@ -66,3 +67,24 @@ def test_startup_compares_with_the_bare_import(tmp_path: Path) -> None:
     assert figures["ratios"]["bare import"] == 1
     for name, ratio in figures["ratios"].items():
         assert re.search(rf"{re.escape(name)} .*ratio to the bare import {ratio:.2f}", said)
+
+
+@pytest.mark.slow
+def test_data_path_times_every_way(tmp_path: Path) -> None:
+    images = tmp_path / "images"
+    images.mkdir()
+    for number in range(4):
+        Image.new("RGB", (40, 30), (60 * number, 0, 0)).save(images / f"{number}.jpg")
+    (images / "damaged.jpg").write_text("no picture")
+    sizes = ["--sizes", "8", "--rounds", "1", "--seconds", "0.01", "--batch-size", "2", "--workers", "0", "1"]
+    options = ["--data", str(images), *sizes, "--order", "1000", "--out", "out.json"]
+    said = run("data_path.py", *options, cwd=tmp_path)
+    assert "20 files" in said  # the four sound ones, repeated until they fill ten batches
+    figures = json.loads((tmp_path / "out.json").read_text())
+    at_size = figures["8 px"]
+    ways = {"ours", "on device", "no cache", "pillow + 0", "pillow + 1", "copy"}
+    assert ways <= set(at_size["medians"])
+    assert all(rate > 0 for rates in at_size["rates"].values() for rate in rates)
+    assert at_size["build"]["seconds"] > at_size["open"]["seconds"] > 0
+    assert figures["order"]["balanced, peak MB"] > 0
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["images", "out.json"]

@@ -12,7 +12,7 @@ import torch
 from lightning.pytorch import LightningModule, Trainer
 from torch.utils.data import DataLoader
 
-from datamodules.batches import ImageBatch
+from datamodules.finishing import ImageBatch
 from datamodules.image_folder import ImageFolderDataModule
 
 MakeFolder = Callable[..., Path]

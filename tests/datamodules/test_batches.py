@@ -19,13 +19,15 @@ from recording import (
 )
 from torch.utils.data import DataLoader
 
-from datamodules.batches import HeldOutBatches, ImageBatch, TrainBatches
+from datamodules.batches import HeldOutBatches, TrainBatches
+from datamodules.finishing import ImageBatch
 from datamodules.image_folder import ImageFolderDataModule
 
 # Raised by Lightning 2.6 itself, in every Trainer.fit with torch 2.13.
-pytestmark = pytest.mark.filterwarnings(
-    r"ignore:`isinstance\(treespec, LeafSpec\)` is deprecated:FutureWarning"
-)
+pytestmark = [
+    pytest.mark.filterwarnings(r"ignore:`isinstance\(treespec, LeafSpec\)` is deprecated:FutureWarning"),
+    pytest.mark.filterwarnings("ignore:This DataLoader will create:UserWarning"),  # on a single core
+]
 
 
 def test_batch_is_uint8_with_the_labels_of_its_images(make_folder: MakeFolder) -> None:
@@ -123,7 +125,7 @@ def test_ranks_share_the_held_out_images_evenly(make_folder: MakeFolder, world_s
 
 
 def test_transfer_makes_float_images_in_minus_one_to_one() -> None:
-    module = ImageFolderDataModule()
+    module = ImageFolderDataModule(image_size=16)
     images = torch.arange(256, dtype=torch.uint8).reshape(1, 1, 16, 16)
     batch = module.on_after_batch_transfer(ImageBatch(images, torch.zeros(1, dtype=torch.int64)), 0)
     assert isinstance(batch, ImageBatch)

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from datamodules.index import DataError
-from datamodules.order import epoch_permutation, flips, held_out_mask, stream_indices
+from datamodules.order import epoch_permutation, flips, held_out_mask, stream_indices, uniforms
 
 
 def random_hashes(n: int, seed: int = 0) -> np.ndarray:
@@ -65,6 +65,30 @@ def test_flips_of_seeds_neighbours_and_epochs_are_unrelated() -> None:
     for seed, shift in ((1, 0), (2**40, 0), (0, 1), (0, 1000)):
         other = flips(seed, positions + shift)
         assert abs((coins * (other * 2.0 - 1.0)).mean()) < bound
+
+
+def test_uniforms_are_uniform_and_independent_of_batching() -> None:
+    positions = np.arange(50_000)
+    numbers = uniforms(7, 1, positions, 3)
+    assert numbers.min() >= 0.0
+    assert numbers.max() < 1.0
+    shares = np.histogram(numbers, bins=10, range=(0, 1))[0] / numbers.size
+    np.testing.assert_allclose(shares, 0.1, atol=0.005)
+    assert np.abs(np.corrcoef(numbers.T) - np.eye(3)).max() < 0.03
+    np.testing.assert_array_equal(uniforms(7, 1, positions[100:120], 3), numbers[100:120])
+    for other in (
+        uniforms(8, 1, positions, 3),
+        uniforms(7, 2, positions, 3),
+        uniforms(7, 1, positions + 1, 3),
+    ):
+        assert abs(np.corrcoef(numbers[:, 0], other[:, 0])[0, 1]) < 0.03
+
+
+def test_a_million_images_need_two_permutations_at_most() -> None:
+    for start in (0, 999_990, 5_000_000, 10**12):
+        indices = stream_indices(0, start, 64, 10**6)
+        assert len(np.unique(indices)) >= 54  # of two epochs at most
+    assert epoch_permutation.cache_info().currsize <= 2
 
 
 def test_held_out_share_is_about_right_and_grows_monotonically() -> None:

@@ -182,3 +182,47 @@ def test_folder_without_images_says_what_was_looked_for(tmp_path: Path) -> None:
     (tmp_path / "gone.jpg").symlink_to(tmp_path / "nowhere")
     with pytest.raises(DataError, match=r"1 rejected, the first is gone\.jpg \(no such file"):
         scan_folder(tmp_path)
+
+
+def test_paths_are_sorted_as_strings_whatever_the_tree(tmp_path: Path) -> None:
+    names = [
+        "a/x.jpg",
+        "a/b/x.jpg",
+        "a/b.jpg",
+        "a/b-c/x.jpg",
+        "a-b/x.jpg",
+        "a b/x.jpg",
+        "b/ü.jpg",
+        "b/z.jpg",
+        "A/x.jpg",
+    ]
+    index = scan_folder(touch(tmp_path, *names))
+    assert list(index.paths) == sorted(names)
+    assert index.class_names == ("A", "a", "a b", "a-b", "b")
+    classes = [index.class_names[label] for label in index.labels]
+    assert classes == [path.split("/")[0] for path in index.paths]
+
+
+def test_names_with_line_breaks_and_escapes_are_kept_and_shown_harmless(tmp_path: Path) -> None:
+    names = [" a b /two\nlines.jpg", "x/\x1b[31mred.jpg", "x/tab\t.jpg", "x/'quotes\".jpg"]
+    index = scan_folder(touch(tmp_path, *names))
+    assert list(index.paths) == sorted(names)
+    assert printable(names[0]) == " a b /two\\nlines.jpg"
+    assert printable(names[1]) == "x/\\x1b[31mred.jpg"
+    assert printable("ねこ/😺 é.jpg") == "ねこ/😺 é.jpg"
+
+
+def test_long_paths_and_deep_trees(tmp_path: Path) -> None:
+    long = "/".join(["n" * 140, "m" * 140, "ö" * 100 + ".jpg"])
+    deep = "d/" * 600 + "x.jpg"
+    index = scan_folder(touch(tmp_path, long, deep))
+    assert list(index.paths) == [deep, long]
+    assert len(long) > 300
+    assert len(index.class_names) == 2
+
+
+def test_other_files_are_counted(tmp_path: Path) -> None:
+    index = scan_folder(touch(tmp_path, "a.jpg", "b.HEIC", "c.heic", "notes", "d.txt"))
+    assert index.ignored == (("", 1), (".heic", 2), (".txt", 1))
+    with pytest.raises(DataError, match=r"it holds other files: 2 \.heic, 1 \.txt"):
+        scan_folder(touch(tmp_path / "only", "b.heic", "c.heic", "d.txt"))

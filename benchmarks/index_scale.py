@@ -47,12 +47,12 @@ def main(args: Sequence[str] | None = None) -> None:
             root = make(Path(folder) / "images", count)
             time.sleep(SETTLED)
             first, second = (scan(root, Path(folder) / "cache") for _ in range(2))
-        results.append({"files": count, "first": first, "second": second})
-        print(
-            f"{count:9,}  {first['seconds']:7.2f} s  {second['seconds']:7.2f} s  "
-            f"{count / first['seconds']:9,.0f}  {second['kept'] / count:6.0f} B/file  "
-            f"{second['peak'] / count:6.0f} B/file"
-        )
+            results.append({"files": count, "first": first, "second": second})
+            print(
+                f"{count:9,}  {first['seconds']:7.2f} s  {second['seconds']:7.2f} s  "
+                f"{count / first['seconds']:9,.0f}  {second['kept'] / count:6.0f} B/file  "
+                f"{second['peak'] / count:6.0f} B/file"
+            )
     write({"machine": facts, "results": results}, options.out)
 
 

@@ -31,7 +31,7 @@ from datamodules.cache_format import (
     unsealed,
     write_array_header,
 )
-from datamodules.decode import ImageError
+from datamodules.decode import ChangedFileError, ImageError
 from datamodules.index import DataError, ImageIndex, printable
 from datamodules.pixels import Transform
 
@@ -236,9 +236,12 @@ def _in_order(pool: Executor, tasks: list[_Task], ahead: int) -> Iterator[_Decod
 
 def _decode_block(task: _Task) -> _Decoded:
     images, rejected = [], []
-    for row, (path, content) in enumerate(zip(task.paths, task.hashes, strict=True), task.first_row):
+    files = zip(task.paths, task.hashes, strict=True)
+    for row, (path, content_hash) in enumerate(files, task.first_row):
         try:
-            images.append(task.transform.decode(task.root / path, content.tobytes()))
+            images.append(task.transform.decode(task.root / path, content_hash.tobytes()))
+        except ChangedFileError:  # nothing to remember of the file: the folder must be indexed again
+            raise
         except ImageError as error:
             rejected.append((row, error.reason))
     stacked = np.stack(images) if images else np.empty((0, *task.transform.shape), np.uint8)

@@ -24,6 +24,7 @@ from datamodules.batches import (
     outlive_signals,
 )
 from datamodules.cache import default_cache_dir, open_cache, write_report
+from datamodules.decode import ChangedFileError, Limits
 from datamodules.drawn_cats import DrawnCats
 from datamodules.finishing import AugmentedBatch, DraftBatch, Finish, ImageBatch, Residence, residence
 from datamodules.index import DataError, scan_folder
@@ -39,6 +40,8 @@ from datamodules.step_plan import LeftOut, StepPlan
 __all__ = ["Augmentation", "DrawnCats", "ImageBatch", "ImageFolderDataModule", "OxfordPetCats"]
 
 _AHEAD = 2  # batches
+
+_ATTEMPTS = 3  # to index a folder that is being written to
 
 
 class ImageFolderDataModule(LightningDataModule):
@@ -70,9 +73,10 @@ class ImageFolderDataModule(LightningDataModule):
             main process, which is fast enough, since the decoded images are memory-mapped.
         max_rejected: Largest share of the files that may be unreadable or out of place; above it is an error.
         background: RGB colour (0 to 255) that transparent images are laid on.
+        quarantine: List of files to leave out, as `scripts/inspect_data.py --quarantine` writes it.
+        limits: Images that are rejected for their size or shape.
         cache: Decode once, into a cache on disk. If false, every batch decodes its images anew: it needs no
             room and is about a hundred times slower.
-        quarantine: List of files to leave out, as `scripts/inspect_data.py --quarantine` writes it.
         cache_dir: Folder for decoded images. Default: `$XDG_CACHE_HOME/ninelives`, or `~/.cache/ninelives`.
         resident: Where batches are gathered from: the cache on `disk`, or a copy in this process's memory
             (`ram`) or the GPU's (`device`). `auto`: the GPU's if there is one and the images fill at most a
@@ -105,6 +109,7 @@ class ImageFolderDataModule(LightningDataModule):
         resident: Residence = "auto",
         seed: int = 0,
         quarantine: Path | None = None,
+        limits: Limits = Limits(),  # noqa: B008 -- a named tuple cannot change
     ) -> None:
         super().__init__()
         _require(image_size >= 1, f"image_size must be at least 1 pixel, not {image_size}")
@@ -129,7 +134,7 @@ class ImageFolderDataModule(LightningDataModule):
         self.image_size, self.batch_size, self.background = image_size, batch_size, background
         self.held_out, self.flip, self.class_labels = held_out, flip, class_labels
         self.workers, self.max_rejected, self.seed = workers, max_rejected, seed
-        self.quarantine = quarantine
+        self.quarantine, self.limits = quarantine, limits
         self.split = 1
         self.left_out: tuple[LeftOut, ...] = ()
         self._data: OpenedFolder | None = None
@@ -304,11 +309,20 @@ class ImageFolderDataModule(LightningDataModule):
         return self.source.prepare()
 
     def _open(self) -> OpenedFolder:
+        for attempt in range(_ATTEMPTS):
+            try:
+                return self._open_once()
+            except ChangedFileError as error:  # the folder is being written to: look again
+                if attempt == _ATTEMPTS - 1:
+                    raise DataError(f"{error}; wait until nothing writes to the folder") from error
+        raise AssertionError("not reached")
+
+    def _open_once(self) -> OpenedFolder:
         cache_dir = self.cache_dir or default_cache_dir()
         files = scan_folder(self._folder(), cache_dir, self.quarantine)
         side = math.ceil(self.image_size / self.crop_limit) if self.crop == "random" else self.image_size
         colour = self.background[0], self.background[1], self.background[2]
-        transform = Transform(side, colour, "pad" if self.crop == "pad" else "centre")
+        transform = Transform(side, colour, "pad" if self.crop == "pad" else "centre", self.limits)
         images: Images
         if self.cache:
             cache = open_cache(files, transform, cache_dir, self.workers)

@@ -10,7 +10,7 @@ from typing import Literal, NamedTuple, Protocol
 import numpy as np
 import numpy.typing as npt
 
-from datamodules.decode import ImageError, decode_image
+from datamodules.decode import ImageError, Limits, decode_image
 from datamodules.index import DataError, ImageIndex, printable
 
 _log = logging.getLogger(__name__)
@@ -23,29 +23,31 @@ class Transform(NamedTuple):
         size: Side of the square in pixels.
         background: RGB colour (0 to 255) under transparent pixels, and beside a padded image.
         crop: `centre` cuts out the central square, `pad` makes the image square with bars of `background`.
+        limits: What is refused for its size.
     """
 
     size: int
     background: tuple[int, int, int]
     crop: Literal["centre", "pad"] = "centre"
+    limits: Limits = Limits()
 
     @property
     def shape(self) -> tuple[int, int, int]:
         """(3, size, size)."""
         return 3, self.size, self.size
 
-    def decode(self, path: Path, content_hash: bytes) -> npt.NDArray[np.uint8]:
+    def decode(self, path: Path, content_hash: bytes | None = None) -> npt.NDArray[np.uint8]:
         """Decode one file, uint8 of `shape`.
 
         Args:
             path: The file.
-            content_hash: The hash that the index has of its content.
+            content_hash: What the index says of its content.
 
         Raises:
-            ImageError: The file cannot be decoded, or is not what was indexed any more.
+            ChangedFileError: It has another content.
+            ImageError: The file cannot be decoded.
         """
-        pad = self.crop == "pad"
-        return decode_image(path, self.size, self.background, pad=pad, content_hash=content_hash)
+        return decode_image(path, self.size, self.background, self.limits, self.crop == "pad", content_hash)
 
 
 class Images(Protocol):

@@ -23,6 +23,7 @@ _NOT_OF_DATA = (
     "root",
     "source",
     "quarantine",
+    "limits",
     "max_rejected",
     "cache",
     "cache_dir",

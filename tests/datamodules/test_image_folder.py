@@ -16,9 +16,10 @@ from recording import (
     ready,
 )
 
+from datamodules.decode import Limits
 from datamodules.drawn_cats import DrawnCats
 from datamodules.image_folder import ImageFolderDataModule
-from datamodules.index import DataError
+from datamodules.index import DataError, scan_folder
 from datamodules.oxford_pets import OxfordPetCats
 from datamodules.source import DataSource
 
@@ -222,3 +223,52 @@ def test_help_explains_every_argument() -> None:
         "Seed of the order and the flips",
     ):
         assert part in text
+
+
+# A folder that is written to meanwhile
+
+
+def test_a_file_that_changes_between_scan_and_decode_is_indexed_again(
+    make_folder: MakeFolder, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    root = make_folder({"a": 6})
+    changes = [root / "a" / "0003.png", root / "a" / "0004.png"]
+
+    def scan_then_change(*args: object) -> object:
+        index = scan_folder(*args)  # type: ignore[arg-type]
+        if changes:
+            Image.new("RGB", (8, 8), (len(changes), 0, 0)).save(changes.pop())
+        return index
+
+    monkeypatch.setattr("datamodules.image_folder.scan_folder", scan_then_change)
+    module = ready(root, held_out=0)
+    assert not changes
+    assert (module.train_images[3] == np.array((1, 0, 0), np.uint8)[:, None, None]).all()
+    assert module.fingerprint == scan_folder(root).fingerprint
+
+
+def test_a_folder_that_changes_all_the_time_is_an_error(
+    make_folder: MakeFolder, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    root = make_folder({"a": 3})
+    counter = iter(range(100))
+
+    def scan_then_change(*args: object) -> object:
+        index = scan_folder(*args)  # type: ignore[arg-type]
+        Image.new("RGB", (8, 8), (next(counter), 0, 0)).save(root / "a" / "0001.png")
+        return index
+
+    monkeypatch.setattr("datamodules.image_folder.scan_folder", scan_then_change)
+    with pytest.raises(DataError, match=r"0001\.png: its content changed .*nothing writes to the folder"):
+        ready(root)
+
+
+def test_limits_and_quarantine_reach_the_decoder(make_folder: MakeFolder, tmp_path: Path) -> None:
+    root = make_folder({"a": 6})
+    Image.new("RGB", (60, 4)).save(root / "a" / "wide.png")
+    (tmp_path / "list.txt").write_text("a/0002.png\n")
+    assert len(ready(root, held_out=0).train_labels) == 7
+    module = ready(
+        root, held_out=0, max_rejected=0.5, limits=Limits(max_aspect=5.0), quarantine=tmp_path / "list.txt"
+    )
+    assert len(module.train_labels) == 5

@@ -182,16 +182,8 @@ def test_the_script_proves_and_reports(args, tmp_path, how, kills):
     script = importlib.util.module_from_spec(spec)
     spec.loader.exec_module(script)
     report = tmp_path / "proof.json"
-    options = [
-        "--kills",
-        "6",
-        "--steps",
-        str(STEPS),
-        "--folder",
-        str(tmp_path / "proof"),
-        "--json",
-        str(report),
-    ]
+    folder = str(tmp_path / "proof")
+    options = [*how, "--kills", str(kills), "--steps", str(STEPS), "--json", str(report), "--folder", folder]
     workers = ["--data.workers", "1", "--checkpoint.asynchronous", "true"]
     script.main([*options, "--", *args, *workers])
     content = json.loads(report.read_text())

@@ -3,6 +3,9 @@ PYTHON ?= python3
 VENV ?= .venv
 BIN := $(VENV)/bin
 ARGS ?=
+JOBS ?= 2
+# One thread a process: tests are small, and two processes with two threads each wait for each other.
+PYTEST := OMP_NUM_THREADS=1 $(BIN)/pytest -n $(JOBS) --dist loadfile
 
 .PHONY: help fit sample evaluate inspect tensorboard test test-slow lint format clean
 
@@ -24,11 +27,11 @@ inspect: $(VENV)/.installed  ## Look into a folder of images; ARGS="my_images"
 tensorboard: $(VENV)/.installed  ## Serve runs/ on http://localhost:6006
 	$(BIN)/tensorboard --logdir runs $(ARGS)
 
-test: $(VENV)/.installed-dev  ## Run the tests, all but the slow ones; options in ARGS
-	$(BIN)/pytest -m "not slow" $(ARGS)
+test: $(VENV)/.installed-dev  ## Run the tests, all but the slow ones, JOBS=2 at a time; options in ARGS
+	$(PYTEST) -m "not slow" $(ARGS)
 
 test-slow: $(VENV)/.installed-dev  ## Run the slow tests
-	$(BIN)/pytest -m slow $(ARGS)
+	$(PYTEST) -m slow $(ARGS)
 
 lint: $(VENV)/.installed-dev  ## Check style and types
 	$(BIN)/ruff check .

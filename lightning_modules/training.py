@@ -15,8 +15,8 @@ from lightning.pytorch.utilities import rank_zero_info
 
 from lightning_modules.callbacks.spike_guard import RollBackError
 from lightning_modules.checkpoints.errors import CheckpointWriteError, write_error
-from lightning_modules.checkpoints.whole import newest_whole, step_of
 from lightning_modules.cli import FitCLI, own_error, quiet_lightning
+from lightning_modules.resume.accidents import go_back, split_further
 from lightning_modules.resume.choice import Choice, tell_further_processes
 from lightning_modules.resume.files import write_text
 from lightning_modules.resume.lock import RunLock, RunLockedError
@@ -142,7 +142,7 @@ def _train(cli: FitCLI, signals: StopSignals) -> BaseException | None:
     """Train to the end, or to an accident that can be recovered from, which is returned.
 
     Raises:
-        StopRequestedError: After a signal.
+        StopRequestedError: After a signal, or on several devices after a bad step.
     """
     cli.config_init.checkpoint.signals = signals
     try:
@@ -150,6 +150,10 @@ def _train(cli: FitCLI, signals: StopSignals) -> BaseException | None:
             cli.model, datamodule=cli.datamodule, ckpt_path=cli.choice.checkpoint, weights_only=True
         )
     except RollBackError as error:
+        if cli.trainer.world_size > 1:  # the processes cannot start again by themselves
+            if cli.trainer.is_global_zero:
+                logger.warning("%s", _learn_from(error, cli))
+            raise StopRequestedError(f"stopped at step {error.step}, to go back") from error
         return error
     except (RuntimeError, MemoryError) as error:
         if cli.config_init.checkpoint.step_did_not_fit and cli.trainer.world_size == 1:
@@ -166,28 +170,9 @@ def _learn_from(accident: BaseException, cli: FitCLI) -> str:
         RollBackError: If the run has gone back too often.
     """
     recovery, folder = cli.choice.recovery, cli.choice.folder
-    if not isinstance(accident, RollBackError):
-        recovery = recovery.halved(cli.datamodule.batch_size)
-        recovery.save(folder)
-        return (
-            f"Out of memory at step {cli.trainer.global_step}. A batch of {cli.datamodule.batch_size} is "
-            f"computed in {recovery.split} parts from here on: the same images, the same steps."
-        )
-    most = cli.config_init.spike_guard.max_roll_backs
-    if len(recovery.left_out) >= most:
-        raise RollBackError(
-            accident.step,
-            f"at step {accident.step} {accident}; the run has gone back {most} times already. Look at the "
-            f"data, or lower the learning rate or lengthen its warm-up, with --allow-mismatch in this run or "
-            f"--fresh in another; --spike_guard.max_roll_backs allows more.",
-        ) from None
-    checkpoint = newest_whole(folder / "checkpoints")
-    back_to = step_of(checkpoint) if checkpoint else 0
-    recovery.without(back_to, accident.step).save(folder)
-    return (
-        f"At step {accident.step} {accident}. Back to step {back_to}, and on behind the data of the "
-        f"{accident.step - back_to + 1} steps between."
-    )
+    if isinstance(accident, RollBackError):
+        return go_back(recovery, folder, accident, cli.config_init.spike_guard.max_roll_backs)
+    return split_further(recovery, folder, cli.datamodule.batch_size, cli.trainer.global_step)
 
 
 def _free_memory() -> None:

@@ -412,9 +412,32 @@ def test_a_run_of_bad_steps_goes_back_and_leaves_their_data_out(args, tmp_path, 
     same_end(Run(tmp_path / "runs" / "demo" / "other"), run)
 
 
+class SpoilAfter(Callback):
+    """Losses that are no numbers from a step on, in attempts that begin at a checkpoint of spoilt weights."""
+
+    def __init__(self, checkpoint: int) -> None:
+        self.checkpoint = checkpoint
+        self.spoilt = True
+
+    def on_train_start(self, trainer, pl_module):
+        self.spoilt = trainer.global_step in (0, self.checkpoint)
+
+    def on_before_backward(self, trainer, pl_module, loss):
+        if self.spoilt and trainer.global_step >= self.checkpoint:
+            loss.data.fill_(float("nan"))
+
+
+def test_a_checkpoint_that_did_not_help_is_set_aside_for_the_one_before(args, tmp_path):
+    fit([*args, "--spike_guard.patience", "2"], [SpoilAfter(4)])
+    run = latest(tmp_path)
+    assert run.checkpoint()["global_step"] == 8
+    assert (run.folder / "checkpoints" / "step=00000004.ckpt.corrupt").exists()
+    left_out = json.loads((run.folder / "recovery.json").read_text())["left_out"]
+    assert [window[0] for window in left_out] == [4, 2]
+
+
 def test_it_goes_back_only_so_often(args, tmp_path):
     guarded = [*args, "--spike_guard.patience", "2", "--spike_guard.max_roll_backs", "2"]
     with pytest.raises(SystemExit) as stop:
         fit(guarded, [Spoil(range(4, 10**6))])
-    assert "the run has gone back 2 times already. Lower the learning rate" in str(stop.value.code)
-    assert latest(tmp_path).checkpoint()["global_step"] == 4
+    assert "the run has gone back 2 times already. Look at the data" in str(stop.value.code)

@@ -182,9 +182,8 @@ class StepCheckpoint(Checkpoint):
         if not self._saves(trainer) or step == self._saved_step:
             return False
         late = bool(self.every_n_minutes) and time.monotonic() - self._saved_at >= 60 * self.every_n_minutes
-        if self.every_n_minutes and trainer.world_size > 1:
-            late = _any_rank(trainer, late)
-        return self._measure(trainer) or step % self.every_n_steps == 0 or late
+        due = self._measure(trainer) or step % self.every_n_steps == 0 or late
+        return due if trainer.world_size == 1 else _any_rank(trainer, due)
 
     def _measure(self, trainer: Trainer) -> bool:
         """Note a metric that was measured since the last look; tell whether it is one of the best."""

@@ -88,7 +88,7 @@ def test_a_container_whose_time_is_up_hands_over_to_the_next(cloud: Cloud) -> No
     both = "the second container trains"
     cloud.server.wait(lambda: cloud.text().count("First training step") == 2, both, timeout=300)
     client.send_signal(signal.SIGINT)
-    output, _ = client.communicate(timeout=120)
+    client.communicate(timeout=120)
     first, second = cloud.server.runs("train")
     assert first.exit_status == 0
     cloud.server.wait(lambda: second.exit_status is not None, "the second container ends")

@@ -68,9 +68,7 @@ def parse(args: Sequence[str] | None) -> argparse.Namespace:
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
     parser.add_argument("--config", default="demo", help="config to start (default demo)")
-    parser.add_argument(
-        "--rounds", type=int, default=4, help="processes; the first one decodes (default 4)"
-    )
+    parser.add_argument("--rounds", type=int, default=4, help="processes; the first one decodes (default 4)")
     parser.add_argument("--out", type=Path, help="JSON file for the figures")
     return parser.parse_args(args)
 

@@ -142,6 +142,11 @@ def test_what_a_run_leaves_can_be_looked_at_fetched_and_drawn_from(cloud: Cloud,
     drawn = cloud.here / "drawn" / "demo" / RUN
     assert sorted(path.name for path in drawn.iterdir()) == [*[f"{i:05}.png" for i in range(4)], "grid.png"]
 
+    status, output = cloud.run("sample", "demo", "--labels", "dog", "--modal.gpu", "[]")
+    assert status == 2
+    assert "error: the model has no class 'dog'" in output
+    assert "Traceback" not in output
+
     fetched = tmp_path / "fetched.ckpt"
     place = f"demo/{RUN}/checkpoints/step=00000003.ckpt"
     status, output = cloud.server.modal("volume", "get", "ninelives-runs", place, str(fetched))
@@ -154,7 +159,7 @@ def test_what_a_run_leaves_can_be_looked_at_fetched_and_drawn_from(cloud: Cloud,
     assert (tmp_path / "own" / "00000.png").is_file()
 
     board = cloud.server.start("run", f"{ENTRY}::tensorboard", cwd=cloud.here)
-    cloud.server.wait(lambda: len(cloud.server.requests("AppPublish")) == 3, "the app is published")
+    cloud.server.wait(lambda: len(cloud.server.requests("AppPublish")) == 4, "the app is published")
     url = cloud.server.function("board").handle.web_url
     wait_until(lambda: answer(f"{url}/data/runs") == [f"demo/{RUN}"])  # TensorBoard reads in the background
     with urllib.request.urlopen(url, timeout=200) as response:

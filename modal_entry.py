@@ -57,8 +57,8 @@ def train(job: dict[str, Any]) -> dict[str, Any]:
 
 
 @app.function(image=image, volumes=VOLUMES, gpu=SETTINGS.gpus, timeout=4 * 3600)
-def run_script(name: str, args: list[str]) -> dict[str, bytes]:
-    """Run a script on a run of the Volume, and return the files that it made, by name."""
+def run_script(name: str, args: list[str]) -> tuple[dict[str, bytes], str | None]:
+    """Run a script on a run of the Volume, and return the files that it made, and its error if it failed."""
     from lightning_modules.cloud.scripts import files_of_script
 
     return files_of_script(name, args)
@@ -121,7 +121,9 @@ def _run_script(name: str, arglist: Sequence[str], folder: str) -> None:
     from lightning_modules.cloud.scripts import remote_arguments
 
     args, place = remote_arguments(without_settings(arglist), Path.cwd() / folder)
-    files = run_script.remote(name, args)
+    files, error = run_script.remote(name, args)
+    if error is not None:
+        refuse(error.removeprefix("error: "))
     place.mkdir(parents=True, exist_ok=True)
     for file, content in files.items():
         (place / file).write_bytes(content)

@@ -73,8 +73,9 @@ def follow_once(runs: Path, mirror: Path, reload: Callable[[], None]) -> list[Pa
 
 def _copy_grown(runs: Path, mirror: Path) -> Iterable[Path]:
     for source in sorted(runs.rglob(EVENTS)):
-        if any(part.is_symlink() for part in source.parents if part.is_relative_to(runs)):
-            continue  # `latest`, which names a run a second time
+        folders = (part for part in source.parents if part.is_relative_to(runs) and part != runs)
+        if any(folder.is_symlink() for folder in folders):
+            continue  # `latest`, which names a run a second time; the Volume's mount may be a link itself
         target = mirror / source.relative_to(runs)
         have = target.stat().st_size if target.exists() else 0
         if source.stat().st_size <= have:

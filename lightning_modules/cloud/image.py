@@ -14,7 +14,7 @@ PYTHON = "3.11"
 
 PACKAGES = ("lightning_modules", "datamodules")
 FOLDERS = ("configs", "scripts")
-EXTRAS = ("eval",)
+EXTRAS = ("eval", "export")
 
 
 def dependencies(root: Path) -> list[str]:

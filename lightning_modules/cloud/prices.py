@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 DATE = "2025-11"
-"""When the prices were noted. Check them at https://modal.com/pricing, and correct them here."""
+"""Month of the prices, written down from memory: check https://modal.com/pricing, and correct them here."""
 
 
 @dataclass(frozen=True)

@@ -38,11 +38,15 @@ def remote_arguments(args: Sequence[str], folder: Path) -> tuple[list[str], Path
     return [run, *options], known.out or folder / PurePosixPath(run).relative_to(RUNS)
 
 
-def files_of_script(name: str, args: Sequence[str]) -> dict[str, bytes]:
-    """Run a script that writes into `--out`, and return the files by name."""
+def files_of_script(name: str, args: Sequence[str]) -> tuple[dict[str, bytes], str | None]:
+    """Run a script that writes into `--out`, and return the files by name, and the error it ended with."""
+    error = None
     with tempfile.TemporaryDirectory() as folder:
-        load_script(name).main([*args, "--out", folder])
-        return {path.name: path.read_bytes() for path in sorted(Path(folder).iterdir())}
+        try:
+            load_script(name).main([*args, "--out", folder])
+        except SystemExit as stop:
+            error = str(stop.code) if stop.code else None
+        return {path.name: path.read_bytes() for path in sorted(Path(folder).iterdir())}, error
 
 
 def on_volume(run: PurePosixPath) -> str:

@@ -319,7 +319,7 @@ class ImageFolderDataModule(LightningDataModule):
 
     def _open_once(self) -> OpenedFolder:
         cache_dir = self.cache_dir or default_cache_dir()
-        files = scan_folder(self._folder(), cache_dir, self.quarantine)
+        files = scan_folder(self._folder(), cache_dir if self.cache else None, self.quarantine)
         side = math.ceil(self.image_size / self.crop_limit) if self.crop == "random" else self.image_size
         colour = self.background[0], self.background[1], self.background[2]
         transform = Transform(side, colour, "pad" if self.crop == "pad" else "centre", self.limits)

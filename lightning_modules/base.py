@@ -162,7 +162,8 @@ class DiffusionModule(LightningModule):
     def on_save_checkpoint(self, checkpoint: dict[str, Any]) -> None:
         """Note which model it is, for `load_model`, and a position that tells the step and nothing else."""
         checkpoint["model"] = type(self).__name__
-        self._set_position(checkpoint)
+        if self._trainer is not None:
+            self._set_position(checkpoint)
 
     def on_load_checkpoint(self, checkpoint: dict[str, Any]) -> None:
         """Let the Trainer go on between the checkpoint's step and the next, whatever hook it was saved in."""

@@ -12,6 +12,7 @@ from datamodules.cache import default_cache_dir
 from datamodules.image_folder import ImageFolderDataModule
 from lightning_modules.base import DiffusionModule
 from lightning_modules.callbacks.run_folder import run_folder
+from lightning_modules.callbacks.telemetry import write_scalars
 from lightning_modules.preflight import Preflight, process_age
 
 FILE = "telemetry.jsonl"
@@ -69,8 +70,7 @@ class ContainerStart(Callback):
     @staticmethod
     def _record(trainer: Trainer, event: str, values: dict[str, float]) -> None:
         step = trainer.global_step
-        for run_logger in trainer.loggers:
-            run_logger.log_metrics(values, step - 1)  # what `RunLogger` puts at `step`
+        write_scalars(trainer, values)
         folder = run_folder(trainer)
         if folder is not None:
             line = json.dumps({"event": event, "time": time.time(), "step": step, **values})

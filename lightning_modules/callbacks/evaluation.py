@@ -15,7 +15,7 @@ from lightning_modules.base import DiffusionModule
 from lightning_modules.callbacks.ema import EMA, averaged_weights
 from lightning_modules.callbacks.learning_rate import LearningRate
 from lightning_modules.callbacks.noise_bands import LossByNoiseLevel
-from lightning_modules.callbacks.telemetry import between_steps
+from lightning_modules.callbacks.telemetry import between_steps, write_scalars
 from lightning_modules.drawing import draw_images
 from lightning_modules.images import image_grid, save_png, viewing_scale
 from lightning_modules.sampling import Sampling
@@ -111,8 +111,7 @@ class Evaluation(Callback):
         scalars |= {"step": float(step), "seconds": self._last_cost, "share_of_time": self.share}
         named = {f"evaluation/{name}": value for name, value in scalars.items()}
         # Written at once: the Trainer's own logging waits for a step that log_every_n_steps divides.
-        for run_logger in trainer.loggers:
-            run_logger.log_metrics(named, step)
+        write_scalars(trainer, named)
         pl_module.log_dict(named, logger=False, batch_size=1, rank_zero_only=True)
 
     def state_dict(self) -> dict[str, Any]:

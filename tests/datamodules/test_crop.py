@@ -9,7 +9,7 @@ from PIL import Image
 from recording import MakeFolder, data_module, first, fit, joined, ready
 
 from datamodules.crop import crop, crop_boxes
-from datamodules.decode import decode_image
+from datamodules.decode import Limits, decode_image
 from datamodules.finishing import shrunk
 
 
@@ -118,7 +118,8 @@ def test_padding_follows_the_orientation_and_bears_extremes(tmp_path: Path) -> N
     turned = decode_image(save(tmp_path / "t.jpg", (40, 20), (0, 0, 0), exif=exif), 16, pad=True)
     assert (turned[:, :, 0] == 255).all()  # upright after the turn: bars left and right
     assert (turned[:, 2, 8] < 10).all()
-    thin = decode_image(save(tmp_path / "thin.png", (1, 2000), (0, 0, 0)), 16, pad=True)
+    any_shape = Limits(min_side=1, max_aspect=10_000)
+    thin = decode_image(save(tmp_path / "thin.png", (1, 2000), (0, 0, 0)), 16, limits=any_shape, pad=True)
     assert (thin == 0).any(axis=(0, 1)).sum() == 1  # a line of one pixel
     square = save(tmp_path / "square.png", (24, 24), (7, 8, 9))
     np.testing.assert_array_equal(decode_image(square, 16, pad=True), decode_image(square, 16))

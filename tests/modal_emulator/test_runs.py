@@ -48,7 +48,7 @@ def test_a_value_comes_back_with_the_logs_and_the_request_is_recorded(modal_serv
 
 
 def test_the_container_sees_the_mounted_files_and_not_the_checkout(modal_server: Emulator):
-    status, output = modal_server.modal("run", f"{SAMPLE}::report", "--folder", str(SAMPLE.parents[2]))
+    status, output = modal_server.modal("run", f"{SAMPLE}::report", "--folder", str(SAMPLE.parents[1]))
     assert status == 0, output
     report = json.loads(re.search(r"REPORT (.*)", output)[1])
     isolated = modal_server.isolation == "namespace"
@@ -80,7 +80,7 @@ def test_the_other_ways_to_keep_the_checkout_from_the_container(
     modal_server: Emulator, unshare: tuple[str, ...] | None
 ):
     modal_server.containers.unshare = unshare
-    status, output = modal_server.modal("run", f"{SAMPLE}::report", "--folder", str(SAMPLE.parents[2]))
+    status, output = modal_server.modal("run", f"{SAMPLE}::report", "--folder", str(SAMPLE.parents[1]))
     assert status == 0, output
     assert modal_server.isolation == ("namespace" if unshare else "import path")
     visible = "false" if unshare else "true"

@@ -8,13 +8,12 @@ import signal
 import subprocess
 import sys
 from collections.abc import Callable
-from itertools import count
 from pathlib import Path
 
 import pytest
-import torch
-from command_line import LIGHTNING_WARNINGS, Run, options, refusal, tiny
+from command_line import LIGHTNING_WARNINGS, Run, options, refusal
 from lightning.pytorch import Callback
+from resuming import CHILD, latest, same_end
 
 from lightning_modules.callbacks.checkpointing import StepCheckpoint
 from lightning_modules.checkpoints.whole import checkpoints_in, step_of
@@ -23,7 +22,6 @@ from lightning_modules.training import fit
 
 pytestmark = LIGHTNING_WARNINGS
 
-CHILD = Path(__file__).with_name("child.py")
 STATE = ("state_dict", "current_model_state")
 
 
@@ -40,40 +38,8 @@ class On(Callback):
             do()
 
 
-@pytest.fixture(autouse=True)
-def names(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Runs that start within the same second have names of their own."""
-    seconds = count()
-    monkeypatch.setattr("lightning_modules.runs.run_name", lambda: f"2026-01-01T00-00-{next(seconds):02}Z")
-
-
-@pytest.fixture
-def args(args: list[str]) -> list[str]:
-    """Eight steps, a checkpoint every two."""
-    return [*args, "--trainer.max_steps", "8", "--progress_bar.refresh_rate", "0"]
-
-
-@pytest.fixture(scope="module")
-def straight(cats: Path, tmp_path_factory: pytest.TempPathFactory) -> Run:
-    """The run that nothing happens to."""
-    folder = tmp_path_factory.mktemp("straight")
-    fit([*tiny(cats, folder), "--trainer.max_steps", "8", "--progress_bar.refresh_rate", "0"])
-    return Run((folder / "runs" / "demo" / "latest").resolve())
-
-
-def latest(tmp_path: Path) -> Run:
-    return Run((tmp_path / "runs" / "demo" / "latest").resolve())
-
-
 def steps(run: Run) -> list[int]:
     return [step_of(path) for path in checkpoints_in(run.folder / "checkpoints")]
-
-
-def same_end(one: Run, other: Run) -> None:
-    first, second = one.checkpoint(), other.checkpoint()
-    for part in STATE:
-        assert all(torch.equal(value, second[part][name]) for name, value in first[part].items())
-    assert one.scalars("loss") == other.scalars("loss")
 
 
 def status_of(args: list[str], *callbacks: Callback) -> object:

@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from lightning_modules.checkpoints.errors import write_error
-from lightning_modules.checkpoints.temporary import temporary_file
+from lightning_modules.files import whole_file
 
 
 def write_text(path: Path, text: str) -> None:
@@ -17,10 +17,8 @@ def write_text(path: Path, text: str) -> None:
         CheckpointWriteError: If the file system refuses.
     """
     try:
-        with temporary_file(path) as stream:
-            stream.write(text.encode())
-            stream.sync()
-            stream.publish(path)
+        with whole_file(path) as temporary:
+            temporary.write_text(text)
     except OSError as error:
         raise write_error(path, error) from error
 

@@ -22,8 +22,6 @@ from lightning_modules.training import fit
 
 pytestmark = LIGHTNING_WARNINGS
 
-STATE = ("state_dict", "current_model_state")
-
 
 class On(Callback):
     """Do something, once, in a hook that takes no more than trainer and module."""

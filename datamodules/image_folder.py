@@ -18,21 +18,19 @@ from datamodules.augmentation import AUGMENTATIONS, Augmentation
 from datamodules.batches import (
     BatchNumbers,
     HeldOutBatches,
-    ImageRows,
     StepLoader,
     TrainBatches,
     outlive_signals,
 )
-from datamodules.cache import default_cache_dir, open_cache, write_report
-from datamodules.decode import ChangedFileError, Limits
+from datamodules.cache import default_cache_dir
+from datamodules.decode import Limits
 from datamodules.drawn_cats import DrawnCats
 from datamodules.finishing import AugmentedBatch, DraftBatch, Finish, ImageBatch, Residence, residence
-from datamodules.index import DataError, scan_folder
+from datamodules.index import DataError
 from datamodules.micro_batches import MicroBatches
-from datamodules.opened_folder import OpenedFolder
-from datamodules.order import held_out_mask
+from datamodules.opened_folder import OpenedFolder, open_folder
 from datamodules.oxford_pets import OxfordPetCats
-from datamodules.pixels import DecodedImages, Images, MappedImages, Transform
+from datamodules.pixels import MappedImages, Transform
 from datamodules.source import DataSource
 from datamodules.step_plan import LeftOut, StepPlan
 
@@ -40,8 +38,6 @@ from datamodules.step_plan import LeftOut, StepPlan
 __all__ = ["Augmentation", "DrawnCats", "ImageBatch", "ImageFolderDataModule", "OxfordPetCats"]
 
 _AHEAD = 2  # batches
-
-_ATTEMPTS = 3  # to index a folder that is being written to
 
 
 class ImageFolderDataModule(LightningDataModule):
@@ -309,31 +305,19 @@ class ImageFolderDataModule(LightningDataModule):
         return self.source.prepare()
 
     def _open(self) -> OpenedFolder:
-        for attempt in range(_ATTEMPTS):
-            try:
-                return self._open_once()
-            except ChangedFileError as error:  # the folder is being written to: look again
-                if attempt == _ATTEMPTS - 1:
-                    raise DataError(f"{error}; wait until nothing writes to the folder") from error
-        raise AssertionError("not reached")
-
-    def _open_once(self) -> OpenedFolder:
-        cache_dir = self.cache_dir or default_cache_dir()
-        files = scan_folder(self._folder(), cache_dir if self.cache else None, self.quarantine)
         side = math.ceil(self.image_size / self.crop_limit) if self.crop == "random" else self.image_size
         colour = self.background[0], self.background[1], self.background[2]
         transform = Transform(side, colour, "pad" if self.crop == "pad" else "centre", self.limits)
-        images: Images
-        if self.cache:
-            cache = open_cache(files, transform, cache_dir, self.workers)
-            index, images = files.keep(cache.rows, cache.rejected), cache.images
-            report = write_report(cache.folder, index.rejected)
-        else:
-            index, images, report = files, DecodedImages(files, transform), None
-        labels = index.labels if self.class_labels else np.zeros_like(index.labels)
-        out = held_out_mask(index.hashes, self.held_out)
-        train, held_out = (ImageRows(images, labels, np.flatnonzero(side)) for side in (~out, out))
-        return OpenedFolder(index, report, images, train, held_out)
+        cache_dir = (self.cache_dir or default_cache_dir()) if self.cache else None
+        return open_folder(
+            self._folder(),
+            transform,
+            cache_dir,
+            self.quarantine,
+            self.held_out,
+            self.class_labels,
+            self.workers,
+        )
 
 
 def _require(condition: bool, message: str) -> None:

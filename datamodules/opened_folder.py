@@ -3,13 +3,18 @@ from __future__ import annotations
 from pathlib import Path
 from typing import NamedTuple
 
+import numpy as np
 from lightning.pytorch.utilities import rank_zero_info
 
 from datamodules.batches import ImageRows
-from datamodules.index import DataError, ImageIndex, printable
-from datamodules.pixels import Images
+from datamodules.cache import open_cache, write_report
+from datamodules.decode import ChangedFileError
+from datamodules.index import DataError, ImageIndex, printable, scan_folder
+from datamodules.order import held_out_mask
+from datamodules.pixels import DecodedImages, Images, Transform
 
 _FIRST_FEW = 5
+_ATTEMPTS = 3  # to index a folder that is being written to
 
 
 class OpenedFolder(NamedTuple):
@@ -54,3 +59,58 @@ class OpenedFolder(NamedTuple):
             f"{summary}, more than max_rejected={max_rejected:.1%}. The first:{few}\n"
             f"{every}Repair or remove them, or raise --data.max_rejected."
         )
+
+
+def open_folder(
+    folder: Path,
+    transform: Transform,
+    cache_dir: Path | None,
+    quarantine: Path | None,
+    held_out: float,
+    class_labels: bool,
+    workers: int,
+) -> OpenedFolder:
+    """Index a folder, have its images decoded, and divide them; again where it changes meanwhile.
+
+    Args:
+        folder: The folder.
+        transform: What is done to every file.
+        cache_dir: Where decoded images and content hashes are kept; none keeps nothing.
+        quarantine: List of files to leave out.
+        held_out: Share of the images to hold out.
+        class_labels: Whether folder names are classes.
+        workers: Processes that decode.
+
+    Raises:
+        DataError: There is nothing to train on, or something keeps writing to the folder.
+    """
+    for _ in range(_ATTEMPTS):
+        try:
+            return _open_once(folder, transform, cache_dir, quarantine, held_out, class_labels, workers)
+        except ChangedFileError as error:
+            changed = error
+    raise DataError(f"{changed}; wait until nothing writes to the folder") from changed
+
+
+def _open_once(
+    folder: Path,
+    transform: Transform,
+    cache_dir: Path | None,
+    quarantine: Path | None,
+    held_out: float,
+    class_labels: bool,
+    workers: int,
+) -> OpenedFolder:
+    index = scan_folder(folder, cache_dir, quarantine)
+    report = None
+    images: Images
+    if cache_dir is None:
+        images = DecodedImages(index, transform)
+    else:
+        cache = open_cache(index, transform, cache_dir, workers)
+        index, images = index.keep(cache.rows, cache.rejected), cache.images
+        report = write_report(cache.folder, index.rejected)
+    labels = index.labels if class_labels else np.zeros_like(index.labels)
+    out = held_out_mask(index.hashes, held_out)
+    train, other = (ImageRows(images, labels, np.flatnonzero(rows)) for rows in (~out, out))
+    return OpenedFolder(index, report, images, train, other)

@@ -3,7 +3,6 @@ from __future__ import annotations
 import logging
 import math
 import time
-from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -15,6 +14,7 @@ from lightning_modules.base import DiffusionModule
 from lightning_modules.callbacks.ema import EMA, averaged_weights
 from lightning_modules.callbacks.learning_rate import LearningRate
 from lightning_modules.callbacks.noise_bands import LossByNoiseLevel
+from lightning_modules.callbacks.run_folder import run_folder
 from lightning_modules.callbacks.telemetry import between_steps, write_scalars
 from lightning_modules.drawing import draw_images
 from lightning_modules.images import image_grid, save_png, viewing_scale
@@ -199,9 +199,10 @@ class Evaluation(Callback):
         pictures = {"samples": image_grid(images[:64], 8)}
         if pairs is not None:
             pictures["closest_pairs"] = image_grid(torch.from_numpy(pairs), 8)
+        folder = run_folder(trainer)
         for name, picture in pictures.items():
-            if trainer.log_dir is not None:
-                path = Path(trainer.log_dir) / "evaluation" / f"step={step:08d}-{name}.png"
+            if folder is not None:
+                path = folder / "evaluation" / f"step={step:08d}-{name}.png"
                 save_png(picture, path, viewing_scale(images.shape[-1]))
             for run_logger in trainer.loggers:
                 if isinstance(run_logger, TensorBoardLogger):

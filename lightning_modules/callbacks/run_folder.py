@@ -6,7 +6,14 @@ from lightning.pytorch import Trainer
 
 
 def run_folder(trainer: Trainer) -> Path | None:
-    """Return the run directory where this process writes to it; none elsewhere, or if nothing is kept."""
-    if not trainer.is_global_zero or trainer.fast_dev_run or trainer.log_dir is None:  # type: ignore[attr-defined]
+    """Return the run directory where this process writes to it; none elsewhere, or if nothing is kept.
+
+    It is the first logger's. `trainer.log_dir` is too, but asks all processes, and the first would wait for
+    ever for others that do not.
+    """
+    if not trainer.is_global_zero or trainer.fast_dev_run:  # type: ignore[attr-defined]
         return None
-    return Path(trainer.log_dir)
+    for run_logger in trainer.loggers:
+        folder = getattr(run_logger, "log_dir", None) or run_logger.save_dir
+        return Path(folder) if folder is not None else None
+    return None

@@ -8,7 +8,6 @@ import numpy as np
 import pytest
 import torch
 from lightning.pytorch.callbacks import ModelCheckpoint
-from lightning.pytorch.loggers import TensorBoardLogger
 from PIL import Image
 from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
 from tiny import EachStep, Memory, assert_bitwise_equal, data, fit, module, weights
@@ -19,6 +18,7 @@ from lightning_modules.callbacks.evaluation import Evaluation
 from lightning_modules.callbacks.learning_rate import LearningRate
 from lightning_modules.callbacks.noise_bands import LossByNoiseLevel
 from lightning_modules.callbacks.step_seed import StepSeed
+from lightning_modules.run_logger import RunLogger
 from lightning_modules.sampling import Sampling
 
 ALWAYS = 1.0
@@ -59,8 +59,9 @@ def test_scalars_at_every_due_step_whatever_the_trainer_logs(images, tmp_path, a
     memory = Memory()
     options = {"max_steps": 5, "accumulate_grad_batches": accumulation, "log_every_n_steps": 5}
     fit(tmp_path, module(), data(images), [evaluation(), EMA(0.9)], logger=memory, **options)
-    assert set(memory.metrics["evaluation/kid"]) == {2, 4}
-    assert memory.metrics["evaluation/step"] == {2: 2.0, 4: 4.0}
+    # As Lightning counts, from 0: `RunLogger` puts them at 2 and 4.
+    assert set(memory.metrics["evaluation/kid"]) == {1, 3}
+    assert memory.metrics["evaluation/step"] == {1: 2.0, 3: 4.0}
     names = {name.removeprefix("evaluation/") for name in memory.metrics}
     assert {
         "kid_low",
@@ -74,7 +75,7 @@ def test_scalars_at_every_due_step_whatever_the_trainer_logs(images, tmp_path, a
     } <= names
     assert {"nearest_distance_over_held_out", "error_held_out", "gap_to_train", "ema_error_over_raw"} <= names
     assert "held_out_sigma_0.02_to_0.1" in names
-    for step in (2, 4):
+    for step in (1, 3):
         low, kid, high = (memory.metrics[f"evaluation/{n}"][step] for n in ("kid_low", "kid", "kid_high"))
         assert low < kid < high
 
@@ -123,7 +124,7 @@ def test_a_checkpoint_callback_keeps_the_best(images, tmp_path):
     kids = memory.metrics["evaluation/kid"]
     assert len(set(kids.values())) == 3
     assert float(best.best_model_score) == pytest.approx(min(kids.values()))
-    assert Path(best.best_model_path).name == f"step={min(kids, key=kids.get)}.ckpt"
+    assert Path(best.best_model_path).name == f"step={min(kids, key=kids.get) + 1}.ckpt"
 
 
 def test_metrics_of_the_trainer_say_which_step_they_are_of(images, tmp_path):
@@ -152,7 +153,7 @@ def test_samples_are_drawn_with_the_averaged_weights_and_the_reference_s_classes
 
 
 def test_pictures_and_words_for_tensorboard(images, tmp_path):
-    run_logger = TensorBoardLogger(tmp_path, "", "run", default_hp_metric=False)
+    run_logger = RunLogger(tmp_path / "run")
     fit(tmp_path, module(), data(images), [evaluation()], **logged_to(run_logger))
     events = EventAccumulator(str(tmp_path / "run")).Reload()
     assert {"evaluation/samples", "evaluation/closest_pairs"} <= set(events.Tags()["images"])

@@ -240,7 +240,7 @@ def test_a_file_that_changes_between_scan_and_decode_is_indexed_again(
             Image.new("RGB", (8, 8), (len(changes), 0, 0)).save(changes.pop())
         return index
 
-    monkeypatch.setattr("datamodules.image_folder.scan_folder", scan_then_change)
+    monkeypatch.setattr("datamodules.opened_folder.scan_folder", scan_then_change)
     module = ready(root, held_out=0)
     assert not changes
     assert (module.train_images[3] == np.array((1, 0, 0), np.uint8)[:, None, None]).all()
@@ -258,7 +258,7 @@ def test_a_folder_that_changes_all_the_time_is_an_error(
         Image.new("RGB", (8, 8), (next(counter), 0, 0)).save(root / "a" / "0001.png")
         return index
 
-    monkeypatch.setattr("datamodules.image_folder.scan_folder", scan_then_change)
+    monkeypatch.setattr("datamodules.opened_folder.scan_folder", scan_then_change)
     with pytest.raises(DataError, match=r"0001\.png: its content changed .*nothing writes to the folder"):
         ready(root)
 

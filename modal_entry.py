@@ -89,12 +89,10 @@ def sample(*arglist: str) -> None:
     _run_script("sample", arglist, "drawn")
 
 
-if (ROOT / "scripts" / "evaluate.py").is_file():
-
-    @app.local_entrypoint()
-    def evaluate(*arglist: str) -> None:
-        """Measure the quality of a run's samples; report and plots go into a folder here."""
-        _run_script("evaluate", arglist, "evaluation")
+@app.local_entrypoint()
+def evaluate(*arglist: str) -> None:
+    """Measure the quality of a run's samples; report and plots go into a folder here."""
+    _run_script("evaluate", arglist, "evaluation")
 
 
 @app.local_entrypoint()

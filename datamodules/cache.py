@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import logging
 import os
 import shutil
@@ -21,6 +22,9 @@ from datamodules.index import DataError, ImageIndex, Rejected, printable
 from datamodules.pixels import MappedImages, Transform
 
 _log = logging.getLogger(__name__)
+
+_NOT_ITS_FAULT = (errno.ENOMEM, errno.EMFILE, errno.ENFILE)
+"""Errors of reading that say nothing of what is read: no memory, too many open files."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -106,6 +110,8 @@ def _read(folder: Path, index: ImageIndex, transform: Transform) -> ImageCache |
         blocks = read_blocks(folder, folder.name)
         images = check_images(folder, blocks, len(index), transform)
     except (OSError, ValueError) as error:
+        if isinstance(error, OSError) and error.errno in _NOT_ITS_FAULT:
+            raise
         _log.warning("the image cache %s is damaged (%s); it is built anew", folder, error)
         return None
     rejected = {row: reason for block in blocks for row, reason in block.rejected}

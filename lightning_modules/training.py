@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import contextlib
+import ctypes
 import gc
 import logging
 import sys
@@ -176,9 +178,12 @@ def _learn_from(accident: BaseException, cli: FitCLI) -> str:
 
 
 def _free_memory() -> None:
+    """Give back what a failed attempt held, to the device and to the system."""
     gc.collect()
     if torch.cuda.is_available():
         torch.cuda.empty_cache()
+    with contextlib.suppress(OSError, AttributeError):  # the C library is not glibc
+        ctypes.CDLL(None).malloc_trim(0)
 
 
 def _release(choice: Choice) -> None:

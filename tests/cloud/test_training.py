@@ -140,7 +140,8 @@ def test_what_a_run_leaves_can_be_looked_at_fetched_and_drawn_from(cloud: Cloud,
     status, output = cloud.run("sample", f"demo/{RUN}", "--n", "4", "--steps", "2", "--modal.gpu", "[]")
     assert status == 0, output
     drawn = cloud.here / "drawn" / "demo" / RUN
-    assert sorted(path.name for path in drawn.iterdir()) == [*[f"{i:05}.png" for i in range(4)], "grid.png"]
+    images = [f"{i:05}.png" for i in range(4)]
+    assert sorted(path.name for path in drawn.iterdir()) == [*images, "drawing.json", "grid.png"]
 
     status, output = cloud.run("sample", "demo", "--labels", "dog", "--modal.gpu", "[]")
     assert status == 2

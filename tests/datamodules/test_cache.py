@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import errno
 import pickle
 import resource
 import shutil
@@ -467,3 +468,19 @@ def test_report_lists_one_file_a_line(tmp_path: Path) -> None:
     assert report.read_text() == "a.jpg\tthe file is empty\n\\udce9.jpg\ttext\n"
     assert write_report(tmp_path, []).read_text() == ""
     assert list(tmp_path.glob(".rejected-*")) == []
+
+
+def test_want_of_memory_is_no_damage(
+    make_folder: MakeFolder, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    files = scan_folder(make_folder({"a": 3}))
+    built = open_cache(files, TRANSFORM, tmp_path / "cache", 0)
+    before = {path: path.stat().st_mtime_ns for path in built.folder.iterdir()}
+
+    def refuse(*_: object) -> None:
+        raise OSError(errno.ENOMEM, os.strerror(errno.ENOMEM))
+
+    monkeypatch.setattr("datamodules.cache.check_images", refuse)
+    with pytest.raises(OSError, match="Cannot allocate memory"):
+        open_cache(files, TRANSFORM, tmp_path / "cache", 0)
+    assert {path: path.stat().st_mtime_ns for path in built.folder.iterdir()} == before

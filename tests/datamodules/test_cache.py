@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import errno
+import os
 import pickle
 import resource
 import shutil

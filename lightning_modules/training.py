@@ -51,13 +51,7 @@ def fit(args: Sequence[str] | None = None, extra_callbacks: Sequence[Callback] =
         return cli
     folder = cli.choice.folder
     if cli.choice.finished:
-        rank_zero_info(
-            "%s has reached its target, step %d: nothing to do. Raise --trainer.max_steps to train on, or "
-            "start another run with --fresh.",
-            folder,
-            cli.choice.step,
-        )
-        _release(cli.choice)
+        _leave_alone(cli.choice)
         return cli
     lock = cli.choice.lock or RunLock(folder)
     try:
@@ -186,6 +180,13 @@ def _free_memory() -> None:
         ctypes.CDLL(None).malloc_trim(0)
 
 
-def _release(choice: Choice) -> None:
+def _leave_alone(choice: Choice) -> None:
+    """Say that a run has reached its target, and let go of it."""
+    rank_zero_info(
+        "%s has reached its target, step %d: nothing to do. Raise --trainer.max_steps to train on, or start "
+        "another run with --fresh.",
+        choice.folder,
+        choice.step,
+    )
     if choice.lock is not None:
         choice.lock.release()

@@ -76,7 +76,7 @@ def test_control_c_saves_commits_and_the_same_command_goes_on(cloud: Cloud) -> N
     (saved,) = cloud.checkpoints()
     step = int(saved[5:13])
     assert 0 < step < 100000
-    status, output = cloud.fit(trainer__max_steps=step + 2)
+    status, output = cloud.fit(trainer__max_steps=step + 2, checkpoint__every_n_steps=1000)
     assert status == 0, output
     assert f"on from step {step}" in output
     assert cloud.checkpoints() == [saved, f"step={step + 2:08}.ckpt"]

@@ -9,25 +9,30 @@ from collections.abc import Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
 
-Listing = dict[str, tuple[int, ...] | str]
-"""For each path: inode, size, modification time, mode of a file; the target of a link; "/" for a folder."""
+State = tuple[int, ...] | str
+"""Inode, size, modification time, mode of a file; the target of a link; "/" for a folder."""
+Listing = dict[str, State]
+"""The state of each path."""
 
 
 def listing(folder: Path) -> Listing:
-    """What is in `folder`, recursively, without following links."""
+    """What is in `folder`, recursively, without following links; what vanishes meanwhile is not there."""
     found: Listing = {}
     for parent, folders, files in os.walk(folder):
         for name in folders + files:
             path = Path(parent, name)
-            key = str(path.relative_to(folder))
-            if path.is_symlink():
-                found[key] = f"-> {path.readlink()}"
-            elif path.is_dir():
-                found[key] = "/"
-            else:
-                status = path.stat()
-                found[key] = (status.st_ino, status.st_size, status.st_mtime_ns, status.st_mode)
+            with contextlib.suppress(FileNotFoundError):
+                found[str(path.relative_to(folder))] = _state(path)
     return found
+
+
+def _state(path: Path) -> State:
+    if path.is_symlink():
+        return f"-> {path.readlink()}"
+    if path.is_dir():
+        return "/"
+    status = path.stat()
+    return status.st_ino, status.st_size, status.st_mtime_ns, status.st_mode
 
 
 def put(source: Path, target: Path) -> None:
@@ -71,7 +76,7 @@ class Copy:
         now = listing(self.folder)
         changed = [path for path, state in now.items() if self.seen.get(path) != state]
         for path in sorted(changed):
-            if (self.folder / path).exists() or (self.folder / path).is_symlink():
+            with contextlib.suppress(FileNotFoundError):  # the container goes on while it commits
                 put(self.folder / path, self.published / path)
         gone = [path for path in self.seen if path not in now]
         for path in gone:

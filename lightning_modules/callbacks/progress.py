@@ -24,10 +24,21 @@ class StepProgressBar(TQDMProgressBar):
             return super().total_train_batches
         return trainer.max_steps * trainer.accumulate_grad_batches
 
+    def on_train_start(self, trainer: Trainer, *_: Any) -> None:
+        """Start the bar where the run is: a resumed one does not come by the start of its epoch."""
+        super().on_train_start(trainer, *_)
+        self._lay_out(trainer.global_step * trainer.accumulate_grad_batches)
+
     def on_train_epoch_start(self, trainer: Trainer, *_: Any) -> None:
         """Name the bar: the run is one endless epoch."""
         super().on_train_epoch_start(trainer)
-        self.train_progress_bar.set_description("Training")
+        self._lay_out(0)
+
+    def _lay_out(self, done: int) -> None:
+        bar, total = self.train_progress_bar, self.total_train_batches
+        bar.reset(total if total < float("inf") else None)
+        bar.initial = bar.n = done  # the rate is of what this process does
+        bar.set_description("Training")
 
     def get_metrics(
         self, trainer: Trainer, pl_module: LightningModule

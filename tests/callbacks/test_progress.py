@@ -5,6 +5,7 @@ import torch
 from lightning.pytorch import Callback
 from tiny import Memory, data, fit, module, trainer
 
+from lightning_modules.callbacks.checkpointing import StepCheckpoint
 from lightning_modules.callbacks.progress import StepProgressBar
 from lightning_modules.callbacks.telemetry import Telemetry
 
@@ -24,6 +25,17 @@ def test_the_bar_spans_the_whole_run(image_folder, tmp_path, accumulation):
     fit(tmp_path, module(), data(image_folder), [bar], **options)
     assert bar.total_train_batches == 4 * accumulation
     assert bar.train_progress_bar.total == bar.train_progress_bar.n == 4 * accumulation
+    assert bar.train_progress_bar.desc.startswith("Training")
+
+
+@pytest.mark.parametrize("accumulation", [1, 3])
+def test_the_bar_of_a_resumed_run_goes_on_where_it_was(image_folder, tmp_path, accumulation):
+    options = {"accumulate_grad_batches": accumulation, "enable_progress_bar": True}
+    fit(tmp_path, module(), data(image_folder), [StepCheckpoint(2)], max_steps=2, **options)
+    bar, resume = StepProgressBar(), tmp_path / "checkpoints" / "step=00000002.ckpt"
+    fit(tmp_path, module(), data(image_folder), [bar, StepCheckpoint(2)], resume, max_steps=5, **options)
+    assert bar.train_progress_bar.initial == 2 * accumulation
+    assert bar.train_progress_bar.total == bar.train_progress_bar.n == 5 * accumulation
     assert bar.train_progress_bar.desc.startswith("Training")
 
 

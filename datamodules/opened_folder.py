@@ -86,31 +86,25 @@ def open_folder(
     """
     for _ in range(_ATTEMPTS):
         try:
-            return _open_once(folder, transform, cache_dir, quarantine, held_out, class_labels, workers)
+            index, images, report = _decoded(folder, transform, cache_dir, quarantine, workers)
+            break
         except ChangedFileError as error:
             changed = error
-    raise DataError(f"{changed}; wait until nothing writes to the folder") from changed
-
-
-def _open_once(
-    folder: Path,
-    transform: Transform,
-    cache_dir: Path | None,
-    quarantine: Path | None,
-    held_out: float,
-    class_labels: bool,
-    workers: int,
-) -> OpenedFolder:
-    index = scan_folder(folder, cache_dir, quarantine)
-    report = None
-    images: Images
-    if cache_dir is None:
-        images = DecodedImages(index, transform)
     else:
-        cache = open_cache(index, transform, cache_dir, workers)
-        index, images = index.keep(cache.rows, cache.rejected), cache.images
-        report = write_report(cache.folder, index.rejected)
+        raise DataError(f"{changed}; wait until nothing writes to the folder") from changed
     labels = index.labels if class_labels else np.zeros_like(index.labels)
     out = held_out_mask(index.hashes, held_out)
     train, other = (ImageRows(images, labels, np.flatnonzero(rows)) for rows in (~out, out))
     return OpenedFolder(index, report, images, train, other)
+
+
+def _decoded(
+    folder: Path, transform: Transform, cache_dir: Path | None, quarantine: Path | None, workers: int
+) -> tuple[ImageIndex, Images, Path | None]:
+    """Return what is in the folder, its images, and the list of what was left out."""
+    index = scan_folder(folder, cache_dir, quarantine)
+    if cache_dir is None:
+        return index, DecodedImages(index, transform), None
+    cache = open_cache(index, transform, cache_dir, workers)
+    index = index.keep(cache.rows, cache.rejected)
+    return index, cache.images, write_report(cache.folder, index.rejected)

@@ -79,11 +79,6 @@ class StepCheckpoint(Checkpoint):
         self._saved_at = 0.0
         self._stands_between_steps = False
 
-    @property
-    def folder(self) -> Path:
-        """The folder of the checkpoints, known from `setup` on."""
-        return self._folder
-
     def setup(self, trainer: Trainer, pl_module: LightningModule, stage: str) -> None:
         """Write and read whole checkpoints from here on."""
         trainer.strategy.checkpoint_io = self._io

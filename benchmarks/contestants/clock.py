@@ -39,7 +39,7 @@ class StepClock(Callback):
         pl_module: LightningModule,
         outputs: Any,
         batch: Any,
-        batch_idx: int,  # noqa: ANN401
+        batch_idx: int,
     ) -> None:
         """Read the clock, and stop when it is time."""
         assert self.started is not None

@@ -43,9 +43,9 @@ class Ours(Contestant):
             raise FileNotFoundError(f"no config {config}")
         self.settings: dict[str, Any] = yaml.safe_load(self.config.read_text())
         self.choices = (
-            f"{config.name} through scripts/fit.py; averaged weights; sampler of the config; warm-up, cool-down "
-            f"and average as the config has them, else {WARM_UP:.0%}, {COOL_DOWN:.0%} and {MEMORY:.0%} of the "
-            f"steps; a probe of {PROBE:.0%} of the time is counted; ends at {END:.0%} of the time"
+            f"{config.name} through scripts/fit.py; averaged weights; sampler of the config; warm-up, "
+            f"cool-down and average as the config has them, else {WARM_UP:.0%}, {COOL_DOWN:.0%} and "
+            f"{MEMORY:.0%} of the steps; a probe of {PROBE:.0%} of the time is counted; ends at {END:.0%} of the time"
         )
 
     def train(self) -> dict[str, Any]:

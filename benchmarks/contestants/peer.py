@@ -155,7 +155,7 @@ class Peer(Contestant):
 
 def in_range(images: Images) -> Tensor:
     """Turn uint8 images into float32 in [-1, 1]."""
-    return torch.from_numpy(np.ascontiguousarray(images)).float().div_(127.5).sub_(1.0)
+    return torch.from_numpy(np.array(images)).float().div_(127.5).sub_(1.0)
 
 
 def copy_of(network: nn.Module) -> nn.Module:

@@ -1,24 +1,24 @@
-"""The best picture per minute: every contestant trains for the same time on the same images, cores and threads.
+r"""The best picture per minute: contestants train for the same time on the same images, cores and threads.
 
-Each trains in a process of its own, then draws the same number of images with its own sampler, and all are scored
-by one feature network against one held-out reference. The order is interleaved by seed, and the machine's matmul
-rate is taken before each training, so that its noise is visible.
+Each trains in a process of its own, then draws the same number of images with its own sampler, and all
+are scored by one feature network against one held-out reference. The order is interleaved by seed, and
+the machine's matmul rate is taken before each training, so that its noise is visible.
 
   python benchmarks/quality_per_minute.py --data my_images --minutes 20 --size 32 --out compared
-  python benchmarks/quality_per_minute.py --data my_images --minutes 5 --size 32 --out ablation \\
+  python benchmarks/quality_per_minute.py --data my_images --minutes 5 --size 32 --out ablation \
       --contestants ours-dit,wider.yaml --seeds 0,1
   python benchmarks/quality_per_minute.py --data my_images --minutes 20 --size 32 --out compared --score-only
 
-Contestants: ours-dit, ours-unet (benchmarks/configs/), the path of any config of this project, dit-published,
-ddpm-pytorch, diffusers. ddpm-pytorch needs its package without its dependencies, since these pull a torchvision
-that may not fit the installed torch:
+Contestants: ours-dit, ours-unet (benchmarks/configs/), the path of any config of this project, dit-
+published, ddpm-pytorch, diffusers. ddpm-pytorch needs its package without its dependencies, since these
+pull a torchvision that may not fit the installed torch:
 
   pip install --no-deps denoising-diffusion-pytorch ema-pytorch einops accelerate
 
-Training time is from the first step to the last; starting, importing and opening the images are left out, for
-everybody. The same command goes on after a stop: what is complete in OUT/<contestant>/seed=<s>/ (training.json,
-samples.npz, result.json) is not done again; a training that was stopped begins again, for its time is what is
-measured. At the end: OUT/table.md, OUT/samples.png, OUT/summary.json.
+Training time is from the first step to the last; starting, importing and opening the images are left
+out, for everybody. The same command goes on after a stop: what is complete in OUT/<contestant>/seed=<s>/
+(training.json, samples.npz, result.json) is not done again; a training that was stopped begins again,
+for its time is what is measured. At the end: OUT/table.md, OUT/samples.png, OUT/summary.json.
 """
 
 from __future__ import annotations

@@ -37,8 +37,8 @@ class StepClock(Callback):
         self,
         trainer: Trainer,
         pl_module: LightningModule,
-        outputs: Any,
-        batch: Any,
+        outputs: Any,  # noqa: ANN401
+        batch: Any,  # noqa: ANN401
         batch_idx: int,
     ) -> None:
         """Read the clock, and stop when it is time."""

@@ -45,7 +45,8 @@ class Ours(Contestant):
         self.choices = (
             f"{config.name} through scripts/fit.py; averaged weights; sampler of the config; warm-up, "
             f"cool-down and average as the config has them, else {WARM_UP:.0%}, {COOL_DOWN:.0%} and "
-            f"{MEMORY:.0%} of the steps; a probe of {PROBE:.0%} of the time is counted; ends at {END:.0%} of the time"
+            f"{MEMORY:.0%} of the steps; a probe of {PROBE:.0%} of the time is counted; "
+            f"ends at {END:.0%} of the time"
         )
 
     def train(self) -> dict[str, Any]:

@@ -1,4 +1,4 @@
-"""The contestants that are not this project's, each with its own published defaults, scaled to small images."""
+"""The contestants that are not this project's, each with its published defaults, scaled to small images."""
 
 from __future__ import annotations
 
@@ -65,8 +65,8 @@ class PublishedDiTPeer(NoisePredictor):
     """
 
     choices = (
-        "width 256, 8 blocks, 4 heads, patch 4; batch 64 (256 published: too few steps in minutes); AdamW 1e-4 "
-        "constant, average 0.9999; plain noise error, no learned variance; published sampler: DDPM, 250 steps"
+        "width 256, 8 blocks, 4 heads, patch 4; batch 64 (256 published: too few steps in minutes); AdamW "
+        "1e-4 constant, average 0.9999; plain noise error, no learned variance; published sampler: DDPM, 250 steps"
     )
     batch, published_nfe = 64, 250
 
@@ -107,9 +107,9 @@ class DiffusersPeer(NoisePredictor):
     """
 
     choices = (
-        "UNet2DModel (64, 128, 256), 2 layers, attention at the last level; batch 16; AdamW 1e-4 (0.95, 0.999), "
-        "warm-up of 500 steps or a tenth of the time, cosine by the clock, clipping at 1, average to 0.9999 by "
-        "power 3/4; published sampler: DDPM, 1,000 steps"
+        "UNet2DModel (64, 128, 256), 2 layers, attention at the last level; batch 16; AdamW 1e-4 "
+        "(0.95, 0.999), warm-up of 500 steps or a tenth of the time, cosine by the clock, clipping at 1, average to "
+        "0.9999 by power 3/4; published sampler: DDPM, 1,000 steps"
     )
     batch, published_nfe, max_norm = 16, 1000, 1.0
 
@@ -157,7 +157,7 @@ class DiffusersPeer(NoisePredictor):
 
 
 class DdpmPytorchPeer(Peer):
-    """`denoising-diffusion-pytorch`: its Unet, its GaussianDiffusion, its average, the defaults of its Trainer.
+    """`denoising-diffusion-pytorch`: its Unet, its GaussianDiffusion, its average, its Trainer's defaults.
 
     As its code has them: v prediction, sigmoid levels, batches of 16, Adam of 1e-4 with betas 0.9 and 0.99,
     clipping at 1, an average of 0.995 every ten steps, mirrored images. Chosen here: three levels of 64, 128
@@ -166,9 +166,9 @@ class DdpmPytorchPeer(Peer):
     """
 
     choices = (
-        "Unet(64, dim_mults=(1, 2, 4)), full attention at the last level; batch 16; v prediction, sigmoid levels; "
-        "Adam 1e-4 (0.9, 0.99), clipping at 1, average of 0.995 every 10 steps; its Trainer's loop written out "
-        "(images come as arrays); published sampler: DDIM, 250 steps"
+        "Unet(64, dim_mults=(1, 2, 4)), full attention at the last level; batch 16; v prediction, sigmoid "
+        "levels; Adam 1e-4 (0.9, 0.99), clipping at 1, average of 0.995 every 10 steps; its Trainer's loop "
+        "written out (images come as arrays); published sampler: DDIM, 250 steps"
     )
     batch, max_norm = 16, 1.0
 

@@ -1,8 +1,8 @@
-"""A stand-in for the little of torchvision that the peers import at their top and this benchmark never calls.
+"""A stand-in for the little of torchvision that a peer imports and this benchmark never calls.
 
-`denoising_diffusion_pytorch` imports `torchvision.transforms` and `torchvision.utils` for its folder of images
-and its sample pictures; the benchmark hands images over as arrays and draws its own pictures. Where torchvision
-imports, it is used and nothing is replaced.
+`denoising_diffusion_pytorch` imports `torchvision.transforms` and `torchvision.utils` for its folder of
+images and its sample pictures; the benchmark hands images over as arrays and draws its own pictures. Where
+torchvision imports, it is used and nothing is replaced.
 """
 
 from __future__ import annotations
@@ -14,8 +14,8 @@ from types import ModuleType
 from typing import NoReturn
 
 MISSING = (
-    "the contestant 'ddpm-pytorch' needs its package, without its dependencies, since these pull a torchvision "
-    "that may not fit the installed torch:\n"
+    "the contestant 'ddpm-pytorch' needs its package, without its dependencies, since these pull a "
+    "torchvision that may not fit the installed torch:\n"
     "  pip install --no-deps denoising-diffusion-pytorch ema-pytorch einops accelerate"
 )
 

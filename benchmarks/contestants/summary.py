@@ -16,14 +16,15 @@ Result = Mapping[str, Any]
 Results = Mapping[str, Sequence[Result]]
 
 NOTES = """\
-Mean over the seeds, in brackets the smallest and the largest. Fréchet and KID: lower is better. "above": less the
-floor's, which is what as many real training images score against the same held-out reference. "times the best
-peer": that, over the smallest of a peer, means of the seeds. KID ±: half the 95 % bootstrap interval, mean of the seeds.
-Copies: share of samples that the ratio test calls copies of training images (in brackets: of the held-out images);
-distance: median distance to the nearest training image, over the held-out images'.
-Training time is from the first step to the last: starting processes, importing and opening the images count for
-nobody. Of each peer, the raw or the averaged weights are taken, whichever has the lower held-out loss, which favours
-the peers: their averages are made for longer runs. Matmul: GFLOP/s of the machine before each training, its noise."""
+Mean over the seeds, in brackets the smallest and the largest. Fréchet and KID: lower is better. "above":
+less the floor's, which is what as many real training images score against the same held-out reference.
+"times the best peer": that, over the smallest of a peer, means of the seeds. KID ±: half the 95 %
+bootstrap interval, mean of the seeds. Copies: share of samples that the ratio test calls copies of
+training images (in brackets: of the held-out images); distance: median distance to the nearest training
+image, over the held-out images'. Training time is from the first step to the last: starting processes,
+importing and opening the images count for nobody. Of each peer, the raw or the averaged weights are
+taken, whichever has the lower held-out loss, which favours the peers: their averages are made for longer
+runs. Matmul: GFLOP/s of the machine before each training, its noise."""
 
 
 def spread(values: Sequence[float], digits: int = 3) -> str:

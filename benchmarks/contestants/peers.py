@@ -66,7 +66,8 @@ class PublishedDiTPeer(NoisePredictor):
 
     choices = (
         "width 256, 8 blocks, 4 heads, patch 4; batch 64 (256 published: too few steps in minutes); AdamW "
-        "1e-4 constant, average 0.9999; plain noise error, no learned variance; published sampler: DDPM, 250 steps"
+        "1e-4 constant, average 0.9999; plain noise error, no learned variance; "
+        "published sampler: DDPM, 250 steps"
     )
     batch, published_nfe = 64, 250
 
@@ -108,7 +109,8 @@ class DiffusersPeer(NoisePredictor):
 
     choices = (
         "UNet2DModel (64, 128, 256), 2 layers, attention at the last level; batch 16; AdamW 1e-4 "
-        "(0.95, 0.999), warm-up of 500 steps or a tenth of the time, cosine by the clock, clipping at 1, average to "
+        "(0.95, 0.999), warm-up of 500 steps or a tenth of the time, cosine by the clock, "
+        "clipping at 1, average to "
         "0.9999 by power 3/4; published sampler: DDPM, 1,000 steps"
     )
     batch, published_nfe, max_norm = 16, 1000, 1.0

@@ -27,6 +27,8 @@ DEFAULTS = {
 SMALL = {"DiTDiffusion": DIT, "UNetDiffusion": UNET}
 OTHER = {"DiTDiffusion": "UNetDiffusion", "UNetDiffusion": "DiTDiffusion"}
 
+LARGE = {"cats", "h100-64", "h100-128"}  # that take a CPU longer than ten seconds to train for two steps
+
 OTHER_DIT = """
 trainer:
   max_steps: 4
@@ -109,7 +111,9 @@ def long_enough(cats: Path, folder: Path) -> list[str]:
     return [*shrunk(cats, folder), "--data.batch_size", "2", "--trainer.max_steps", "2"]
 
 
-@pytest.mark.parametrize("name", SHIPPED)
+@pytest.mark.parametrize(
+    "name", [pytest.param(name, marks=pytest.mark.slow if name in LARGE else ()) for name in SHIPPED]
+)
 def test_config_trains(name: str, cats: Path, tmp_path: Path) -> None:
     # Half precision with a loss scale, and compilation, are for GPUs: a CPU cannot, or only slowly.
     cpu = {"data.image_size": smallest_image(read(name)), "model.compile": False}

@@ -10,7 +10,13 @@ from pathlib import Path
 from datamodules.drawn_cats import DrawnCats
 
 FIT = Path(__file__).resolve().parents[1] / "scripts" / "fit.py"
-SMALL = ["--model.width", "16", "--model.depth", "1", "--model.heads", "2", "--data.image_size", "8", "--data.batch_size", "4"]
+SMALL = [
+    "--model.width=16",
+    "--model.depth=1",
+    "--model.heads=2",
+    "--data.image_size=8",
+    "--data.batch_size=4",
+]
 ONE_STEP = ["--fast-dev-run", "--trainer.accelerator", "cpu", "--trainer.devices", "1", "--data.workers", "0"]
 
 

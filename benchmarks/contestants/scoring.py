@@ -1,0 +1,62 @@
+"""Scores of all samples by one feature network, against one held-out reference, at one N."""
+
+from __future__ import annotations
+
+import dataclasses
+import json
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from contestants.task import Images, write_json
+from lightning_modules.metrics.copies import CopyDetector
+from lightning_modules.metrics.feature_networks import load_features
+from lightning_modules.metrics.protocol import Figures, Protocol
+
+
+class Scores:
+    """Score sets of N samples.
+
+    Args:
+        data: Folder of the common images.
+        n: N.
+        features: The feature network, as evaluate.py takes it.
+    """
+
+    def __init__(self, data: Path, n: int, features: str) -> None:
+        train, held_out = (np.load(data / f"{name}.npy", mmap_mode="r") for name in ("train", "held_out"))
+        rng = np.random.default_rng(0)
+        reference, other = (_choose(images, n, rng) for images in (held_out, train))
+        self.protocol = Protocol(load_features(features), reference, other, data / "features")
+        self.detector = CopyDetector(self.protocol, np.asarray(train), reference, mirrored=True)
+
+    def bounds(self) -> dict[str, Any]:
+        """Return the floor and the ceiling."""
+        return {"floor": plain(self.protocol.floor), "ceiling": plain(self.protocol.ceiling)}
+
+    def score(self, place: Path) -> None:
+        """Score the samples of a folder, and write `result.json` beside them."""
+        with np.load(place / "samples.npz") as file:
+            images = file["images"]
+        features = self.protocol.features(images, f"features of {place.parent.name}")
+        figures = plain(self.protocol.figures(features))
+        memorisation, _ = self.detector.look(images, features)
+        facts = {name: json.loads((place / f"{name}.json").read_text()) for name in ("training", "sampling")}
+        write_json(
+            place / "result.json",
+            {
+                "figures": figures,
+                "memorisation": dataclasses.asdict(memorisation) | {"rings": memorisation.rings},
+                **facts,
+            },
+        )
+
+
+def plain(figures: Figures) -> dict[str, Any]:
+    """Turn figures into plain values."""
+    return {name: dataclasses.asdict(figure) for name, figure in figures.items()}
+
+
+def _choose(images: Images, n: int, rng: np.random.Generator) -> Images:
+    return np.asarray(images[np.sort(rng.permutation(len(images))[:n])])

@@ -1,0 +1,85 @@
+"""The comparison trains everybody, repeats nothing, survives a failure, and its DiT is the published one."""
+
+from __future__ import annotations
+
+import json
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import numpy as np
+import pytest
+from PIL import Image
+
+BENCHMARKS = Path(__file__).resolve().parents[2] / "benchmarks"
+
+TINY = """
+trainer: {enable_model_summary: false}
+data: {image_size: 16, batch_size: 8}
+model:
+  class_path: DiTDiffusion
+  init_args: {patch_size: 4, width: 32, depth: 1, heads: 2}
+sample_grid: {sampling: {steps: 3}}
+"""
+
+
+def python(*args: str | Path, cwd: Path) -> subprocess.CompletedProcess[str]:
+    paths = [str(BENCHMARKS), str(BENCHMARKS.parent), os.environ.get("PYTHONPATH", "")]
+    environment = os.environ | {"PYTHONPATH": os.pathsep.join(paths), "XDG_CACHE_HOME": str(cwd / "xdg")}
+    command = [sys.executable, *args]
+    return subprocess.run(
+        command, cwd=cwd, env=environment, capture_output=True, text=True, timeout=500, check=False
+    )
+
+
+def test_published_dit_has_the_paper_s_parameters(tmp_path: Path) -> None:
+    code = (
+        "import torch\nfrom contestants.published_dit import TABLE, published\n"
+        "with torch.device('meta'):\n"
+        "    for name in TABLE:\n"
+        "        print(TABLE[name].millions, sum(p.numel() for p in published(name).parameters()))\n"
+    )
+    result = python("-c", code, cwd=tmp_path)
+    assert result.returncode == 0, result.stderr
+    rows = [line.split() for line in result.stdout.splitlines()]
+    assert len(rows) == 4
+    for millions, count in rows:
+        assert abs(int(count) / 1e6 - int(millions)) < 1
+
+
+@pytest.mark.slow
+def test_all_train_nothing_is_repeated_and_a_failure_stops_nobody(tmp_path: Path) -> None:
+    rng = np.random.default_rng(0)
+    (tmp_path / "images").mkdir()
+    for number in range(60):
+        pixels = rng.integers(0, 256, (16, 16, 3), dtype=np.uint8)
+        Image.fromarray(pixels).save(tmp_path / "images" / f"{number}.png")
+    (tmp_path / "tiny.yaml").write_text(TINY)
+    (tmp_path / "broken.yaml").write_text("model: {class_path: NoSuchModel}\n")
+    options = ["--data", "images", "--size", "16", "--n", "12", "--threads", "1", "--features", "random"]
+    options += ["--max-steps", "3", "--shrink", "4", "--peer-nfe", "2", "--out", "out"]
+    options += ["--contestants", "broken.yaml,tiny.yaml,dit-published,diffusers"]
+    first = python(BENCHMARKS / "quality_per_minute.py", *options, cwd=tmp_path)
+    assert first.returncode == 1
+    assert "broken failed; the others go on" in first.stdout
+    assert "NoSuchModel" in first.stdout
+    names = ["tiny", "dit-published", "diffusers"]
+    made = [
+        tmp_path / "out" / name / "seed=0" / file
+        for name in names
+        for file in ("training.json", "samples.npz", "result.json")
+    ]
+    times = [path.stat().st_mtime_ns for path in made]
+    for name in names:
+        with np.load(tmp_path / "out" / name / "seed=0" / "samples.npz") as file:
+            assert file["images"].shape == (12, 3, 16, 16)
+            assert file["images"].dtype == np.uint8
+        assert json.loads((tmp_path / "out" / name / "seed=0" / "training.json").read_text())["steps"] == 3
+        assert f"| {name} |" in (tmp_path / "out" / "table.md").read_text()
+    again = python(BENCHMARKS / "quality_per_minute.py", *options, "--score-only", cwd=tmp_path)
+    assert again.returncode == 0, again.stderr
+    assert [path.stat().st_mtime_ns for path in made] == times
+    other = python(BENCHMARKS / "quality_per_minute.py", *options, "--n", "10", cwd=tmp_path)
+    assert other.returncode == 1
+    assert "Give another --out" in other.stderr

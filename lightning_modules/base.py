@@ -134,7 +134,7 @@ class DiffusionModule(LightningModule):
         denoiser = partial(self, augmentation=augmentation[0]) if augmentation else self
         terms = denoising_loss(denoiser, self.weighting, images, noise, sigma, labels)
         loss = terms.loss.mean()
-        self.log("loss", loss.detach(), prog_bar=True, batch_size=len(images))
+        self.log("loss", loss.detach(), batch_size=len(images))
         # A step is the mean over its parts, which count by their images: sizes may differ by one.
         share = len(images) * self.plan.split / whole
         return {"loss": loss * share, "error": terms.error.detach(), "sigma": sigma}

@@ -34,6 +34,7 @@ def train(*batch_sizes: int, kept: bool) -> dict[str, list[int]]:
     return figures
 
 
+@pytest.mark.slow
 def test_a_step_touches_hardly_any_page_that_the_steps_before_did_not() -> None:
     usual, kept = (train(*[16] * 9, kept=kept) for kept in (False, True))
     # The first steps make the gradients and the optimiser's state, and meet the largest demand.

@@ -10,6 +10,7 @@ from lightning.pytorch import LightningModule
 from torch import Tensor, nn
 
 from datamodules.step_plan import Place, StepPlan
+from lightning_modules.compilation import compile_where_possible
 from lightning_modules.diffusion.loss import denoising_loss
 from lightning_modules.diffusion.noise_levels import NoiseLevels
 from lightning_modules.diffusion.preconditioning import Denoiser, Preconditioner
@@ -56,7 +57,7 @@ class DiffusionModule(LightningModule):
         label_dropout: Share of labels replaced by the null label, which classifier-free guidance needs.
         optimizer: Settings of AdamW.
         seed: Seed of everything random in a step.
-        compile: Whether to run the network through `torch.compile`.
+        compile: Whether to run the network through `torch.compile`, where a compiler is there.
     """
 
     def __init__(
@@ -115,7 +116,7 @@ class DiffusionModule(LightningModule):
                 f"The data has the classes {names}, but the model was made for {self.class_names}."
             )
         if stage == "fit" and self.compile_network:
-            self.network.compile()
+            compile_where_possible(self.network, self.trainer.strategy.root_device)
 
     def training_step(self, batch: tuple[Tensor, ...], batch_idx: int) -> dict[str, Tensor]:
         """Return the mean loss of a micro-batch, and `sigma` (B,) and the unweighted `error` (B,).
@@ -133,7 +134,7 @@ class DiffusionModule(LightningModule):
         denoiser = partial(self, augmentation=augmentation[0]) if augmentation else self
         terms = denoising_loss(denoiser, self.weighting, images, noise, sigma, labels)
         loss = terms.loss.mean()
-        self.log("loss", loss.detach(), prog_bar=True, batch_size=len(images))
+        self.log("loss", loss.detach(), batch_size=len(images))
         # A step is the mean over its parts, which count by their images: sizes may differ by one.
         share = len(images) * self.plan.split / whole
         return {"loss": loss * share, "error": terms.error.detach(), "sigma": sigma}

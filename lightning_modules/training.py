@@ -2,19 +2,16 @@
 
 from __future__ import annotations
 
-import contextlib
-import ctypes
-import gc
 import logging
 import sys
 from collections.abc import Sequence
 from pathlib import Path
 from typing import NoReturn
 
-import torch
 from lightning.pytorch import Callback
 from lightning.pytorch.utilities import rank_zero_info
 
+from lightning_modules.allocator import free_memory, keep_freed_memory
 from lightning_modules.callbacks.spike_guard import RollBackError
 from lightning_modules.checkpoints.errors import CheckpointWriteError, write_error
 from lightning_modules.cli import FitCLI, own_error, quiet_lightning
@@ -46,6 +43,8 @@ def fit(args: Sequence[str] | None = None, extra_callbacks: Sequence[Callback] =
     """
     quiet_lightning()
     cli = _parse(args, None, extra_callbacks)
+    if cli.trainer.strategy.root_device.type == "cpu":  # beside a GPU the host's memory is for others
+        keep_freed_memory()
     if cli.config.trainer.fast_dev_run:
         cli.trainer.fit(cli.model, datamodule=cli.datamodule)
         return cli
@@ -60,7 +59,7 @@ def fit(args: Sequence[str] | None = None, extra_callbacks: Sequence[Callback] =
             while (accident := _train(cli, signals)) is not None:
                 logger.warning("%s", _learn_from(accident, cli))
                 del accident, cli  # and with them all that the failed step holds in memory
-                _free_memory()
+                free_memory()
                 cli = _parse(args, folder, extra_callbacks)
     except RunLockedError as error:
         _refuse(error)
@@ -169,15 +168,6 @@ def _learn_from(accident: BaseException, cli: FitCLI) -> str:
     if isinstance(accident, RollBackError):
         return go_back(recovery, folder, accident, cli.config_init.spike_guard.max_roll_backs)
     return split_further(recovery, folder, cli.datamodule.batch_size, cli.trainer.global_step)
-
-
-def _free_memory() -> None:
-    """Give back what a failed attempt held, to the device and to the system."""
-    gc.collect()
-    if torch.cuda.is_available():
-        torch.cuda.empty_cache()
-    with contextlib.suppress(OSError, AttributeError):  # the C library is not glibc
-        ctypes.CDLL(None).malloc_trim(0)
 
 
 def _leave_alone(choice: Choice) -> None:

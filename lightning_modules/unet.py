@@ -26,7 +26,7 @@ class UNetDiffusion(DiffusionModule):
         augmentations: How many numbers tell the network what was done to a training image; 0 for none.
         optimizer: Settings of AdamW.
         seed: Seed of everything random in a step.
-        compile: Whether to run the network through `torch.compile`.
+        compile: Whether to run the network through `torch.compile`, where a compiler is there.
 
     Raises:
         ValueError: If the sizes do not divide, or the network is too narrow for what it is to predict.

@@ -43,9 +43,15 @@ class StepProgressBar(TQDMProgressBar):
     def get_metrics(
         self, trainer: Trainer, pl_module: LightningModule
     ) -> dict[str, int | str | float | dict[str, float]]:
-        """Return what stands behind the bar."""
+        """Return what stands behind the bar.
+
+        The loss comes from here, and not through `prog_bar`, which waits for the device at every step.
+        """
         metrics = super().get_metrics(trainer, pl_module)
         metrics.pop("v_num", None)
+        loss = trainer.callback_metrics.get("loss")
+        if loss is not None:
+            metrics["loss"] = float(loss)
         rate = trainer.callback_metrics.get("throughput/images_per_second")
         if rate is not None:
             metrics["images/s"] = f"{rate:.0f}"

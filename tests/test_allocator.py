@@ -1,0 +1,62 @@
+"""Freed memory stays with the process between steps, within bounds, and goes back when asked to."""
+
+from __future__ import annotations
+
+import ctypes
+import json
+import os
+import subprocess
+import sys
+from pathlib import Path
+from types import SimpleNamespace
+
+import pytest
+
+from lightning_modules import allocator
+
+CHILD = Path(__file__).with_name("allocator_child.py")
+PADDING = 64 * 2**20
+
+
+def train(*batch_sizes: int, kept: bool) -> dict[str, list[int]]:
+    """Pages first touched in each step, and resident bytes at its end, of a process that trains."""
+    result = subprocess.run(
+        [sys.executable, str(CHILD), *map(str, batch_sizes)],
+        env=os.environ | ({} if kept else {allocator.SWITCH: "0"}),
+        capture_output=True,
+        text=True,
+        timeout=300,
+        check=False,
+    )
+    assert result.returncode == 0, result.stderr
+    figures = json.loads(result.stdout)
+    assert figures["kept"] == kept
+    return figures
+
+
+@pytest.mark.slow
+def test_a_step_touches_hardly_any_page_that_the_steps_before_did_not() -> None:
+    usual, kept = (train(*[16] * 9, kept=kept) for kept in (False, True))
+    # The first steps make the gradients and the optimiser's state, and meet the largest demand.
+    assert sum(kept["faults"][4:]) * 20 < sum(usual["faults"][4:])
+    assert max(kept["resident"]) < 1.1 * max(usual["resident"]) + PADDING
+
+
+def test_memory_does_not_grow_with_steps_of_many_sizes_and_goes_back_when_asked_to() -> None:
+    sizes = [16 - step * 7 % 5 for step in range(24)]
+    figures = train(*sizes, kept=True)
+    resident = figures["resident"]
+    assert max(resident[8:]) < 1.05 * max(resident[:8])
+    assert figures["resident_when_freed"] < max(resident) - PADDING
+
+
+@pytest.mark.parametrize("library", [SimpleNamespace(), OSError(), TypeError()])
+def test_nothing_is_set_where_the_c_library_is_another(library: object, monkeypatch) -> None:
+    def load(_name: object) -> object:
+        if isinstance(library, Exception):
+            raise library
+        return library
+
+    monkeypatch.setattr(ctypes, "CDLL", load)
+    assert not allocator.keep_freed_memory()
+    allocator.free_memory()

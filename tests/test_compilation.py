@@ -1,0 +1,40 @@
+"""`compile: true` where there is nothing to compile with: said in words, and trained all the same."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+from datamodules.drawn_cats import DrawnCats
+
+FIT = Path(__file__).resolve().parents[1] / "scripts" / "fit.py"
+SMALL = [
+    "--model.width=16",
+    "--model.depth=1",
+    "--model.heads=2",
+    "--data.image_size=8",
+    "--data.batch_size=4",
+]
+ONE_STEP = ["--fast-dev-run", "--trainer.accelerator", "cpu", "--trainer.devices", "1", "--data.workers", "0"]
+
+
+def test_without_a_compiler_training_says_so_and_goes_on(tmp_path: Path) -> None:
+    cats = DrawnCats(count=12, size=16, folder=tmp_path / "cats").prepare()
+    result = subprocess.run(
+        [sys.executable, str(FIT), "--data.root", str(cats), *SMALL, *ONE_STEP, "--model.compile", "true"],
+        # Neither g++ nor anything else is on this path, and no earlier run's compiled code is found.
+        env=os.environ
+        | {"PATH": str(tmp_path / "empty"), "TORCHINDUCTOR_CACHE_DIR": str(tmp_path / "inductor")}
+        | {"XDG_CACHE_HOME": str(tmp_path / "xdg")},
+        cwd=tmp_path,
+        capture_output=True,
+        text=True,
+        timeout=500,
+        check=False,
+    )
+    assert result.returncode == 0, result.stderr
+    assert "torch.compile does not work here, so the network runs uncompiled" in result.stderr
+    assert "g++" in result.stderr
+    assert "Traceback" not in result.stderr

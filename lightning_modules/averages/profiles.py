@@ -1,8 +1,8 @@
 """Power-function averages of the weights: their lengths, and combining some into another.
 
 An average of exponent gamma gives the weights of the moment tau, seen from t, the density
-`p(tau; t) = (gamma + 1) tau^gamma / t^(gamma + 1)` on [0, t] (Karras et al. 2024, "Analyzing and Improving the
-Training Dynamics of Diffusion Models", section 3.1). Its standard deviation is a fixed share of t, the
+`p(tau; t) = (gamma + 1) tau^gamma / t^(gamma + 1)` on [0, t] (Karras et al. 2024, "Analyzing and Improving
+the Training Dynamics of Diffusion Models", section 3.1). Its standard deviation is a fixed share of t, the
 relative length sigma_rel. The recursion with `beta(t) = (1 - 1/t)^(gamma + 1)` gives step s, counted from 1,
 the integral of the density over [s - 1, s].
 """
@@ -32,8 +32,8 @@ def exponent_of(length: float) -> float:
             f"the relative length of an average is above 0 and at most {LONGEST:.4f}, the length of the mean "
             f"of all steps, not {length:g}"
         )
-    inverse = length**-2
-    # Newton's steps on the cubic fall from any point right of its largest root, and end where they no longer do.
+    inverse = 1 / (length * length)
+    # Right of the cubic's largest root Newton's steps fall towards it; the last one that falls is there.
     gamma, below = math.inf, 1 / length
     while below < gamma:
         gamma = below
@@ -49,7 +49,7 @@ def length_of(exponent: float) -> float:
 
 def newest_share(exponent: float, step: int) -> float:
     """Return the share `1 - beta(t)` of an average that the weights after step t are, counted from 1."""
-    return 1 - (1 - 1 / step) ** (exponent + 1)
+    return 1 - math.pow(1 - 1 / step, exponent + 1)
 
 
 @dataclass(frozen=True)
@@ -73,7 +73,7 @@ class Profile:
         """Return the integral of the product of two densities, each 0 behind its own step."""
         one, two = self.exponent + 1, other.exponent + 1
         common = min(self.step, other.step)
-        overlap = (common / self.step) ** one * (common / other.step) ** two
+        overlap = math.pow(common / self.step, one) * math.pow(common / other.step, two)
         return one * two / (one + two - 1) * overlap / common
 
 

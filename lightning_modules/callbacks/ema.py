@@ -52,11 +52,14 @@ class EMA(WeightAveraging):
         self.decay, self.length, self.lengths = decay, length, lengths
         every = [float(each) for each in (*lengths, *([length] if length is not None else []))]
         if len(set(every)) < len(every):
-            raise ValueError(f"ema: the lengths differ from one another and from the main one, unlike {every}.")
+            raise ValueError(
+                f"ema: the lengths differ from one another and from the main one, unlike {every}."
+            )
         try:
             self._exponents = {each: exponent_of(each) for each in every}
         except ValueError as error:
             raise ValueError(f"ema: {error}.") from error
+        self._main_exponent = 0.0 if length is None else self._exponents[float(length)]
         self._beside: dict[float, dict[str, Tensor]] = {}
         self._began = dict.fromkeys(every, 0)
         self._step = 0
@@ -67,7 +70,7 @@ class EMA(WeightAveraging):
         The very first update copies the weights whatever the decay.
         """
         if self.decay is None:
-            return 1 - newest_share(self._exponents[float(self.length or 0)], step + 1)
+            return 1 - newest_share(self._main_exponent, step + 1)
         return min(self.decay, (1 + step) / (10 + step))
 
     def setup(self, trainer: Trainer, pl_module: LightningModule, stage: str) -> None:
@@ -93,8 +96,8 @@ class EMA(WeightAveraging):
         self,
         trainer: Trainer,
         pl_module: LightningModule,
-        outputs: Any,  # noqa: ANN401
-        batch: Any,  # noqa: ANN401
+        outputs: Any,
+        batch: Any,
         batch_idx: int,
     ) -> None:
         """Update all averages, if the micro-batch has ended an optimiser step."""
@@ -106,7 +109,7 @@ class EMA(WeightAveraging):
     def on_save_checkpoint(
         self, trainer: Trainer, pl_module: LightningModule, checkpoint: dict[str, Any]
     ) -> None:
-        """Add the power-function averages; the main one is the `state_dict`'s own memory and takes no more."""
+        """Add the power-function averages. The main one shares its memory with the `state_dict`."""
         super().on_save_checkpoint(trainer, pl_module, checkpoint)
         if self._average_model is None or not self._exponents:
             return
@@ -122,7 +125,7 @@ class EMA(WeightAveraging):
     def on_load_checkpoint(
         self, trainer: Trainer, pl_module: LightningModule, checkpoint: dict[str, Any]
     ) -> None:
-        """Take all averages up again. One that the checkpoint lacks begins with the raw weights of its step."""
+        """Take all averages up again. One that is not there begins with the raw weights."""
         super().on_load_checkpoint(trainer, pl_module, checkpoint)
         if self._average_model is None:
             return
@@ -133,15 +136,17 @@ class EMA(WeightAveraging):
             self._began[length] = step if average is None else int(average["began"])
             if average is None:
                 rank_zero_warn(
-                    f"The average of length {length:g} begins at step {step}. It is as if it had been kept from "
-                    f"the first step once the run is several times as long."
+                    f"The average of length {length:g} begins at step {step}. It is as if it had been kept "
+                    f"from the first step once the run is several times as long."
                 )
             weights = raw if average is None else average["weights"]
             for name, value in self._beside.get(length, {}).items():
                 value.copy_(weights[name])
         left = sorted(set(stored) - {str(length) for length in self._exponents})
         if left:
-            rank_zero_warn(f"The averages of length {', '.join(left)} are not kept any more from step {step} on.")
+            rank_zero_warn(
+                f"The averages of length {', '.join(left)} are not kept any more from step {step} on."
+            )
 
     @contextmanager
     def averaged(self, pl_module: LightningModule) -> Iterator[None]:
@@ -158,7 +163,7 @@ class EMA(WeightAveraging):
 
     @torch.no_grad()
     def _update_beside(self, pl_module: LightningModule) -> None:
-        weights = list(pl_module.parameters())
+        weights: list[Tensor] = list(pl_module.parameters())
         for length, average in self._beside.items():
             share = newest_share(self._exponents[length], self._step + 1)
             torch._foreach_lerp_(list(average.values()), weights, share)

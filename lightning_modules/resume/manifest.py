@@ -40,6 +40,7 @@ _NOT_PART = {
 """What of a section is no part of it, or stands elsewhere."""
 
 _MISSING = "nothing"
+_OFF: tuple[object, ...] = (None, [])
 
 
 def identity(config: Mapping[str, Any], fingerprint: str, world_size: int) -> dict[str, Any]:
@@ -95,8 +96,12 @@ def read_identity(folder: Path) -> dict[str, Any] | None:
 
 
 def differences(recorded: Mapping[str, Any], wanted: Mapping[str, Any]) -> list[str]:
-    """Return what differs between two identities, a line each: `model.width: 192 in the run, 256 now`."""
+    """Return what differs between two identities, a line each: `model.width: 192 in the run, 256 now`.
+
+    A setting that the run does not know, since its version had none, is no difference while it is off.
+    """
     recorded, wanted = _plain(recorded), _plain(wanted)
+    wanted = {name: value for name, value in wanted.items() if name in recorded or value not in _OFF}
     return [
         f"{name}: {recorded.get(name, _MISSING)} in the run, {wanted.get(name, _MISSING)} now"
         for name in sorted({*recorded, *wanted})

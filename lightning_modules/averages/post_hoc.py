@@ -82,8 +82,8 @@ def reconstruct(checkpoints: Sequence[Path], length: float, step: int | None = N
         lengths = ", ".join(f"{value:g}" for value in sorted({each.profile.length for each in kept}))
         steps = sorted({each.profile.step for each in kept})
         raise ValueError(
-            f"an average of length {length:g} at step {seen_from} cannot be made of those of length {lengths} "
-            f"at {_counted(len(steps), 'step')} from {steps[0]} to {steps[-1]}: the error of the fit is "
+            f"an average of length {length:g} at step {seen_from} cannot be made of those of length "
+            f"{lengths} at {_counted(len(steps), 'step')} from {steps[0]} to {steps[-1]}: the error of the fit is "
             f"{found.error:.0%}, above {MAX_ERROR:.0%}. Ask for a length nearer to these, or keep more "
             f"checkpoints"
         )

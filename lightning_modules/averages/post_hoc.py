@@ -84,8 +84,8 @@ def reconstruct(checkpoints: Sequence[Path], length: float, step: int | None = N
         raise ValueError(
             f"an average of length {length:g} at step {seen_from} cannot be made of those of length "
             f"{lengths} at {_counted(len(steps), 'step')} from {steps[0]} to {steps[-1]}: the error of the "
-            f"fit is {found.error:.0%}, above {MAX_ERROR:.0%}. Ask for a length nearer to these, or keep more "
-            f"checkpoints"
+            f"fit is {found.error:.0%}, above {MAX_ERROR:.0%}. Ask for a length nearer to these, or keep "
+            f"more checkpoints"
         )
     used = [each for each, factor in zip(kept, found.factors, strict=True) if factor]
     weights = _combine(kept, found)

@@ -110,6 +110,10 @@ def _variants(options: argparse.Namespace, newest: Path) -> list[Variant]:
     from lightning_modules.metrics.run_evaluation import Variant
     from lightning_modules.runs import run_sampling
 
+    if newest.suffix == ".safetensors":
+        raise ValueError(
+            f"{newest} is an export with one set of weights: evaluate the run it came from, or a checkpoint"
+        )
     settings = run_sampling(newest)
     if options.guidance is not None:
         settings = dataclasses.replace(settings, guidance=options.guidance)

@@ -100,7 +100,7 @@ def described(found: Reconstruction) -> str:
 
 def is_from_the_beginning(length: float, began: int, step: int) -> bool:
     """Tell whether what an average began with has become too small a part of it to matter."""
-    return bool((began / step) ** (exponent_of(length) + 1) <= _MAX_STAND_IN)
+    return began == 0 or bool((began / step) ** (exponent_of(length) + 1) <= _MAX_STAND_IN)
 
 
 def _kept_in(checkpoints: Sequence[Path], until: int | None) -> tuple[list[_Kept], int]:

@@ -121,3 +121,20 @@ def test_more_snapshots_fit_better():
     assert errors == sorted(errors, reverse=True)
     assert errors[0] > 0.2
     assert errors[-1] < 0.05
+
+
+@pytest.mark.parametrize(
+    ("lengths", "steps", "errors"),
+    [
+        ((0.05, 0.1), range(100, 1001, 100), (7.7, 2.2, 0.8, 0.8, 0.9, 2.2, 5.3, 13.9)),
+        ((0.05, 0.1), (900, 1000), (7.8, 2.3, 1.1, 1.8, 4.3, 15.3, 43.5, 83.5)),
+        ((0.1,), range(100, 1001, 100), (48.6, 35.8, 18.1, 9.5, 5.2, 11.0, 19.1, 31.0)),
+    ],
+    ids=["two lengths", "two lengths, last two checkpoints", "one length"],
+)
+def test_the_table_of_what_is_within_reach(lengths, steps, errors):
+    """Errors of the fit in percent, as the documentation gives them."""
+    kept = [Profile(length, step) for step in steps for length in lengths]
+    wanted = (0.03, 0.04, 0.06, 0.075, 0.12, 0.15, 0.2, 0.25)
+    found = [100 * fit(kept, Profile(length, 1000)).error for length in wanted]
+    assert found == pytest.approx(errors, abs=0.06)

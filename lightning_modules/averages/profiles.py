@@ -29,7 +29,7 @@ def exponent_of(length: float) -> float:
     """
     if not 0 < length <= LONGEST:
         raise ValueError(
-            f"the relative length of an average is above 0 and at most {LONGEST:.4f}, the length of the mean "
+            f"the relative length of an average is above 0 and at most {LONGEST:.6f}, the length of the mean "
             f"of all steps, not {length:g}"
         )
     inverse = 1 / (length * length)

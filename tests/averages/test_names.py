@@ -41,7 +41,7 @@ def test_argparse_says_what_was_wrong(capsys):
     with pytest.raises(SystemExit):
         parser.parse_args(["--weights", "ema,ema=0.5"])
     assert (
-        "'ema=0.5': the relative length of an average is above 0 and at most 0.2887"
+        "'ema=0.5': the relative length of an average is above 0 and at most 0.288675"
         in capsys.readouterr().err
     )
 

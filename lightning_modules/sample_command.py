@@ -31,6 +31,7 @@ class SampleOptions:
     """The command line of `scripts/sample.py`; none in a setting leaves the run's own."""
 
     run: Path
+    weights: str | None
     n: int
     labels: str | None
     sampler: str | None
@@ -61,7 +62,7 @@ def sample(options: SampleOptions) -> str:
         ValueError: If an option cannot be fulfilled, with what to do.
     """
     device = chosen_device(options.part[0])
-    trained = load_trained(options.run, device)
+    trained = load_trained(options.run, device, options.weights)
     module = trained.module
     settings = chosen_sampling(trained.sampling, options)
     guide = None if options.guide_run is None else load_guide(options.guide_run, module, device)

@@ -5,6 +5,8 @@ from __future__ import annotations
 from pathlib import Path
 from typing import NamedTuple
 
+from lightning_modules.averages.loading import load_weights
+from lightning_modules.averages.names import length_in
 from lightning_modules.base import DiffusionModule
 from lightning_modules.export.manifest import read_manifest
 from lightning_modules.export.safetensors_file import load_export
@@ -35,20 +37,31 @@ class Trained(NamedTuple):
         return folder.parent if folder.name in ("checkpoints", "export") else folder
 
 
-def load_trained(place: Path, device: str = "cpu") -> Trained:
-    """Load the averaged weights of a run, a checkpoint, or a .safetensors export.
+def load_trained(place: Path, device: str = "cpu", weights: str | None = None) -> Trained:
+    """Load a run, a checkpoint, or a .safetensors export.
 
     Args:
         place: The file, a run directory, or an experiment's directory, whose `latest` run it is.
         device: Where to put the model.
+        weights: Name of the weights, as `load_weights` takes it; none takes the averaged ones, or the raw
+            ones of a run without an average.
 
     Raises:
         FileNotFoundError: If there is none.
-        ValueError: If the file is not whole, or not of this project.
+        ValueError: If the file is not whole, not of this project, or does not have these weights.
     """
     path = find_checkpoint(place)
     if path.suffix == ".safetensors":
+        if weights is not None:
+            raise ValueError(
+                f"{path} has one set of weights: export the others of its run, or leave --weights out"
+            )
         manifest = read_manifest(path)
         facts = CheckpointFacts(manifest["step"], manifest["weights"])
         return Trained(path, load_export(path, device), Sampling.from_dict(manifest["sampling"]), facts)
-    return Trained(path, load_model(path, device).eval(), run_sampling(path), checkpoint_facts(path))
+    facts = checkpoint_facts(path)
+    if weights is None:
+        return Trained(path, load_model(path, device).eval(), run_sampling(path), facts)
+    loaded = load_weights(path, weights, device)
+    words = loaded.kind if length_in(weights) is None else f"{loaded.kind} ({loaded.note})"
+    return Trained(path, loaded.module.eval(), run_sampling(path), facts._replace(weights=words))

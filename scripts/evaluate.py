@@ -17,6 +17,7 @@ EPILOG = """examples:
   evaluate.py runs/demo                               the newest checkpoint, averaged weights, 1,000 images
   evaluate.py runs/demo --nfe 5,10,20,50 --sampler dpmpp_2m,heun
   evaluate.py runs/demo --checkpoints all --weights ema,raw
+  evaluate.py runs/demo --weights ema=0.05,ema=0.1    averages of other lengths (train with --ema.lengths)
   evaluate.py my_samples --against my_images          any folder against any other
   evaluate.py runs/demo --against other_cats          a run's samples against other images than its own
   evaluate.py --self-test                             spoil drawn cats, check that the metrics notice
@@ -109,6 +110,10 @@ def _variants(options: argparse.Namespace, newest: Path) -> list[Variant]:
     from lightning_modules.metrics.run_evaluation import Variant
     from lightning_modules.runs import run_sampling
 
+    if newest.suffix == ".safetensors":
+        raise ValueError(
+            f"{newest} is an export with one set of weights: evaluate the run it came from, or a checkpoint"
+        )
     settings = run_sampling(newest)
     if options.guidance is not None:
         settings = dataclasses.replace(settings, guidance=options.guidance)
@@ -133,6 +138,7 @@ def _variants(options: argparse.Namespace, newest: Path) -> list[Variant]:
 
 def make_parser() -> argparse.ArgumentParser:
     """Return the parser of the command line."""
+    from lightning_modules.averages.names import HELP, weights_names
     from lightning_modules.diffusion.samplers import SAMPLERS
 
     parser = argparse.ArgumentParser(
@@ -172,7 +178,12 @@ def make_parser() -> argparse.ArgumentParser:
         default="newest",
         help="which of the run's (default newest)",
     )
-    add("--weights", type=_names(("ema", "raw")), default=["ema"], help="ema, raw, or ema,raw (default ema)")
+    add(
+        "--weights",
+        type=weights_names,
+        default=["ema"],
+        help=f"one or more, with commas (default ema): {HELP}",
+    )
     add("--seed", type=int, default=0, help="seed of the samples and of the choice of images (default 0)")
     add(
         "--seeds",

@@ -7,6 +7,8 @@ import sys
 from collections.abc import Sequence
 from pathlib import Path
 
+from lightning_modules.averages.names import HELP, weights_name
+
 EPILOG = """examples:
   export.py runs/demo --to safetensors                   export/step=00001400.safetensors in the newest run
   export.py runs/demo --to onnx --out cats.onnx
@@ -24,7 +26,7 @@ def main(args: Sequence[str] | None = None) -> None:
         args: The command line; none takes the process's.
     """
     parser = argparse.ArgumentParser(
-        description="Export the averaged weights of a run for other programs.",
+        description="Export the weights of a run for other programs.",
         epilog=EPILOG,
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )
@@ -32,12 +34,13 @@ def main(args: Sequence[str] | None = None) -> None:
         "run", type=Path, help="a run directory, an experiment (its newest run), or a checkpoint"
     )
     parser.add_argument("--to", choices=["safetensors", "onnx"], required=True, help="format")
+    parser.add_argument("--weights", type=weights_name, help=f"{HELP} (default: the run's main average)")
     parser.add_argument("--out", type=Path, help="the file (default: export/ in the run)")
     options = parser.parse_args(args)
     from lightning_modules.export.command import export
 
     try:
-        print(export(options.run, options.to, options.out))
+        print(export(options.run, options.to, options.out, options.weights))
     except (OSError, ValueError) as error:
         sys.exit(f"error: {error}")
 

@@ -8,6 +8,8 @@ import sys
 from collections.abc import Sequence
 from pathlib import Path
 
+from lightning_modules.averages.names import HELP, weights_name
+
 SAMPLERS = ["euler", "ancestral", "heun", "stochastic_heun", "dpmpp_2m", "dpmpp_3m", "unipc", "ipndm"]
 GRIDS = ["karras", "log_snr", "flow"]
 THRESHOLDS = ["none", "clip", "dynamic"]
@@ -15,6 +17,7 @@ THRESHOLDS = ["none", "clip", "dynamic"]
 EPILOG = """examples:
   sample.py runs/demo                                 16 images from the newest run, classes in turn
   sample.py runs/demo --labels tabby,siamese --n 64 --guidance 2
+  sample.py runs/demo --weights ema=0.15              an average of another length
   sample.py runs/demo --sampler unipc --nfe 10 --out pictures
   sample.py runs/demo --n 50000 --batch-size 256 --out samples.npz
   sample.py runs/demo --guidance 2 --guide-run runs/demo/latest/checkpoints/step=00000200.ckpt
@@ -45,7 +48,7 @@ def main(args: Sequence[str] | None = None) -> None:
 
 def _parse(args: Sequence[str] | None) -> argparse.Namespace:
     parser = argparse.ArgumentParser(
-        description="Draw images with the averaged weights of a run.",
+        description="Draw images with the weights of a run.",
         epilog=EPILOG,
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )
@@ -54,6 +57,7 @@ def _parse(args: Sequence[str] | None) -> argparse.Namespace:
         type=Path,
         help="a run directory, an experiment (its newest run), a checkpoint, or a .safetensors export",
     )
+    parser.add_argument("--weights", type=weights_name, help=f"{HELP} (default: the run's main average)")
     parser.add_argument("--n", type=_positive, default=16, help="number of images (default 16)")
     parser.add_argument("--labels", help="classes in turn, names or numbers: tabby,siamese (default: all)")
     parser.add_argument(

@@ -5,6 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Literal
 
+from lightning_modules.averages.names import EMA
 from lightning_modules.export.manifest import describe
 from lightning_modules.export.onnx_file import export_onnx
 from lightning_modules.export.safetensors_file import export_safetensors
@@ -13,21 +14,23 @@ from lightning_modules.trained import load_trained
 Format = Literal["safetensors", "onnx"]
 
 
-def export(run: Path, to: Format, out: Path | None = None) -> str:
+def export(run: Path, to: Format, out: Path | None = None, weights: str | None = None) -> str:
     """Export the newest checkpoint of a run, and return what was written, in a line.
 
     Args:
         run: A checkpoint, a run directory, or an experiment's directory.
         to: The format.
         out: The file; none is `export/` in the run.
+        weights: Name of the weights; none is the main average.
 
     Raises:
         FileNotFoundError: If there is no checkpoint.
         ValueError: If the file's name has another ending than the format, or the export fails.
     """
-    trained = load_trained(run)
+    trained = load_trained(run, weights=weights)
     facts = trained.facts
-    path = out or trained.home / "export" / f"step={facts.step:08d}.{to}"
+    name = "" if weights in (None, EMA) else f"-{weights}"
+    path = out or trained.home / "export" / f"step={facts.step:08d}{name}.{to}"
     if path.suffix != f".{to}":
         raise ValueError(f"{path} is not the name of a .{to} file")
     write = {"safetensors": export_safetensors, "onnx": export_onnx}[to]

@@ -13,6 +13,7 @@ from torch import Tensor
 from tqdm import tqdm
 
 from datamodules.cache import default_cache_dir
+from lightning_modules.averages.loading import load_weights
 from lightning_modules.base import DiffusionModule
 from lightning_modules.diffusion.samplers import evaluations
 from lightning_modules.drawing import draw_images
@@ -32,7 +33,7 @@ from lightning_modules.metrics.image_sets import (
 from lightning_modules.metrics.memorisation import Memorisation
 from lightning_modules.metrics.protocol import Protocol, compare, over_seeds
 from lightning_modules.metrics.report import Report, Row
-from lightning_modules.metrics.run_inputs import Weights, checkpoint_step, load_weights, run_data
+from lightning_modules.metrics.run_inputs import checkpoint_step, run_data
 from lightning_modules.sampling import Sampling
 
 _MAX_BAND_IMAGES = 512
@@ -67,12 +68,12 @@ class Variant:
 
     Args:
         checkpoint: The checkpoint.
-        weights: `ema`, the average, or `raw`, what the optimiser left.
+        weights: `ema`, the main average, `ema=0.1`, that of this length, or `raw`, what the optimiser left.
         sampling: Sampler, steps, guidance.
     """
 
     checkpoint: Path
-    weights: Weights
+    weights: str
     sampling: Sampling
 
 
@@ -107,7 +108,8 @@ class RunEvaluation:
         report = Report(self.described(), self.protocol.floor, self.protocol.ceiling, rows, bands)
         with tqdm(variants, desc="evaluating", unit="set", disable=len(variants) < 2) as bar:
             for variant in bar:
-                module, words = load_weights(variant.checkpoint, variant.weights, _device())
+                loaded = load_weights(variant.checkpoint, variant.weights, _device())
+                module, words = loaded.module, loaded.words
                 step = checkpoint_step(variant.checkpoint)
                 name = f"step {step}, {words}"
                 if name not in bands and self.sides is not None:

@@ -1,20 +1,15 @@
-"""What an evaluation takes from a run directory: its data and its weights."""
+"""What an evaluation takes from a run directory: its data and its step."""
 
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any
 
 import torch
 import yaml
 from jsonargparse import ArgumentError, ArgumentParser
 
 from datamodules.image_folder import ImageFolderDataModule
-from lightning_modules.base import DiffusionModule
-from lightning_modules.metrics.pairs import EvaluationError
-from lightning_modules.models import load_model
-
-Weights = Literal["ema", "raw"]
 
 
 def run_data(checkpoint: Path, root: Path | None = None) -> ImageFolderDataModule:
@@ -46,29 +41,6 @@ def run_data(checkpoint: Path, root: Path | None = None) -> ImageFolderDataModul
     data.prepare_data()
     data.setup()
     return data
-
-
-def load_weights(checkpoint: Path, weights: Weights, device: str = "cpu") -> tuple[DiffusionModule, str]:
-    """Load a model with its averaged or its raw weights, and say in words which they are.
-
-    Raises:
-        EvaluationError: If the averaged weights are asked for and the run kept none.
-        ValueError: If the file is not a whole checkpoint.
-    """
-    module = load_model(checkpoint, device)
-    stored = torch.load(checkpoint, map_location="cpu", weights_only=True, mmap=True)
-    if "current_model_state" not in stored:
-        if weights == "ema":
-            raise EvaluationError(
-                f"{checkpoint} holds no averaged weights; evaluate the raw ones: --weights raw"
-            )
-        return module, "raw weights (the run keeps no average)"
-    if weights == "raw":
-        module.load_state_dict(stored["current_model_state"])
-        return module, "raw weights"
-    config = checkpoint.parent.parent / "config.yaml"
-    decay = yaml.safe_load(config.read_text())["ema"]["decay"] if config.is_file() else None
-    return module, "EMA weights" + (f" (decay {decay})" if decay is not None else "")
 
 
 def checkpoint_step(checkpoint: Path) -> int:

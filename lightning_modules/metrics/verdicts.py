@@ -47,7 +47,7 @@ def ema_lags(ratio: float) -> str | None:
         return None
     return (
         f"EMA lags: the averaged weights' held-out error is {ratio - 1:.1%} above the raw ones'; its "
-        f"memory is long for this stage of the run (ema.decay)"
+        f"memory is long for this stage of the run (ema.decay, ema.length)"
     )
 
 

@@ -40,6 +40,8 @@ _NOT_PART = {
 """What of a section is no part of it, or stands elsewhere."""
 
 _MISSING = "nothing"
+_LATER: dict[str, object] = {"ema.length": None, "ema.lengths": []}
+"""Settings that manifests without them know nothing of, at the value their runs were trained with."""
 
 
 def identity(config: Mapping[str, Any], fingerprint: str, world_size: int) -> dict[str, Any]:
@@ -95,8 +97,12 @@ def read_identity(folder: Path) -> dict[str, Any] | None:
 
 
 def differences(recorded: Mapping[str, Any], wanted: Mapping[str, Any]) -> list[str]:
-    """Return what differs between two identities, a line each: `model.width: 192 in the run, 256 now`."""
+    """Return what differs between two identities, a line each: `model.width: 192 in the run, 256 now`.
+
+    Settings that came later than the run's manifest count as it was trained, see `_LATER`.
+    """
     recorded, wanted = _plain(recorded), _plain(wanted)
+    recorded = {name: value for name, value in _LATER.items() if name in wanted} | recorded
     return [
         f"{name}: {recorded.get(name, _MISSING)} in the run, {wanted.get(name, _MISSING)} now"
         for name in sorted({*recorded, *wanted})

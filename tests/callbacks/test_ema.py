@@ -43,6 +43,25 @@ def test_decays_that_forget_nothing_are_refused(decay):
         EMA(decay)
 
 
+@pytest.mark.parametrize(
+    ("settings", "says"),
+    [
+        ({"length": 0.1}, r"Beside a length, decay is null: --ema\.decay null --ema\.length 0\.1"),
+        ({"decay": None}, "one of decay and length is given"),
+        ({"lengths": (0.05, 0.1, 0.05)}, "the lengths differ from one another"),
+        ({"decay": None, "length": 0.1, "lengths": (0.05, 0.1)}, "and from the main one"),
+        ({"lengths": (0.1, 0.3)}, r"at most 0\.288675.*not 0\.3"),
+        ({"lengths": (0.0,)}, "above 0"),
+        ({"decay": None, "length": -0.1}, r"not -0\.1"),
+        ({"decay": None, "length": math.nan}, "not nan"),
+    ],
+    ids=str,
+)
+def test_settings_that_contradict_or_mean_nothing_are_refused(settings, says):
+    with pytest.raises(ValueError, match=f"ema: .*{says}"):
+        EMA(**settings)
+
+
 def share_of_the_start(decay: float, updates: int) -> float:
     """What is left in the average of the first weights it saw, when all later ones are 0."""
     ema, model = EMA(decay), nn.Linear(1, 1, bias=False).double()
@@ -86,6 +105,40 @@ def test_the_average_of_a_real_run_is_the_recursion(image_folder, tmp_path, kind
             expected = decay * expected + (1 - decay) * raw.seen[step + 1][name].double()
         torch.testing.assert_close(saved["state_dict"][name].double(), expected, rtol=1e-5, atol=1e-6)
     assert any((raw.seen[1][name] != raw.seen[8][name]).any() for name in raw.seen[1])
+
+
+def power_share(step: int, seen_from: int, gamma: float) -> float:
+    """The integral of (gamma + 1) tau^gamma / t^(gamma + 1) over [s - 1, s]."""
+    return (step ** (gamma + 1) - (step - 1) ** (gamma + 1)) / seen_from ** (gamma + 1)
+
+
+@pytest.mark.parametrize("accumulation", [1, 2])
+def test_power_function_averages_of_a_real_run_are_the_closed_form(image_folder, tmp_path, accumulation):
+    """Gamma 0 is the plain mean, 1 / sqrt(12) long; gamma 1 is sqrt(2) / 6 long, gamma 6 sqrt(7) / 24."""
+    lengths = {math.sqrt(2) / 6: 1, math.sqrt(7) / 24: 6, 1 / math.sqrt(12): 0}
+    main, *beside = lengths
+    ema = EMA(decay=None, length=main, lengths=tuple(beside))
+    raw, validated = EachStep(lambda _, model: weights(model)), ValidationWeights()
+    options = {"max_steps": 8, "accumulate_grad_batches": accumulation}
+    options |= {"val_check_interval": 8 * accumulation, "limit_val_batches": 1}
+    model = module()
+    callbacks = [LearningRate(0), ema, raw, validated, StepCheckpoint(8)]
+    fit(tmp_path, model, data(image_folder), callbacks, **options)
+    saved = load(tmp_path / "checkpoints" / "step=00000008.ckpt")
+    assert saved["power_averages"].keys() == {str(length) for length in lengths}
+    parameters = dict(model.named_parameters())
+    for name in parameters:
+        for length, gamma in lengths.items():
+            shares = {step: power_share(step, 8, gamma) for step in range(1, 9)}
+            assert math.fsum(shares.values()) == pytest.approx(1, rel=1e-12)
+            expected = sum(share * raw.seen[step][name].double() for step, share in shares.items())
+            kept = saved["power_averages"][str(length)]["weights"][name]
+            torch.testing.assert_close(kept.double(), expected, rtol=1e-5, atol=1e-6)
+        main_kept = saved["power_averages"][str(main)]["weights"][name]
+        assert torch.equal(saved["state_dict"][name], main_kept)
+        assert torch.equal(validated.during[-1][name], main_kept)
+        assert torch.equal(parameters[name], main_kept)
+    assert any((raw.seen[1][name] != raw.seen[8][name]).any() for name in parameters)
 
 
 def test_the_checkpoint_holds_both_and_the_module_ends_with_the_average(image_folder, tmp_path):

@@ -13,7 +13,7 @@ from command_line import LIGHTNING_WARNINGS, Run, load_script, printed, python, 
 from PIL import Image
 
 from datamodules.drawn_cats import DrawnCats
-from lightning_modules.metrics.run_inputs import load_weights
+from lightning_modules.averages.loading import load_weights
 
 pytestmark = LIGHTNING_WARNINGS
 
@@ -93,7 +93,8 @@ def test_the_same_command_finds_the_same(trained: Run, tmp_path):
 @pytest.mark.parametrize("weights", ["ema", "raw"])
 def test_weights_are_the_named_ones(weights, trained: Run):
     path = trained.folder / "checkpoints" / "last.ckpt"
-    module, words = load_weights(path, weights)
+    loaded = load_weights(path, weights)
+    module, words = loaded.module, loaded.words
     stored = trained.checkpoint()["state_dict" if weights == "ema" else "current_model_state"]
     assert words.startswith("EMA" if weights == "ema" else "raw")
     for name, value in module.state_dict().items():

@@ -50,7 +50,7 @@ def train(
     callbacks = [
         *first,
         schedule or LearningRate(2, 2),
-        EMA(0.8),
+        EMA(0.8, lengths=(0.1,)),
         StepSeed(),
         guard or SpikeGuard(memory=3),
         LossByNoiseLevel(),

@@ -8,8 +8,11 @@ import subprocess
 import sys
 from pathlib import Path
 
+import numpy as np
 import pytest
 from PIL import Image
+
+from datamodules.drawn_cats import BREEDS, draw_cat
 
 BENCHMARKS = Path(__file__).resolve().parents[2] / "benchmarks"
 
@@ -158,3 +161,43 @@ def test_data_path_times_every_way(tmp_path: Path) -> None:
     assert at_size["build"]["seconds"] > at_size["open"]["seconds"] > 0
     assert figures["order"]["balanced, peak MB"] > 0
     assert sorted(path.name for path in tmp_path.iterdir()) == ["images", "out.json"]
+
+
+@pytest.mark.slow
+def test_breed_agreement_knows_right_labels_from_wrong_ones(tmp_path: Path) -> None:
+    names = sorted(BREEDS)
+    labels = np.arange(120) % len(names)
+    drawings = [draw_cat(names[i], 16, np.random.default_rng([5, k])) for k, i in enumerate(labels)]
+    images = np.stack([np.asarray(drawing).transpose(2, 0, 1) for drawing in drawings])
+    np.savez(tmp_path / "right.npz", images=images, labels=labels)
+    np.savez(tmp_path / "wrong.npz", images=images, labels=(labels + 1) % len(names))
+    options = ["--drawings", "300", "--steps", "120", "--out", "out.json"]
+    said = run("breed_agreement.py", "right.npz", "wrong.npz", *options, cwd=tmp_path)
+    figures = json.loads((tmp_path / "out.json").read_text())
+    assert figures["right.npz"]["agreement"] > 0.7
+    assert figures["wrong.npz"]["agreement"] < 0.3
+    assert "right.npz" in said
+    assert set(figures["right.npz"]["breeds"]) == set(names)
+
+
+@pytest.mark.slow
+def test_ablation_trains_each_variant_once(tmp_path: Path) -> None:
+    folder = tmp_path / "images"
+    folder.mkdir()
+    for number in range(80):
+        breed = sorted(BREEDS)[number % 6]
+        draw_cat(breed, 16, np.random.default_rng(number)).save(folder / f"{number}.png")
+    common = "--config demo --data.image_size 16 --data.batch_size 8 --learning_rate.warm_up 1 "
+    common += "--model.init_args.width 32 --model.init_args.depth 1 --model.init_args.heads 2 "
+    common += "--trainer.log_every_n_steps 1"
+    options = ["--data", "images", "--images", "32", "--n", "12", "--features", "random", "--out", "out"]
+    options += ["--common", common, "--variant", "base:"]
+    run("ablation.py", *options, cwd=tmp_path)
+    first = (tmp_path / "out" / "base-seed0" / "result.json").stat().st_mtime_ns
+    faster = "faster:--model.init_args.optimizer.learning_rate 0.01"
+    said = run("ablation.py", *options, "--variant", faster, cwd=tmp_path)
+    assert (tmp_path / "out" / "base-seed0" / "result.json").stat().st_mtime_ns == first
+    results = json.loads((tmp_path / "out" / "ablation.json").read_text())["results"]
+    assert [(each["name"], each["steps"]) for each in results] == [("base", 4), ("faster", 4)]
+    assert results[0]["held_out"] != results[1]["held_out"]
+    assert "| faster | 0 |" in said

@@ -59,9 +59,10 @@ def load_trained(place: Path, device: str = "cpu", weights: str | None = None) -
         manifest = read_manifest(path)
         facts = CheckpointFacts(manifest["step"], manifest["weights"])
         return Trained(path, load_export(path, device), Sampling.from_dict(manifest["sampling"]), facts)
-    facts = checkpoint_facts(path)
     if weights is None:
-        return Trained(path, load_model(path, device).eval(), run_sampling(path), facts)
+        module = load_model(path, device).eval()
+        return Trained(path, module, run_sampling(path), checkpoint_facts(path))
     loaded = load_weights(path, weights, device)
     words = loaded.kind if length_in(weights) is None else f"{loaded.kind} ({loaded.note})"
-    return Trained(path, loaded.module.eval(), run_sampling(path), facts._replace(weights=words))
+    facts = checkpoint_facts(path)._replace(weights=words)
+    return Trained(path, loaded.module.eval(), run_sampling(path), facts)

@@ -39,6 +39,7 @@ class SampleOptions:
     nfe: int | None
     grid: str | None
     shift: float | None
+    sigma_min: float | None
     guidance: float | None
     interval: tuple[float, float] | None
     guide_run: Path | None
@@ -94,6 +95,7 @@ def chosen_sampling(own: Sampling, options: SampleOptions) -> Sampling:
         "steps": options.steps,
         "grid": options.grid,
         "shift": options.shift,
+        "sigma_min": options.sigma_min,
         "guidance": options.guidance,
         "guidance_interval": options.interval,
         "threshold": options.threshold,

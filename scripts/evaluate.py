@@ -125,6 +125,10 @@ def _variants(options: argparse.Namespace, newest: Path) -> list[Variant]:
             for each in sampled
             for nfe in options.nfe
         ]
+    if options.sigma_min:
+        sampled = [dataclasses.replace(each, sigma_min=low) for each in sampled for low in options.sigma_min]
+    for each in sampled:
+        each.sigmas()
     checkpoints = [newest]
     if options.checkpoints == "all" and not options.target.is_file():
         checkpoints = sorted(newest.parent.glob("step=*.ckpt"))
@@ -171,6 +175,7 @@ def make_parser() -> argparse.ArgumentParser:
         type=_numbers,
         help="evaluations of the network per image, one or more: 5,10,20 (default: the run's steps)",
     )
+    add("--sigma-min", type=_levels, help="last noise level, one or more: 0.02,0.2 (default: the run's)")
     add("--guidance", type=float, help="guidance scale (default: the run's)")
     add(
         "--checkpoints",
@@ -211,6 +216,13 @@ def _positive(text: str) -> int:
 
 def _numbers(text: str) -> list[int]:
     return [_positive(part) for part in text.split(",")]
+
+
+def _levels(text: str) -> list[float]:
+    levels = [float(part) for part in text.split(",")]
+    if min(levels) <= 0:
+        raise argparse.ArgumentTypeError(f"noise levels are above 0, not {min(levels):g}")
+    return levels
 
 
 def _names(known: Sequence[str] | dict[str, object]):  # noqa: ANN202

@@ -82,6 +82,11 @@ def _add_sampling(group: argparse._ArgumentGroup) -> None:
     )
     group.add_argument("--grid", choices=GRIDS, help="spacing of the noise levels")
     group.add_argument("--shift", type=float, help="shift of the flow grid towards noise")
+    group.add_argument(
+        "--sigma-min",
+        type=float,
+        help="last noise level: a larger one leaves out the grain of a little-trained model (try 0.2)",
+    )
     group.add_argument("--guidance", type=float, help="scale of guidance; 1 is none")
     group.add_argument(
         "--interval", type=float, nargs=2, metavar=("LOW", "HIGH"), help="guide between these noise levels"

@@ -133,7 +133,8 @@ class RunEvaluation:
         nfe = evaluations(settings.sampler, settings.steps)
         facts: dict[str, str | int | float] = {"step": step, "weights": words, "sampler": settings.sampler}
         facts |= {"nfe": nfe, "steps": settings.steps, "grid": settings.grid, "guidance": settings.guidance}
-        name = f"step {step}, {words}, {settings.sampler}, NFE {nfe}"
+        facts |= {"sigma_min": settings.sigma_min}
+        name = f"step {step}, {words}, {settings.sampler}, NFE {nfe}, to sigma {settings.sigma_min:g}"
         figures, found = [], None
         for seed in range(self.setup.seed, self.setup.seed + self.setup.seeds):
             images = self.draw(module, settings, seed, f"drawing, {settings.sampler} NFE {nfe}")
@@ -141,6 +142,7 @@ class RunEvaluation:
             figures.append(compare(self.protocol.reference, features, self.setup.network))
             if seed == self.setup.seed:
                 plain = f"{step:08d}-{variant.weights}-{settings.sampler}-nfe{nfe:03d}"
+                plain += f"-sigma{settings.sigma_min:g}"
                 found = self.memorised(images, features, plain)
                 self.picture(images, plain)
         return Row(name, facts | {"checkpoint": str(variant.checkpoint)}, over_seeds(figures), found)

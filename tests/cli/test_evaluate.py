@@ -78,6 +78,14 @@ def test_samplers_budgets_weights_and_checkpoints_in_one_go(trained: Run, tmp_pa
     assert raw["kid"]["value"] != ema["kid"]["value"]
 
 
+def test_last_noise_levels_are_compared_and_named(trained: Run, tmp_path):
+    rows = evaluate(tmp_path / "out", str(trained.folder), *QUICK, "--sigma-min", "0.02,0.4")["rows"]
+    assert [row["facts"]["sigma_min"] for row in rows] == [0.02, 0.4]
+    assert [row["name"].rpartition(", ")[2] for row in rows] == ["to sigma 0.02", "to sigma 0.4"]
+    assert rows[0]["figures"]["kid"]["value"] != rows[1]["figures"]["kid"]["value"]
+    assert len(list((tmp_path / "out").glob("samples-*.png"))) == 2
+
+
 def test_several_seeds_give_the_range(trained: Run, tmp_path):
     (row,) = evaluate(tmp_path / "out", str(trained.folder), *QUICK, "--seeds", "2")["rows"]
     kid = row["figures"]["kid"]
@@ -218,6 +226,8 @@ def test_plots_without_matplotlib_say_what_to_install(trained: Run, tmp_path, ca
         (["{run}", "--features", "resnet"], "there is no feature network 'resnet'"),
         (["{run}", "--sampler", "newton"], "'newton' is none of euler"),
         (["{run}", "--nfe", "0"], "must be at least 1, not 0"),
+        (["{run}", "--sigma-min", "0"], "noise levels are above 0, not 0"),
+        (["{run}", "--sigma-min", "90"], "sigma_min"),
         (["{run}", "--data", "nowhere"], "folder nowhere does not exist"),
         ([], "give a run or a folder of images, or --self-test"),
         (["{run}", "--self-test"], "give a run or a folder of images, or --self-test"),

@@ -109,7 +109,13 @@ def test_option_changes_the_images(args: list[str], trained: Run, tmp_path: Path
 
 @pytest.mark.parametrize(
     "args",
-    [["--grid", "log_snr"], ["--interval", "0.1", "2"], ["--threshold", "clip"], ["--sampler", "unipc"]],
+    [
+        ["--grid", "log_snr"],
+        ["--sigma-min", "0.4"],
+        ["--interval", "0.1", "2"],
+        ["--threshold", "clip"],
+        ["--sampler", "unipc"],
+    ],
     ids=" ".join,
 )
 def test_option_changes_images_of_more_steps(args: list[str], trained: Run, tmp_path: Path) -> None:

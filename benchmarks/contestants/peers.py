@@ -14,7 +14,7 @@ from contestants.peer import Peer, Weights, copy_of
 from contestants.published_dit import PublishedDiT
 from contestants.stand_in import import_ddpm_pytorch
 
-_NEAR = "DPM-Solver++ (2M) of diffusers"
+_NEAR = "DPM-Solver++ (2M) of diffusers with dynamic thresholding"
 
 
 class NoisePredictor(Peer):
@@ -46,8 +46,11 @@ class NoisePredictor(Peer):
         """Draw by a scheduler of diffusers."""
         from diffusers import DDPMScheduler, DPMSolverMultistepScheduler
 
-        kind = DPMSolverMultistepScheduler if self.task.peer_sampler == "fast" else DDPMScheduler
-        scheduler: Any = kind(num_train_timesteps=1000, beta_schedule="linear")
+        scheduler: Any
+        if self.task.peer_sampler == "fast":  # thresholding: as its documentation advises for pixels
+            scheduler = DPMSolverMultistepScheduler(1000, beta_schedule="linear", thresholding=True)
+        else:
+            scheduler = DDPMScheduler(1000, beta_schedule="linear")
         scheduler.set_timesteps(self.nfe)
         x = torch.randn(len(labels), 3, self.task.size, self.task.size) * scheduler.init_noise_sigma
         for time in scheduler.timesteps:

@@ -154,7 +154,7 @@ def test_every_setting_of_sampling_is_an_option_of_training(
         shift=3.0,
         threshold="clip",
         churn=Churn(5.0),
-        sigma_min=0.02,
+        sigma_min=0.2,
         sigma_max=20.0,
     )
 

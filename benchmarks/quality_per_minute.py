@@ -33,6 +33,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+import torch
 from contestants.data import prepare
 from contestants.registry import OURS, PEERS, config_of, name_of
 from contestants.scoring import Scores
@@ -172,6 +173,7 @@ def score_all(
     missing = [each for each in drawn if not (each / "result.json").is_file()]
     path = options.out / "bounds.json"
     if missing or not path.is_file():
+        torch.set_num_threads(options.threads)
         scores = Scores(options.out / "data", options.n, options.features)
         write_json(path, scores.bounds())
         for each in missing:

@@ -54,13 +54,13 @@ def ratios(results: Results, bounds: Result, metric: str) -> dict[str, float]:
 def table(results: Results, bounds: Result) -> str:
     """Lay everything out in Markdown: quality, then cost."""
     quality = ["contestant"]
-    for title in ("Fréchet", "KID x 1000"):
+    for title in ("Fréchet", "KID"):
         quality += [title, "above", "times the best peer"]
     quality += ["precision", "recall", "density", "coverage", "copies", "distance"]
     rows = [[name, *_quality(name, results, bounds)] for name, of in results.items() if of]
     for title in ("floor", "ceiling"):
         figures = bounds[title]
-        cells = [_one(figures["frechet"]), "", "", _one(figures["kid"], 1000), "", ""]
+        cells = [_one(figures["frechet"]), "", "", _one(figures["kid"]), "", ""]
         cells += [_one(figures[name]) for name in quality[7:11]]
         rows.append([f"{title}: {'real' if title == 'floor' else 'noise'}", *cells, "", ""])
     cost = ["contestant", "seeds", "seconds", "steps", "images seen", "images/s", "parameters", "weights"]
@@ -76,18 +76,18 @@ def table(results: Results, bounds: Result) -> str:
 
 def _quality(name: str, results: Results, bounds: Result) -> list[str]:
     of, cells = results[name], []
-    for metric, scale in (("frechet", 1), ("kid", 1000)):
+    for metric in ("frechet", "kid"):
         values = [one["figures"][metric]["value"] for one in of]
         higher, ratio = above(results, bounds, metric), ratios(results, bounds, metric)
         if None in values:
             cells += ["refused", "", ""]
             continue
-        figure = spread([scale * value for value in values])
+        figure = spread(values)
         ends = [(one["figures"][metric]["low"], one["figures"][metric]["high"]) for one in of]
         if all(low is not None for low, _ in ends):
-            figure += f" ±{scale * float(np.mean([(high - low) / 2 for low, high in ends])):.2g}"
+            figure += f" ±{float(np.mean([(high - low) / 2 for low, high in ends])):.2g}"
         cells.append(figure)
-        cells.append(spread([scale * value for value in higher[name]]) if name in higher else "")
+        cells.append(spread(higher[name]) if name in higher else "")
         cells.append(f"{ratio[name]:.2f}" if name in ratio else "")
     for metric in ("precision", "recall", "density", "coverage"):
         cells.append(spread([one["figures"][metric]["value"] for one in of]))
@@ -111,8 +111,8 @@ def _cost(of: Sequence[Result]) -> list[str]:
     return [*cells, spread([one["matmul_gflops"] for one in training])]
 
 
-def _one(figure: Result, scale: float = 1.0) -> str:
-    return "refused" if figure["value"] is None else f"{scale * figure['value']:.3g}"
+def _one(figure: Result) -> str:
+    return "refused" if figure["value"] is None else f"{figure['value']:.3g}"
 
 
 def _markdown(head: Sequence[str], rows: Sequence[Sequence[str]]) -> str:

@@ -130,7 +130,8 @@ class Ours(Contestant):
             schedule = ["--learning_rate.cool_down", "0"]
         command = [sys.executable, str(FIT)]
         command += [str(part) for pair in options.items() for part in pair] + schedule
-        subprocess.run(command, check=True, env=dict(os.environ))
+        if subprocess.run(command, check=False, env=dict(os.environ)).returncode:
+            sys.exit(f"error: {FIT.name} failed; what it said is above")
         if not clock.is_file():
             raise RuntimeError(f"{FIT.name} ended without a word of its time: {' '.join(command)}")
         said: dict[str, Any] = json.loads(clock.read_text())

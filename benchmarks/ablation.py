@@ -25,6 +25,7 @@ from typing import Any
 import yaml
 from machine import describe, machine, write
 
+from lightning_modules.files import write_json
 from lightning_modules.metrics.feature_networks import load_features
 from lightning_modules.metrics.protocol import Figure
 from lightning_modules.metrics.report import Report, cell
@@ -50,7 +51,7 @@ def main(args: Sequence[str] | None = None) -> None:
             if not stored.is_file():
                 trained = train(folder, change, seed, options)
                 setup = Setup(network, folder / "evaluation", options.n, batch_size=100)
-                stored.write_text(json.dumps({"name": name, "seed": seed} | trained | measure(folder, setup)))
+                write_json({"name": name, "seed": seed} | trained | measure(folder, setup), stored)
             results.append(json.loads(stored.read_text()))
             print(line(results[-1]), flush=True)
     facts = machine()
@@ -88,7 +89,7 @@ def batch_size(args: Sequence[str]) -> int:
 
 
 def measure(folder: Path, setup: Setup) -> dict[str, Any]:
-    """Evaluate averaged weights with the run's own sampling, and the raw weights' error beside theirs."""
+    """Evaluate averaged weights with the run's own sampling, and their error by noise level."""
     checkpoint = find_checkpoint(folder / "run")
     sampling = run_sampling(checkpoint)
     start = time.perf_counter()

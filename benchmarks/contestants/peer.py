@@ -14,6 +14,7 @@ from torch import Tensor, nn
 from tqdm import tqdm
 
 from contestants.task import Contestant, Images, Task
+from lightning_modules.images import to_uint8
 
 Weights = dict[str, Tensor]
 
@@ -149,8 +150,7 @@ class Peer(Contestant):
     @torch.no_grad()
     def sample(self, labels: list[int], first: int) -> Images:
         """Draw images; the noise follows on from the batch before."""
-        x = self.draw(torch.tensor(labels))
-        return x.add(1).mul(127.5).round().clamp(0, 255).to(torch.uint8).numpy()
+        return to_uint8(self.draw(torch.tensor(labels))).numpy()
 
 
 def in_range(images: Images) -> Tensor:

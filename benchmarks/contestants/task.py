@@ -12,6 +12,8 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
+from lightning_modules.files import whole_file
+
 Images = npt.NDArray[np.uint8]
 
 
@@ -92,7 +94,6 @@ class Contestant(ABC):
 
 
 def write_json(path: Path, content: object) -> None:
-    """Write JSON, whole or not at all."""
-    temporary = path.with_name(f".{path.name}.tmp")
-    temporary.write_text(json.dumps(content, indent=2) + "\n")
-    temporary.replace(path)
+    """Write JSON, whole or not at all; also numbers that are not finite, as a failed training's loss."""
+    with whole_file(path) as temporary:
+        temporary.write_text(json.dumps(content, indent=2) + "\n")

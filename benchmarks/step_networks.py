@@ -31,6 +31,7 @@ DIFFUSERS_DIT = {10: (320, 5), 30: (384, 10)}
 """Width and number of blocks of the transformers, by millions of parameters. All have patches of 4 pixels."""
 
 UNET = {10: ((128, 224), 1), 30: ((192, 320), 2)}
+UNET_FOLDED_TWICE = {10: ((128, 224), 1), 30: ((224, 384), 1)}
 UNET_UNFOLDED = {10: ((64, 112, 240), 1), 30: ((128, 256, 384), 1)}
 DIFFUSERS_UNET = {10: ((64, 112, 192), 2), 30: ((96, 176, 352), 2)}
 """Channels by level and blocks per level, by millions of parameters. Attention at the coarsest level."""
@@ -183,6 +184,12 @@ def own_unet(images: Tensor, millions: int) -> Step:
     return OwnStep(UNet(size, channels, blocks, attention, unshuffle=2), images)
 
 
+def own_unet_folded_twice(images: Tensor, millions: int) -> Step:
+    channels, blocks = UNET_FOLDED_TWICE[millions]
+    size = images.shape[-1]
+    return OwnStep(UNet(size, channels, blocks, (size // 2 ** (len(channels) + 1),), unshuffle=4), images)
+
+
 def own_unet_unfolded(images: Tensor, millions: int) -> Step:
     channels, blocks = UNET_UNFOLDED[millions]
     size = images.shape[-1]
@@ -262,6 +269,7 @@ ROWS = {
     "ours-unet": Row(own_unet, own=True, keeps_memory=True),
     "ours-unet (glibc default)": Row(own_unet, own=True),
     "ours-unet (contiguous)": Row(own_unet_contiguous, own=True, keeps_memory=True),
+    "ours-unet (unshuffle 4)": Row(own_unet_folded_twice, own=True, keeps_memory=True),
     "ours-unet (unshuffle 1)": Row(own_unet_unfolded, own=True, keeps_memory=True),
     "published-dit": Row(published_dit),
     "diffusers-dit": Row(diffusers_dit),

@@ -4,8 +4,8 @@ A step is forward, loss, backward, optimiser and average over the weights; data,
 are left out. Ours: fused AdamW, the average in one call, freed memory kept between steps, channels-last
 convolutions. Peers: AdamW and the average as plain torch has them. The further rows of ours each take one of
 these away: `glibc default` gives freed memory back, `contiguous` is without channels-last. `modulation per
-block` is our transformer in the shape of the published one, and `unshuffle 1` our UNet at the images' full
-resolution, as the peers' are.
+block` is our transformer in the shape of the published one, `unshuffle 1` our UNet at the images' full
+resolution, as the peers' are, and `unshuffle 4` at that of the transformers' patches.
 
 Every network has a process of its own. One runs at a time, in turn (A B C, A B C, ...), each for `--seconds`
 and at least a step; a turn's figure is the median of its steps, a row's the median of its turns, and a ratio

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-import tempfile
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -11,30 +10,36 @@ from typing import BinaryIO
 
 
 @contextmanager
-def atomic_write(path: Path) -> Iterator[BinaryIO]:
-    """Write a file under a temporary name beside it, flush it to disk, and rename it when the block ends.
-
-    If the block fails nothing is left behind, and a file that carried the name before stays as it was.
+def whole_file(path: Path) -> Iterator[Path]:
+    """Give a temporary name to write to; what was written appears at `path` whole, or not at all.
 
     Args:
-        path: The file; its folder is made if it is missing.
+        path: Where the file is to be; its folder is made.
+
+    Yields:
+        A path in the same folder. When the block ends it is flushed to disk and renamed, replacing what was
+        at `path`; when the block raises, it is removed.
 
     Raises:
         OSError: It cannot be written.
     """
     path.parent.mkdir(parents=True, exist_ok=True)
-    descriptor, name = tempfile.mkstemp(dir=path.parent, prefix=".writing-")
-    temporary = Path(name)
+    temporary = path.with_name(f".{path.name}.{os.getpid()}.tmp")
     try:
-        with os.fdopen(descriptor, "wb") as file:
-            yield file
-            file.flush()
-            os.fsync(descriptor)
-        # mkstemp makes it private; what is published has the rights that any new file of this user has.
-        mask = os.umask(0)
-        os.umask(mask)
-        temporary.chmod(0o666 & ~mask)
+        yield temporary
+        with temporary.open("rb+") as file:
+            os.fsync(file.fileno())
         temporary.replace(path)
-    except BaseException:
+    finally:
         temporary.unlink(missing_ok=True)
-        raise
+
+
+@contextmanager
+def atomic_write(path: Path) -> Iterator[BinaryIO]:
+    """Open a file for writing that appears at `path` when the block ends without an error; see `whole_file`.
+
+    Raises:
+        OSError: It cannot be written.
+    """
+    with whole_file(path) as temporary, temporary.open("wb") as file:
+        yield file

@@ -1,6 +1,6 @@
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import partial
 from typing import Any
@@ -8,6 +8,7 @@ from typing import Any
 import torch
 from lightning.pytorch import LightningModule
 from torch import Tensor, nn
+from torch.func import functional_call
 
 from datamodules.step_plan import Place, StepPlan
 from lightning_modules.compilation import compile_where_possible
@@ -58,6 +59,9 @@ class DiffusionModule(LightningModule):
         optimizer: Settings of AdamW.
         seed: Seed of everything random in a step.
         compile: Whether to run the network through `torch.compile`, where a compiler is there.
+
+    Attributes:
+        averages: Averages of the weights beside the module's own, by relative length and parameter.
     """
 
     def __init__(
@@ -84,6 +88,7 @@ class DiffusionModule(LightningModule):
         self.optimizer_settings = optimizer
         self.seed = seed
         self.compile_network = compile
+        self.averages: Mapping[float, Mapping[str, Tensor]] = {}
 
     def forward(self, x: Tensor, sigma: Tensor, labels: Tensor, augmentation: Tensor | None = None) -> Tensor:
         """Evaluate the denoiser `D`: noisy images (B, C, H, W), `sigma` (B,), labels (B,) -> `denoised`.
@@ -205,7 +210,8 @@ class DiffusionModule(LightningModule):
             settings: Sampler, steps, guidance.
             seed: Seed of the set of images.
             indices: The images' numbers in the set, which fix their noise; none counts from 0.
-            guide: A worse denoiser of the same data, which `settings.guidance` then guides away from.
+            guide: A worse denoiser of the same data, which `settings.guidance` then guides away from; none
+                takes the average that the settings name, if they do.
 
         Returns:
             Images, (B, C, H, W), float32, about in [-1, 1], not clipped. Image `i` does not depend on the
@@ -223,13 +229,39 @@ class DiffusionModule(LightningModule):
         guide: Denoiser | None = None,
         watch: Callable[[Denoiser], Denoiser] | None = None,
     ) -> Tensor:
-        """Draw a batch of images from any noise; see `sample` and `Sampling.draw`."""
+        """Draw a batch of images from any noise; see `sample` and `Sampling.draw`.
+
+        Raises:
+            ValueError: If the settings guide by an average that the module does not have.
+        """
+        if guide is None and settings.guidance != 1 and settings.guide_length is not None:
+            guide = self.averaged(settings.guide_length)
         was_training = self.training
         self.eval()
         try:
             return settings.draw(self, labels.to(self.device), self.null_label, noise, guide, watch)
         finally:
             self.train(was_training)
+
+    def averaged(self, length: float) -> Denoiser:
+        """Return the denoiser with the average of a relative length for its weights.
+
+        Raises:
+            ValueError: If there is none of this length.
+        """
+        if length not in self.averages:
+            kept = ", ".join(f"{each:g}" for each in self.averages) or "none"
+            raise ValueError(
+                f"guide_length {length:g}: the model comes without an average of this length (lengths kept: "
+                f"{kept}). Train with --ema.lengths [{length:g}], or set guide_length to null."
+            )
+        weights = {name: weight.to(self.device) for name, weight in self.averages[length].items()}
+
+        def denoise(x: Tensor, sigma: Tensor, labels: Tensor) -> Tensor:
+            denoised: Tensor = functional_call(self, weights, (x, sigma, labels))
+            return denoised
+
+        return denoise
 
     def _generator(self, stream: Stream, counter: int) -> torch.Generator:
         return torch.Generator(self.device).manual_seed(fold(self.seed, stream, counter, self.global_rank))

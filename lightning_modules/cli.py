@@ -202,6 +202,8 @@ class FitCLI(LightningCLI):
         length = self.config.trainer.max_steps
         if not self.config.trainer.fast_dev_run:
             self.config_init.learning_rate.check(length)  # before there is a run directory
+            for section in ("sample_grid", "evaluation"):
+                self.config_init.ema.check(self.config_init[section].sampling, section)
         own_logger = self.config.trainer.logger in (None, True)
         made: Trainer = super().instantiate_trainer(**{**kwargs, "logger": False} if own_logger else kwargs)
         # As Lightning does: those that save, or publish what was saved, come last.

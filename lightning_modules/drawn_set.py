@@ -16,8 +16,9 @@ from numpy.typing import NDArray
 from PIL import Image
 from torch import Tensor
 
+from datamodules.atomic import whole_file
 from lightning_modules.drawing import DrawnBatch
-from lightning_modules.files import whole_file, write_json
+from lightning_modules.files import write_json
 from lightning_modules.images import save_png
 
 COUNT = "n"

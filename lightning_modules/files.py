@@ -2,33 +2,10 @@ from __future__ import annotations
 
 import hashlib
 import json
-import os
-from collections.abc import Iterator
-from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
-
-@contextmanager
-def whole_file(path: Path) -> Iterator[Path]:
-    """Give a temporary name to write to; what was written appears at `path` whole, or not at all.
-
-    Args:
-        path: Where the file is to be; its folder is made.
-
-    Yields:
-        A path in the same folder. When the block ends it is flushed to disk and renamed, replacing what was
-        at `path`; when the block raises, it is removed.
-    """
-    path.parent.mkdir(parents=True, exist_ok=True)
-    temporary = path.with_name(f".{path.name}.{os.getpid()}.tmp")
-    try:
-        yield temporary
-        with temporary.open("rb+") as file:
-            os.fsync(file.fileno())
-        temporary.replace(path)
-    finally:
-        temporary.unlink(missing_ok=True)
+from datamodules.atomic import whole_file
 
 
 def write_json(value: dict[str, Any], path: Path) -> None:

@@ -8,7 +8,7 @@ import torch
 from PIL import Image
 from torch import Tensor
 
-from lightning_modules.files import whole_file
+from datamodules.atomic import whole_file
 
 
 def to_uint8(images: Tensor) -> Tensor:

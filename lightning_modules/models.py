@@ -8,6 +8,7 @@ from typing import NamedTuple
 
 import torch
 
+from lightning_modules.averages.post_hoc import KEY
 from lightning_modules.base import DiffusionModule
 from lightning_modules.dit import DiTDiffusion
 from lightning_modules.unet import UNetDiffusion
@@ -16,7 +17,7 @@ MODELS: dict[str, type[DiffusionModule]] = {model.__name__: model for model in (
 
 
 def load_model(checkpoint: Path, device: str = "cpu") -> DiffusionModule:
-    """Load a model with its averaged weights.
+    """Load a model with its averaged weights, and those averages that were kept beside them.
 
     Args:
         checkpoint: A file that training saved.
@@ -26,8 +27,11 @@ def load_model(checkpoint: Path, device: str = "cpu") -> DiffusionModule:
         ValueError: If the file is not a whole checkpoint of one of the models.
     """
     try:
-        name = torch.load(checkpoint, map_location="cpu", weights_only=True, mmap=True)["model"]
-        return MODELS[name].load_from_checkpoint(checkpoint, map_location=device, weights_only=True)
+        stored = torch.load(checkpoint, map_location="cpu", weights_only=True, mmap=True)
+        kind = MODELS[stored["model"]]
+        module = kind.load_from_checkpoint(checkpoint, map_location=device, weights_only=True)
+        module.averages = {float(length): kept["weights"] for length, kept in stored.get(KEY, {}).items()}
+        return module
     except (pickle.UnpicklingError, RuntimeError, EOFError, KeyError, TypeError, ValueError) as error:
         reason = str(error).splitlines()[0]
         raise ValueError(

@@ -6,10 +6,14 @@ import itertools
 import os
 from datetime import UTC, datetime
 from pathlib import Path
+from typing import Any
 
 import yaml
 
+from lightning_modules.resume.files import damaged
 from lightning_modules.sampling import Sampling
+
+_WITHOUT = "copy the checkpoint out of the run, to use it without"
 
 
 def run_name(now: datetime | None = None) -> str:
@@ -64,10 +68,35 @@ def find_checkpoint(place: Path) -> Path:
     )
 
 
+def run_config(checkpoint: Path) -> dict[str, Any] | None:
+    """Return the resolved configuration of a checkpoint's run, or none where `config.yaml` is not there.
+
+    Raises:
+        ValueError: If it is damaged.
+    """
+    path = checkpoint.parent.parent / "config.yaml"
+    if not path.is_file():
+        return None
+    try:
+        config = yaml.safe_load(path.read_text(encoding="utf-8"))
+        if not isinstance(config, dict):
+            raise TypeError(f"it holds {type(config).__name__}")
+    except (yaml.YAMLError, ValueError, TypeError) as error:
+        raise damaged(path, _WITHOUT, error) from error
+    return config
+
+
 def run_sampling(checkpoint: Path) -> Sampling:
-    """Return how a run draws its own sample grids, or the defaults if its `config.yaml` is not there."""
-    config = checkpoint.parent.parent / "config.yaml"
-    if not config.is_file():
+    """Return how a run draws its own sample grids, or the defaults if its `config.yaml` is not there.
+
+    Raises:
+        ValueError: If the configuration is damaged.
+    """
+    config = run_config(checkpoint)
+    if config is None:
         return Sampling()
-    settings = yaml.safe_load(config.read_text())["sample_grid"]["sampling"]
-    return Sampling.from_dict(settings)
+    try:
+        return Sampling.from_dict(config["sample_grid"]["sampling"])
+    except (KeyError, TypeError, ValueError) as error:
+        path = checkpoint.parent.parent / "config.yaml"
+        raise damaged(path, _WITHOUT, ValueError(f"sample_grid.sampling: {error!r}")) from error

@@ -41,6 +41,7 @@ class SampleOptions:
     shift: float | None
     sigma_min: float | None
     guidance: float | None
+    guide_length: float | None
     interval: tuple[float, float] | None
     guide_run: Path | None
     threshold: str | None
@@ -105,6 +106,8 @@ def chosen_sampling(own: Sampling, options: SampleOptions) -> Sampling:
     if options.churn is not None:
         changes["churn"] = dataclasses.replace(own.churn, amount=options.churn)
     given = {name: value for name, value in changes.items() if value is not None}
+    if options.guide_length is not None:
+        given["guide_length"] = options.guide_length or None
     settings = dataclasses.replace(own, **given)
     settings.sigmas()
     low, high = settings.guidance_interval
@@ -114,19 +117,27 @@ def chosen_sampling(own: Sampling, options: SampleOptions) -> Sampling:
 
 
 def check_guidance(options: SampleOptions, settings: Sampling, module: DiffusionModule) -> None:
-    """Refuse options of guidance that would change nothing.
+    """Refuse options of guidance that would change nothing, or ask for a guide that is not there.
 
     Raises:
         ValueError: If there is one, with what was missing.
     """
-    if settings.guidance == 1 and (options.guide_run is not None or options.interval is not None):
-        given = "--guide-run" if options.guide_run is not None else "--interval"
+    if settings.guidance != 1 and settings.guide_length is not None and options.guide_run is None:
+        module.averaged(settings.guide_length)
+    ways = {
+        "--guide-run": options.guide_run,
+        "--guide-length": options.guide_length,
+        "--interval": options.interval,
+    }
+    given = next((name for name, value in ways.items() if value is not None), None)
+    if settings.guidance == 1 and given is not None:
         raise ValueError(f"{given} does nothing at a guidance scale of 1: add for example --guidance 2")
-    guided_by_label = options.guidance not in (None, 1) and options.guide_run is None
+    guided = options.guide_run is not None or settings.guide_length is not None
+    guided_by_label = options.guidance not in (None, 1) and not guided
     if guided_by_label and module.num_classes == 1:
         raise ValueError(
-            "the model has one class, so there is no label to guide to: guide away from a weaker model with "
-            "--guide-run, such as an earlier checkpoint"
+            "the model has one class, so there is no label to guide to: guide away from a weaker model, one "
+            "of the run's averages with --guide-length, or an earlier checkpoint with --guide-run"
         )
 
 

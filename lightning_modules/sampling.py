@@ -37,6 +37,9 @@ class Sampling:
         grid: Spacing of the noise levels: `karras` (EDM, rho 7), `log_snr` (even in ln sigma) or `flow` (even
             in flow time).
         guidance: Scale of classifier-free guidance, or of autoguidance where there is a guide; 1 is none.
+        guide_length: Guide away from the run's own average of this relative length, one of its `ema.lengths`
+            (autoguidance): the average lags behind the model, and so is a worse one of the same data. None
+            guides away from the null label.
         guidance_interval: Noise levels between which guidance acts, `low < sigma <= high`.
         sigma_min: Last noise level before 0 of the `karras` and `log_snr` grids.
         sigma_max: First noise level.
@@ -50,6 +53,7 @@ class Sampling:
     steps: int = 20
     grid: GridName = "karras"
     guidance: float = 1.0
+    guide_length: float | None = None
     guidance_interval: tuple[float, float] = EVERYWHERE
     sigma_min: float = 0.002
     sigma_max: float = 80.0
@@ -81,8 +85,13 @@ class Sampling:
 
     @property
     def evaluations(self) -> int:
-        """Evaluations of the denoiser for an image (NFE); one that guides is two of a network."""
+        """Evaluations of the denoiser for an image; one that guides is two of a network."""
         return evaluations(self.sampler, self.steps)
+
+    @property
+    def network_evaluations(self) -> int:
+        """Evaluations of a network for an image (NFE): twice as many where guidance acts at every level."""
+        return self.evaluations if self.guidance == 1 else 2 * self.evaluations
 
     def sigmas(self) -> Tensor:
         """Return the noise levels, (steps + 1,), float64, descending to 0."""

@@ -115,8 +115,8 @@ def _variants(options: argparse.Namespace, newest: Path) -> list[Variant]:
             f"{newest} is an export with one set of weights: evaluate the run it came from, or a checkpoint"
         )
     settings = run_sampling(newest)
-    if options.guidance is not None:
-        settings = dataclasses.replace(settings, guidance=options.guidance)
+    if options.guide_length is not None:
+        settings = dataclasses.replace(settings, guide_length=options.guide_length or None)
     samplers = options.sampler or [settings.sampler]
     sampled = [dataclasses.replace(settings, sampler=sampler) for sampler in samplers]
     if options.nfe:
@@ -127,6 +127,10 @@ def _variants(options: argparse.Namespace, newest: Path) -> list[Variant]:
         ]
     if options.sigma_min:
         sampled = [dataclasses.replace(each, sigma_min=low) for each in sampled for low in options.sigma_min]
+    if options.guidance:
+        sampled = [
+            dataclasses.replace(each, guidance=scale) for each in sampled for scale in options.guidance
+        ]
     for each in sampled:
         each.sigmas()
     checkpoints = [newest]
@@ -176,7 +180,13 @@ def make_parser() -> argparse.ArgumentParser:
         help="evaluations of the network per image, one or more: 5,10,20 (default: the run's steps)",
     )
     add("--sigma-min", type=_levels, help="last noise level, one or more: 0.02,0.2 (default: the run's)")
-    add("--guidance", type=float, help="guidance scale (default: the run's)")
+    add("--guidance", type=_scales, help="guidance scale, one or more: 1,2,3 (default: the run's)")
+    add(
+        "--guide-length",
+        type=float,
+        help="guide away from the run's own average of this length; 0: from the images of all classes "
+        "(default: the run's)",
+    )
     add(
         "--checkpoints",
         choices=["newest", "all"],
@@ -219,10 +229,18 @@ def _numbers(text: str) -> list[int]:
 
 
 def _levels(text: str) -> list[float]:
-    levels = [float(part) for part in text.split(",")]
-    if min(levels) <= 0:
-        raise argparse.ArgumentTypeError(f"noise levels are above 0, not {min(levels):g}")
-    return levels
+    return _above_zero(text, "noise levels")
+
+
+def _scales(text: str) -> list[float]:
+    return _above_zero(text, "guidance scales")
+
+
+def _above_zero(text: str, what: str) -> list[float]:
+    values = [float(part) for part in text.split(",")]
+    if min(values) <= 0:
+        raise argparse.ArgumentTypeError(f"{what} are above 0, not {min(values):g}")
+    return values
 
 
 def _names(known: Sequence[str] | dict[str, object]):  # noqa: ANN202

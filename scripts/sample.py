@@ -20,6 +20,7 @@ EPILOG = """examples:
   sample.py runs/demo --weights ema=0.15              an average of another length
   sample.py runs/demo --sampler unipc --nfe 10 --out pictures
   sample.py runs/demo --n 50000 --batch-size 256 --out samples.npz
+  sample.py runs/demo --guidance 3 --guide-length 0.25   away from its own long average
   sample.py runs/demo --guidance 2 --guide-run runs/demo/latest/checkpoints/step=00000200.ckpt
   sample.py runs/demo --classes --interpolation --video
   for k in 1 2 3 4; do sample.py runs/demo --n 50000 --out samples.npz --part $k/4 & done
@@ -90,6 +91,13 @@ def _add_sampling(group: argparse._ArgumentGroup) -> None:
     group.add_argument("--guidance", type=float, help="scale of guidance; 1 is none")
     group.add_argument(
         "--interval", type=float, nargs=2, metavar=("LOW", "HIGH"), help="guide between these noise levels"
+    )
+    group.add_argument(
+        "--guide-length",
+        type=float,
+        metavar="LENGTH",
+        help="guide away from the run's own average of this length, one of its ema.lengths (autoguidance); "
+        "0: from the images of all classes",
     )
     group.add_argument(
         "--guide-run",

@@ -83,9 +83,26 @@ def test_sampling_is_the_run_s_own(tmp_path):
     }
     config = {"sample_grid": {"rows": 2, "sampling": sampling}, "seed_everything": 0}
     (tmp_path / "run" / "config.yaml").write_text(yaml.safe_dump(config))
-    expected = Sampling("heun", 7, "flow", 2.5, (0.1, float("inf")), 0.01, 50.0)
+    expected = Sampling("heun", 7, "flow", 2.5, None, (0.1, float("inf")), 0.01, 50.0)
     assert run_sampling(checkpoint) == expected
     assert run_sampling(find_checkpoint(tmp_path / "run")) == expected
+
+
+@pytest.mark.parametrize(
+    ("text", "says"),
+    [
+        ("sample_grid: {sampling: [", "config.yaml is damaged"),
+        ("", "it holds NoneType"),
+        ("sample_grid: {}", "sample_grid.sampling: KeyError"),
+        ("sample_grid: {sampling: {wiggle: 1}}", "wiggle"),
+    ],
+)
+def test_a_damaged_configuration_is_named(tmp_path, text, says):
+    checkpoint = make_run(tmp_path / "run")
+    (tmp_path / "run" / "config.yaml").write_text(text)
+    with pytest.raises(ValueError, match=r"config\.yaml is damaged .*copy the checkpoint out") as error:
+        run_sampling(checkpoint)
+    assert says in str(error.value)
 
 
 def test_sampling_of_a_lone_checkpoint_is_the_default(tmp_path):

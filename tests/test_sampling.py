@@ -2,7 +2,7 @@ from __future__ import annotations
 
 import json
 import math
-from dataclasses import fields
+from dataclasses import fields, replace
 from typing import get_args
 
 import pytest
@@ -94,8 +94,28 @@ def test_a_module_guides_another():
     assert torch.equal(model.sample(LABELS, settings, guide=model), model.sample(LABELS, Sampling(steps=2)))
 
 
+def test_a_module_guides_away_from_its_own_average():
+    model, other = module(), module()
+    randomise(model.network, 1)
+    randomise(other.network, 2)
+    model.averages = {0.25: {name: p.detach() for name, p in other.named_parameters()}}
+    settings = Sampling(steps=2, guidance=2.0, guide_length=0.25)
+    assert torch.equal(model.sample(LABELS, settings), model.sample(LABELS, settings, guide=other))
+    unguided = Sampling(steps=2, guide_length=0.25)
+    assert torch.equal(model.sample(LABELS, unguided), model.sample(LABELS, Sampling(steps=2)))
+    with pytest.raises(ValueError, match=r"of this length \(lengths kept: 0\.25\)"):
+        model.sample(LABELS, replace(settings, guide_length=0.2))
+
+
+@pytest.mark.parametrize(
+    ("sampler", "guidance", "cost"), [("euler", 1.0, 4), ("euler", 2.0, 8), ("heun", 3.0, 14)]
+)
+def test_a_guided_evaluation_is_two_of_a_network(sampler, guidance, cost):
+    assert Sampling(sampler, steps=4, guidance=guidance).network_evaluations == cost
+
+
 EVERY_OTHER = Sampling(
-    "unipc", 7, "flow", 2.0, (0.1, 5.0), 0.01, 50.0, 2.0, "dynamic", 0.9, Churn(1.0, 2.0, 3.0, 4.0)
+    "unipc", 7, "flow", 2.0, 0.1, (0.1, 5.0), 0.01, 50.0, 2.0, "dynamic", 0.9, Churn(1.0, 2.0, 3.0, 4.0)
 )
 
 

@@ -141,8 +141,13 @@ class Ours(Contestant):
         """Load the averaged weights."""
         trained = load_trained(self.runs / "run")
         self.module, self.sampling = trained.module, trained.sampling
-        words = f"{self.sampling.sampler}, {self.sampling.grid} grid"
-        return {"nfe": self.sampling.evaluations, "sampler": words, "weights": "ema"}
+        sampling = self.sampling
+        words = f"{sampling.sampler}, {sampling.grid} grid"
+        if sampling.guidance != 1:
+            words += f", guidance {sampling.guidance:g}"
+        if sampling.guidance != 1 and sampling.guide_length is not None:
+            words += f" away from its own average of length {sampling.guide_length:g}"
+        return {"nfe": sampling.network_evaluations, "sampler": words, "weights": "ema"}
 
     def sample(self, labels: list[int], first: int) -> Images:
         """Draw images as the config says."""

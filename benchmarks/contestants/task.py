@@ -12,7 +12,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from lightning_modules.files import whole_file
+from datamodules.atomic import whole_file
 
 Images = npt.NDArray[np.uint8]
 

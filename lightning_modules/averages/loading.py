@@ -5,7 +5,6 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Any, Literal, NamedTuple
 
-import yaml
 from torch import Tensor
 
 from lightning_modules.averages.names import EMA, RAW, length_in
@@ -19,6 +18,7 @@ from lightning_modules.averages.post_hoc import (
 from lightning_modules.base import DiffusionModule
 from lightning_modules.checkpoints.whole import checkpoints_in
 from lightning_modules.models import load_model
+from lightning_modules.runs import run_config
 
 
 class LoadedWeights(NamedTuple):
@@ -79,9 +79,9 @@ def _of_length(checkpoint: Path, stored: dict[str, Any], length: float) -> tuple
 
 
 def _main_average(checkpoint: Path) -> str:
-    config = checkpoint.parent.parent / "config.yaml"
-    if not config.is_file():
+    config = run_config(checkpoint)
+    if config is None:
         return ""
-    settings = yaml.safe_load(config.read_text())["ema"]
+    settings = config["ema"]
     name = "decay" if settings.get("length") is None else "length"
     return f"{name} {settings[name]}"

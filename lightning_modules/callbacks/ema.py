@@ -12,6 +12,7 @@ from torch import Tensor
 
 from lightning_modules.averages.post_hoc import KEY
 from lightning_modules.averages.profiles import exponent_of, newest_share
+from lightning_modules.sampling import Sampling
 
 
 class EMA(WeightAveraging):
@@ -73,11 +74,28 @@ class EMA(WeightAveraging):
             return 1 - newest_share(self._main_exponent, step + 1)
         return min(self.decay, (1 + step) / (10 + step))
 
+    def check(self, settings: Sampling, section: str) -> None:
+        """Refuse settings of a section that guide by an average that is not kept.
+
+        Raises:
+            ValueError: With what to add.
+        """
+        length = settings.guide_length
+        if settings.guidance != 1 and length is not None and length not in self.lengths:
+            raise ValueError(
+                f"{section}.sampling.guide_length {length:g} is none of ema.lengths {list(self.lengths)}: "
+                f"add it there (--ema.lengths [{length:g}]), or take the guidance away "
+                f"(--{section}.sampling.guidance 1)."
+            )
+
     def setup(self, trainer: Trainer, pl_module: LightningModule, stage: str) -> None:
         """Make the averages on the device that training runs on; the module itself is still on the CPU."""
         self._device = self._device or trainer.strategy.root_device
         super().setup(trainer, pl_module, stage)
         if stage == "fit":
+            assert self._average_model is not None
+            # torch reads this counter twice in every update: on the device, that would wait for the step.
+            self._average_model.n_averaged = torch.zeros((), dtype=torch.long)
             self._beside = {
                 float(length): {
                     name: parameter.detach().to(self._device, copy=True)
@@ -85,6 +103,7 @@ class EMA(WeightAveraging):
                 }
                 for length in self.lengths
             }
+            pl_module.averages = self._beside  # the same tensors, which every step updates
 
     def should_update(self, step_idx: int | None = None, epoch_idx: int | None = None) -> bool:
         """Update after every optimiser step, and note which one it is."""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 from pathlib import Path
 from typing import Literal
 
@@ -34,6 +35,10 @@ def export(run: Path, to: Format, out: Path | None = None, weights: str | None =
     if path.suffix != f".{to}":
         raise ValueError(f"{path} is not the name of a .{to} file")
     write = {"safetensors": export_safetensors, "onnx": export_onnx}[to]
-    write(trained.module, describe(trained.module, facts, trained.sampling), path)
+    sampling, note = trained.sampling, ""
+    if sampling.guidance != 1 and sampling.guide_length is not None:
+        sampling = dataclasses.replace(sampling, guide_length=None, guidance=1.0)
+        note = "; it draws unguided, since an export has one set of weights and so no guide"
+    write(trained.module, describe(trained.module, facts, sampling), path)
     size = path.stat().st_size / 1e6
-    return f"{path} ({size:.1f} MB, {facts.weights} weights of step {facts.step}) and {path.name}.json"
+    return f"{path} ({size:.1f} MB, {facts.weights} weights of step {facts.step}) and {path.name}.json{note}"

@@ -10,9 +10,10 @@ from typing import Any
 import torch
 from torch import Tensor
 
+from datamodules.atomic import whole_file
 from lightning_modules.base import DiffusionModule
 from lightning_modules.export.manifest import manifest_path
-from lightning_modules.files import file_digest, whole_file, write_json
+from lightning_modules.files import file_digest, write_json
 
 OPSET = 18
 TOLERANCE = 1e-4

@@ -135,6 +135,11 @@ class RunEvaluation:
         facts |= {"nfe": nfe, "steps": settings.steps, "grid": settings.grid, "guidance": settings.guidance}
         facts |= {"sigma_min": settings.sigma_min}
         name = f"step {step}, {words}, {settings.sampler}, NFE {nfe}, to sigma {settings.sigma_min:g}"
+        if settings.guidance != 1:
+            name += f", guidance {settings.guidance:g}"
+            if settings.guide_length is not None:
+                name += f" away from length {settings.guide_length:g}"
+                facts |= {"guide_length": settings.guide_length}
         figures, found = [], None
         for seed in range(self.setup.seed, self.setup.seed + self.setup.seeds):
             images = self.draw(module, settings, seed, f"drawing, {settings.sampler} NFE {nfe}")
@@ -142,7 +147,7 @@ class RunEvaluation:
             figures.append(compare(self.protocol.reference, features, self.setup.network))
             if seed == self.setup.seed:
                 plain = f"{step:08d}-{variant.weights}-{settings.sampler}-nfe{nfe:03d}"
-                plain += f"-sigma{settings.sigma_min:g}"
+                plain += f"-sigma{settings.sigma_min:g}-guidance{settings.guidance:g}"
                 found = self.memorised(images, features, plain)
                 self.picture(images, plain)
         return Row(name, facts | {"checkpoint": str(variant.checkpoint)}, over_seeds(figures), found)

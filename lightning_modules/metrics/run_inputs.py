@@ -6,10 +6,10 @@ from pathlib import Path
 from typing import Any
 
 import torch
-import yaml
 from jsonargparse import ArgumentError, ArgumentParser
 
 from datamodules.image_folder import ImageFolderDataModule
+from lightning_modules.runs import run_config
 
 
 def run_data(checkpoint: Path, root: Path | None = None) -> ImageFolderDataModule:
@@ -25,11 +25,12 @@ def run_data(checkpoint: Path, root: Path | None = None) -> ImageFolderDataModul
         ValueError: If the configuration is none of this project's.
     """
     config = checkpoint.parent.parent / "config.yaml"
-    if not config.is_file():
+    settings = run_config(checkpoint)
+    if settings is None:
         raise FileNotFoundError(
             f"{config} is not there, which says what the run was trained on; give a checkpoint in its run"
         )
-    section: dict[str, Any] = yaml.safe_load(config.read_text()).get("data") or {}
+    section: dict[str, Any] = settings.get("data") or {}
     if root is not None:
         section["root"] = str(root)
     parser = ArgumentParser(exit_on_error=False)

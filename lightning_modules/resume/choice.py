@@ -11,7 +11,7 @@ from typing import Any
 
 from lightning_modules.checkpoints.whole import newest_whole, step_of
 from lightning_modules.resume.lock import RunLock
-from lightning_modules.resume.manifest import differences, read_identity
+from lightning_modules.resume.manifest import FILE, differences, read_identity
 from lightning_modules.resume.recovery import Recovery
 from lightning_modules.runs import next_run_directory
 
@@ -157,6 +157,10 @@ def _look_into(folder: Path, max_steps: int, lock: RunLock | None) -> Choice:
 def _is_the_same(choice: Choice, wish: Wish, identity: Mapping[str, Any]) -> bool:
     """Tell whether a run is the one that is wanted, or refuse to decide."""
     recorded = read_identity(choice.folder)
+    if recorded is None and choice.checkpoint is not None:
+        logger.warning(
+            "%s has no %s to compare with: this command line is taken to be the run's.", choice.folder, FILE
+        )
     different = differences(recorded, identity) if recorded is not None else []
     if not different:
         return True

@@ -6,8 +6,8 @@ import json
 from pathlib import Path
 from typing import Any
 
+from datamodules.atomic import whole_file
 from lightning_modules.checkpoints.errors import write_error
-from lightning_modules.files import whole_file
 
 
 def write_text(path: Path, text: str) -> None:
@@ -44,4 +44,5 @@ def read_json(path: Path, what: str) -> dict[str, Any]:
 
 def damaged(path: Path, what: str, error: Exception) -> ValueError:
     """Make the error of a file that is not what was written; the run's checkpoints are not touched."""
-    return ValueError(f"{path} is damaged ({error}). Nothing was changed. Restore it, or {what}.")
+    said = " ".join(str(error).split())  # YAML's errors have several lines
+    return ValueError(f"{path} is damaged ({said}). Nothing was changed. Restore it, or {what}.")

@@ -23,6 +23,7 @@ from torch.optim.swa_utils import AveragedModel
 from lightning_modules.callbacks.checkpointing import StepCheckpoint
 from lightning_modules.callbacks.ema import EMA, averaged_weights
 from lightning_modules.callbacks.learning_rate import LearningRate
+from lightning_modules.sampling import Sampling
 
 
 def averages(ema: EMA) -> dict[str, torch.Tensor]:
@@ -235,6 +236,36 @@ def test_buffers_are_not_averaged():
         ema.should_update(step_idx=step)
         ema._average_model.update_parameters(model)
         assert ema._average_model.module.count.item() == count
+
+
+def test_the_module_has_the_averages_beside_it(image_folder, tmp_path):
+    model, ema = module(), EMA(0.9, lengths=(0.1, 0.25))
+    fit(tmp_path, model, data(image_folder), [ema], max_steps=3)
+    assert model.averages.keys() == {0.1, 0.25}
+    for length, kept in ema._beside.items():
+        assert_bitwise_equal(dict(model.averages[length]), kept)
+
+
+def test_a_guide_is_one_of_the_lengths():
+    ema = EMA(lengths=(0.1,))
+    ema.check(Sampling(guidance=3.0, guide_length=0.1), "sample_grid")
+    ema.check(Sampling(guidance=1.0, guide_length=0.3), "sample_grid")
+    ema.check(Sampling(guidance=3.0), "sample_grid")
+    with pytest.raises(
+        ValueError, match=r"evaluation\.sampling\.guide_length 0\.3 is none of ema\.lengths \[0\.1\]"
+    ):
+        ema.check(Sampling(guidance=3.0, guide_length=0.3), "evaluation")
+
+
+def test_an_update_reads_nothing_from_the_device(tmp_path):
+    """On the meta device there are no values, and reading one is an error."""
+    model, ema = module(), EMA(0.9, lengths=(0.1,))
+    ema._device = torch.device("meta")
+    ema.setup(trainer(tmp_path), model, "fit")
+    for step in range(3):
+        ema.should_update(step_idx=step)
+        ema._average_model.update_parameters(model)
+    assert int(ema._average_model.n_averaged) == 3
 
 
 @pytest.mark.filterwarnings("ignore:The dirpath has changed")

@@ -64,6 +64,8 @@ def shrunk(cats: Path, folder: Path) -> list[str]:
             "sample_grid.rows": 1,
             "sample_grid.columns": 2,
             "sample_grid.sampling.steps": 2,
+            "sample_grid.sampling.guidance": 1,
+            "ema.lengths": "[]",
             "checkpoint.every_n_steps": 2,
         }
     )

@@ -215,6 +215,15 @@ def test_a_run_whose_beginning_was_cut_off_is_begun(args, tmp_path, straight, lo
     assert (folder / "manifest.json").is_file()
 
 
+def test_a_run_without_its_manifest_is_continued_with_a_warning(args, tmp_path, straight, caplog):
+    status_of(args, Stop(2))
+    run = latest(tmp_path)
+    (run.folder / "manifest.json").unlink()
+    fit(args)
+    assert "has no manifest.json to compare with" in caplog.text
+    same_end(run, straight)
+
+
 # Names
 
 

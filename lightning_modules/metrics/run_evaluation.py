@@ -136,7 +136,7 @@ class RunEvaluation:
         facts |= {"sigma_min": settings.sigma_min}
         name = f"step {step}, {words}, {settings.sampler}, NFE {nfe}, to sigma {settings.sigma_min:g}"
         if settings.guidance != 1:
-            name += f", guidance {settings.guidance:g}"
+            name += f", guidance {settings.guidance:g} (2 x {nfe} of the network)"
             if settings.guide_length is not None:
                 name += f" away from length {settings.guide_length:g}"
                 facts |= {"guide_length": settings.guide_length}

@@ -103,7 +103,8 @@ class EMA(WeightAveraging):
                 }
                 for length in self.lengths
             }
-            pl_module.averages = self._beside  # the same tensors, which every step updates
+            # The same tensors, which every step updates.
+            pl_module.averages = self._beside  # type: ignore[assignment]
 
     def should_update(self, step_idx: int | None = None, epoch_idx: int | None = None) -> bool:
         """Update after every optimiser step, and note which one it is."""

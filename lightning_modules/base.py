@@ -253,7 +253,8 @@ class DiffusionModule(LightningModule):
             kept = ", ".join(f"{each:g}" for each in self.averages) or "none"
             raise ValueError(
                 f"guide_length {length:g}: the model comes without an average of this length (lengths kept: "
-                f"{kept}). Train with --ema.lengths [{length:g}], or set guide_length to null."
+                f"{kept}). Train with --ema.lengths [{length:g}], or guide by label: guide_length null, "
+                f"--guide-length 0 on a command line."
             )
         weights = {name: weight.to(self.device) for name, weight in self.averages[length].items()}
 

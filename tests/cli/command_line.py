@@ -65,6 +65,7 @@ def shrunk(cats: Path, folder: Path) -> list[str]:
             "sample_grid.columns": 2,
             "sample_grid.sampling.steps": 2,
             "sample_grid.sampling.guidance": 1,
+            "sample_grid.sampling.guide_length": "null",
             "ema.lengths": "[]",
             "checkpoint.every_n_steps": 2,
         }

@@ -30,9 +30,13 @@ PUBLISHED_DIT = {10: (256, 8), 30: (384, 11)}
 DIFFUSERS_DIT = {10: (320, 5), 30: (384, 10)}
 """Width and number of blocks of the transformers, by millions of parameters. All have patches of 4 pixels."""
 
-UNET = {10: ((128, 224), 1), 30: ((192, 320), 2)}
-UNET_FOLDED_TWICE = {10: ((128, 224), 1), 30: ((224, 384), 1)}
-UNET_UNFOLDED = {10: ((64, 112, 240), 1), 30: ((128, 256, 384), 1)}
+UNET = {
+    1: {10: ((64, 112, 240), 1), 30: ((128, 256, 384), 1)},
+    2: {10: ((128, 224), 1), 30: ((192, 320), 2)},
+    4: {10: ((128, 224), 1), 30: ((224, 384), 1)},
+}
+"""Ours by `unshuffle`, then as below."""
+
 DIFFUSERS_UNET = {10: ((64, 112, 192), 2), 30: ((96, 176, 352), 2)}
 """Channels by level and blocks per level, by millions of parameters. Attention at the coarsest level."""
 
@@ -177,23 +181,11 @@ def own_dit_per_block(images: Tensor, millions: int) -> Step:
     return OwnStep(network, images)
 
 
-def own_unet(images: Tensor, millions: int) -> Step:
-    channels, blocks = UNET[millions]
+def own_unet(images: Tensor, millions: int, unshuffle: int = 2) -> Step:
+    channels, blocks = UNET[unshuffle][millions]
     size = images.shape[-1]
-    attention = (size // 2 ** len(channels),)
-    return OwnStep(UNet(size, channels, blocks, attention, unshuffle=2), images)
-
-
-def own_unet_folded_twice(images: Tensor, millions: int) -> Step:
-    channels, blocks = UNET_FOLDED_TWICE[millions]
-    size = images.shape[-1]
-    return OwnStep(UNet(size, channels, blocks, (size // 2 ** (len(channels) + 1),), unshuffle=4), images)
-
-
-def own_unet_unfolded(images: Tensor, millions: int) -> Step:
-    channels, blocks = UNET_UNFOLDED[millions]
-    size = images.shape[-1]
-    return OwnStep(UNet(size, channels, blocks, (size // 2 ** (len(channels) - 1),)), images)
+    coarsest = size // unshuffle // 2 ** (len(channels) - 1)
+    return OwnStep(UNet(size, channels, blocks, (coarsest,), unshuffle=unshuffle), images)
 
 
 def own_unet_contiguous(images: Tensor, millions: int) -> Step:
@@ -269,8 +261,8 @@ ROWS = {
     "ours-unet": Row(own_unet, own=True, keeps_memory=True),
     "ours-unet (glibc default)": Row(own_unet, own=True),
     "ours-unet (contiguous)": Row(own_unet_contiguous, own=True, keeps_memory=True),
-    "ours-unet (unshuffle 4)": Row(own_unet_folded_twice, own=True, keeps_memory=True),
-    "ours-unet (unshuffle 1)": Row(own_unet_unfolded, own=True, keeps_memory=True),
+    "ours-unet (unshuffle 4)": Row(partial(own_unet, unshuffle=4), own=True, keeps_memory=True),
+    "ours-unet (unshuffle 1)": Row(partial(own_unet, unshuffle=1), own=True, keeps_memory=True),
     "published-dit": Row(published_dit),
     "diffusers-dit": Row(diffusers_dit),
     "diffusers-unet": Row(diffusers_unet),

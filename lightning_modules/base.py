@@ -234,8 +234,8 @@ class DiffusionModule(LightningModule):
         Raises:
             ValueError: If the settings guide by an average that the module does not have.
         """
-        if guide is None and settings.guidance != 1 and settings.guide_length is not None:
-            guide = self.averaged(settings.guide_length)
+        if guide is None and settings.own_guide is not None:
+            guide = self.averaged(settings.own_guide)
         was_training = self.training
         self.eval()
         try:

@@ -122,8 +122,8 @@ def check_guidance(options: SampleOptions, settings: Sampling, module: Diffusion
     Raises:
         ValueError: If there is one, with what was missing.
     """
-    if settings.guidance != 1 and settings.guide_length is not None and options.guide_run is None:
-        module.averaged(settings.guide_length)
+    if settings.own_guide is not None and options.guide_run is None:
+        module.averaged(settings.own_guide)
     ways = {
         "--guide-run": options.guide_run,
         "--guide-length": options.guide_length,

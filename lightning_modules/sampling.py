@@ -93,6 +93,11 @@ class Sampling:
         """Evaluations of a network for an image (NFE): twice as many where guidance acts at every level."""
         return self.evaluations if self.guidance == 1 else 2 * self.evaluations
 
+    @property
+    def own_guide(self) -> float | None:
+        """Length of the run's own average that guides; none where nothing guides, or the null label does."""
+        return None if self.guidance == 1 else self.guide_length
+
     def sigmas(self) -> Tensor:
         """Return the noise levels, (steps + 1,), float64, descending to 0."""
         if self.grid == "flow":

@@ -229,18 +229,14 @@ def _numbers(text: str) -> list[int]:
 
 
 def _levels(text: str) -> list[float]:
-    return _above_zero(text, "noise levels")
+    levels = _scales(text)
+    if min(levels) <= 0:
+        raise argparse.ArgumentTypeError(f"noise levels are above 0, not {min(levels):g}")
+    return levels
 
 
 def _scales(text: str) -> list[float]:
-    return _above_zero(text, "guidance scales")
-
-
-def _above_zero(text: str, what: str) -> list[float]:
-    values = [float(part) for part in text.split(",")]
-    if min(values) <= 0:
-        raise argparse.ArgumentTypeError(f"{what} are above 0, not {min(values):g}")
-    return values
+    return [float(part) for part in text.split(",")]
 
 
 def _names(known: Sequence[str] | dict[str, object]):  # noqa: ANN202

@@ -145,8 +145,8 @@ class Ours(Contestant):
         words = f"{sampling.sampler}, {sampling.grid} grid"
         if sampling.guidance != 1:
             words += f", guidance {sampling.guidance:g}"
-        if sampling.guidance != 1 and sampling.guide_length is not None:
-            words += f" away from its own average of length {sampling.guide_length:g}"
+        if sampling.own_guide is not None:
+            words += f" away from its own average of length {sampling.own_guide:g}"
         return {"nfe": sampling.network_evaluations, "sampler": words, "weights": "ema"}
 
     def sample(self, labels: list[int], first: int) -> Images:

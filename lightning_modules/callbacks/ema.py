@@ -80,8 +80,8 @@ class EMA(WeightAveraging):
         Raises:
             ValueError: With what to add.
         """
-        length = settings.guide_length
-        if settings.guidance != 1 and length is not None and length not in self.lengths:
+        length = settings.own_guide
+        if length is not None and length not in self.lengths:
             raise ValueError(
                 f"{section}.sampling.guide_length {length:g} is none of ema.lengths {list(self.lengths)}: "
                 f"add it there (--ema.lengths [{length:g}]), or take the guidance away "

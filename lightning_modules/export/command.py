@@ -36,7 +36,7 @@ def export(run: Path, to: Format, out: Path | None = None, weights: str | None =
         raise ValueError(f"{path} is not the name of a .{to} file")
     write = {"safetensors": export_safetensors, "onnx": export_onnx}[to]
     sampling, note = trained.sampling, ""
-    if sampling.guidance != 1 and sampling.guide_length is not None:
+    if sampling.own_guide is not None:
         sampling = dataclasses.replace(sampling, guide_length=None, guidance=1.0)
         note = "; it draws unguided, since an export has one set of weights and so no guide"
     write(trained.module, describe(trained.module, facts, sampling), path)

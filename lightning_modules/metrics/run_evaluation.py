@@ -137,9 +137,9 @@ class RunEvaluation:
         name = f"step {step}, {words}, {settings.sampler}, NFE {nfe}, to sigma {settings.sigma_min:g}"
         if settings.guidance != 1:
             name += f", guidance {settings.guidance:g} (2 x {nfe} of the network)"
-            if settings.guide_length is not None:
-                name += f" away from length {settings.guide_length:g}"
-                facts |= {"guide_length": settings.guide_length}
+        if settings.own_guide is not None:
+            name += f" away from length {settings.own_guide:g}"
+            facts |= {"guide_length": settings.own_guide}
         figures, found = [], None
         for seed in range(self.setup.seed, self.setup.seed + self.setup.seeds):
             images = self.draw(module, settings, seed, f"drawing, {settings.sampler} NFE {nfe}")

@@ -285,32 +285,3 @@ class DiffusionModule(LightningModule):
 def label_count(class_names: Sequence[str]) -> int:
     """Return the number of labels a network is to tell apart: none where there is but one class."""
     return len(class_names) if len(class_names) > 1 else 0
-
-
-def check_capacity(
-    patch_size: int, width: int, preconditioner: Preconditioner, patch_option: str, width_option: str
-) -> None:
-    """Refuse a network that cannot carry what it is to predict.
-
-    A patch of noise fills all of its `3 * patch_size^2` dimensions. Through fewer than that many features the
-    rest of the noise can never be removed, however long the training, and every sample stays noisy.
-
-    Args:
-        patch_size: Side in pixels of what the network's finest place stands for.
-        width: Features of such a place.
-        preconditioner: Says whether the target contains noise.
-        patch_option: Name of the option that sets `patch_size`.
-        width_option: Name of the option that sets `width`.
-
-    Raises:
-        ValueError: If the target contains noise and a patch has more values than its place features.
-    """
-    patch_dim = 3 * patch_size**2
-    if preconditioner.noised_target and patch_dim > width:
-        predicted = type(preconditioner).__name__
-        raise ValueError(
-            f"A patch of {patch_size} x {patch_size} pixels has {patch_dim} values, its token only {width}: "
-            f"{predicted} asks the network for noise, and {patch_dim - width} of its dimensions could never "
-            f"pass. Take {width_option} >= {patch_dim}, a smaller {patch_option}, or predict clean images "
-            f"(model.preconditioner: FlowX)."
-        )

@@ -1,8 +1,8 @@
 from __future__ import annotations
 
-from lightning_modules.base import AdamWSettings, DiffusionModule, check_capacity, label_count
+from lightning_modules.base import AdamWSettings, DiffusionModule, label_count
 from lightning_modules.diffusion.noise_levels import LogNormal, NoiseLevels
-from lightning_modules.diffusion.preconditioning import EDM, Preconditioner
+from lightning_modules.diffusion.preconditioning import EDM, Preconditioner, check_capacity
 from lightning_modules.diffusion.weighting import Weighting
 from lightning_modules.networks.unet import UNet
 

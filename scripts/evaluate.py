@@ -146,9 +146,6 @@ def _variants(options: argparse.Namespace, newest: Path) -> list[Variant]:
 
 def make_parser() -> argparse.ArgumentParser:
     """Return the parser of the command line."""
-    from lightning_modules.averages.names import HELP, weights_names
-    from lightning_modules.diffusion.samplers import SAMPLERS
-
     parser = argparse.ArgumentParser(
         description="Measure the quality of a run's samples, or of any folder of images.",
         epilog=EPILOG,
@@ -161,6 +158,20 @@ def make_parser() -> argparse.ArgumentParser:
         action="store_true",
         help="check the metrics on spoilt images instead; status 1 if they fail",
     )
+    _add_comparison(parser.add_argument_group("what is compared, and how"))
+    _add_drawing(parser.add_argument_group("how a run's samples are drawn: a row for each combination"))
+    report = parser.add_argument_group("the report").add_argument
+    report(
+        "--out",
+        type=Path,
+        help="folder for the report (default: evaluation/ in the run, or beside the folder)",
+    )
+    report("--no-plots", action="store_true", help="write no plots, which need matplotlib")
+    return parser
+
+
+def _add_comparison(group: argparse._ArgumentGroup) -> None:
+    add = group.add_argument
     add("--n", type=_positive, default=1000, help="images on each side, at most (default 1000)")
     add("--against", type=Path, help="folder of real images to compare with (default: the run's own)")
     add("--data", type=Path, help="folder of the run's images, if it has moved; or of the self-test's")
@@ -169,6 +180,14 @@ def make_parser() -> argparse.ArgumentParser:
         default="auto",
         help="auto, efficientnet, random, inception[:WEIGHTS], a .onnx or TorchScript file, module:attribute",
     )
+    add("--image-size", type=_positive, help="side in pixels for --self-test (default: the images')")
+
+
+def _add_drawing(group: argparse._ArgumentGroup) -> None:
+    from lightning_modules.averages.names import HELP, weights_names
+    from lightning_modules.diffusion.samplers import SAMPLERS
+
+    add = group.add_argument
     add(
         "--sampler",
         type=_names(SAMPLERS),
@@ -207,14 +226,6 @@ def make_parser() -> argparse.ArgumentParser:
         help="sets of samples per row, whose spread is the interval (default 1)",
     )
     add("--batch-size", type=_positive, default=64, help="images at a time (default 64)")
-    add("--image-size", type=_positive, help="side in pixels for --self-test (default: the images')")
-    add(
-        "--out",
-        type=Path,
-        help="folder for the report (default: evaluation/ in the run, or beside the folder)",
-    )
-    add("--no-plots", action="store_true", help="write no plots, which need matplotlib")
-    return parser
 
 
 def _positive(text: str) -> int:

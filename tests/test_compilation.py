@@ -7,6 +7,10 @@ import subprocess
 import sys
 from pathlib import Path
 
+import pytest
+import torch
+from tiny import KINDS, SIZE, draw, module, randomise
+
 from datamodules.drawn_cats import DrawnCats
 
 FIT = Path(__file__).resolve().parents[1] / "scripts" / "fit.py"
@@ -38,3 +42,20 @@ def test_without_a_compiler_training_says_so_and_goes_on(tmp_path: Path) -> None
     assert "torch.compile does not work here, so the network runs uncompiled" in result.stderr
     assert "g++" in result.stderr
     assert "Traceback" not in result.stderr
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_a_compiled_network_guides_with_the_average_s_weights(kind: str) -> None:
+    model = module(kind).eval()
+    randomise(model.network)
+    own = {name: weight.detach().clone() for name, weight in model.named_parameters()}
+    model.averages = {0.25: {name: 0.9 * weight for name, weight in own.items()}}
+    noisy = draw(2, 3, SIZE, SIZE), torch.tensor([0.5, 2.0]), torch.tensor([0, 1])
+    with torch.no_grad():
+        expected, present = model.averaged(0.25)(*noisy), model(*noisy)
+        model.network.compile(backend="aot_eager")  # traced as ever, and no compiler needed
+        torch.testing.assert_close(model(*noisy), present)
+        torch.testing.assert_close(model.averaged(0.25)(*noisy), expected)
+        torch.testing.assert_close(model(*noisy), present)
+    assert (present - expected).abs().max() > 0.01
+    torch.compiler.reset()

@@ -1,7 +1,7 @@
 r"""One change at a time: train variants of a config for as many images, and measure what they draw.
 
 Each variant is a command line of `scripts/fit.py` on top of a common one. All are trained in a process of
-their own, on the same half of the images, and drawn from with the same noise; the other half is the
+their own, on the same part of the images, and drawn from with the same noise; the held-out part is the
 reference that samples are compared with. What is done is not done again, so that variants can be added.
 
     python benchmarks/ablation.py --data cats64 --out ablation --common "--config demo" \
@@ -63,10 +63,10 @@ def train(folder: Path, change: str, seed: int, options: argparse.Namespace) -> 
     """Train a variant; a cooldown over the last `--cool-down` of the steps unless it says otherwise."""
     common, own = shlex.split(options.common), shlex.split(change)
     batch = batch_size([*common, *own])
-    steps = options.images // batch
+    steps, held_out = options.images // batch, str(options.held_out)
     args = [  # what comes later goes before what came earlier
         *common,
-        *("--data.root", str(options.data), "--data.class_labels", "false", "--data.held_out", "0.5"),
+        *("--data.root", str(options.data), "--data.class_labels", "false", "--data.held_out", held_out),
         *("--trainer.max_steps", str(steps), "--trainer.limit_val_batches", "0"),
         *("--learning_rate.cool_down", str(round(options.cool_down * steps))),
         *("--sample_grid.every_n_steps", str(steps), "--checkpoint.every_n_steps", str(steps)),
@@ -146,6 +146,7 @@ def parse(args: Sequence[str] | None) -> argparse.Namespace:
     add("--variant", type=variant, action="append", required=True, help="NAME:OPTIONS, once or more")
     add("--seeds", type=lambda text: [int(part) for part in text.split(",")], default=[0], help="with commas")
     add("--cool-down", type=float, default=0.3, help="share of the steps (default 0.3)")
+    add("--held-out", type=float, default=0.5, help="share of the images that is held out (default 0.5)")
     add("--n", type=int, default=1500, help="images drawn and compared (default 1,500)")
     add("--features", default="auto", help="feature network, as evaluate.py takes it")
     add("--out", type=Path, required=True, help="folder of the runs and figures")

@@ -25,6 +25,9 @@ _LEVELS = 1000
 _HEAD = 64  # features of an attention head, in every transformer
 
 DIT = {10: (320, 7), 30: (480, 10)}
+DIT_MERGED = {10: (192, 400, 5, 4), 30: (320, 640, 10, 5)}
+"""Width, width, heads and number of the blocks on merged tokens; with one plain block before and after."""
+
 DIT_PER_BLOCK = {10: (256, 8), 30: (384, 11)}
 PUBLISHED_DIT = {10: (256, 8), 30: (384, 11)}
 DIFFUSERS_DIT = {10: (320, 5), 30: (384, 10)}
@@ -68,6 +71,10 @@ class Step(ABC):
     @abstractmethod
     def update_average(self) -> None:
         """Take the weights into the average."""
+
+    @abstractmethod
+    def evaluate(self, x: Tensor, noise_level: Tensor, labels: Tensor) -> Tensor:
+        """Evaluate the network on (B, 3, S, S) at levels `ln(sigma) / 4`, (B,), as ours take them."""
 
     def __call__(self) -> None:
         """Take the step."""
@@ -136,6 +143,11 @@ class OwnStep(Step):
         """Average all weights in one call."""
         torch._foreach_lerp_(self.average, list(self.network.parameters()), 1e-3)
 
+    def evaluate(self, x: Tensor, noise_level: Tensor, labels: Tensor) -> Tensor:
+        """Evaluate the network."""
+        output: Tensor = self.network(x, noise_level, labels)
+        return output
+
 
 class PeerStep(Step):
     """A peer's step: the noise of a random one of 1,000 levels, torch's AdamW, the average by the weight.
@@ -169,10 +181,20 @@ class PeerStep(Step):
         for average, parameter in zip(self.average, self.network.parameters(), strict=True):
             average.lerp_(parameter, 1e-3)
 
+    def evaluate(self, x: Tensor, noise_level: Tensor, labels: Tensor) -> Tensor:
+        """Evaluate the network, with flow time `sigma / (1 + sigma)` for its time out of 1,000."""
+        return self.predict(x, _LEVELS * torch.sigmoid(4 * noise_level), labels)
+
 
 def own_dit(images: Tensor, millions: int) -> Step:
     width, depth = DIT[millions]
     return OwnStep(DiT(images.shape[-1], 4, width, depth, heads_of(width)), images)
+
+
+def own_dit_merged(images: Tensor, millions: int) -> Step:
+    width, merged_width, merged_heads, merged_depth = DIT_MERGED[millions]
+    merged = {"merged_depth": merged_depth, "merged_width": merged_width, "merged_heads": merged_heads}
+    return OwnStep(DiT(images.shape[-1], 4, width, 2, heads_of(width), **merged), images)
 
 
 def own_dit_per_block(images: Tensor, millions: int) -> Step:
@@ -257,6 +279,7 @@ class Row(NamedTuple):
 ROWS = {
     "ours-dit": Row(own_dit, own=True, keeps_memory=True),
     "ours-dit (glibc default)": Row(own_dit, own=True),
+    "ours-dit (merged tokens)": Row(own_dit_merged, own=True, keeps_memory=True),
     "ours-dit (modulation per block)": Row(own_dit_per_block, own=True, keeps_memory=True),
     "ours-unet": Row(own_unet, own=True, keeps_memory=True),
     "ours-unet (glibc default)": Row(own_unet, own=True),

@@ -3,9 +3,10 @@
 A step is forward, loss, backward, optimiser and average over the weights; data, clipping, guards and logging
 are left out. Ours: fused AdamW, the average in one call, freed memory kept between steps, channels-last
 convolutions. Peers: AdamW and the average as plain torch has them. The further rows of ours each take one of
-these away: `glibc default` gives freed memory back, `contiguous` is without channels-last. `modulation per
-block` is our transformer in the shape of the published one, `unshuffle 1` our UNet at the images' full
-resolution, as the peers' are, and `unshuffle 4` at that of the transformers' patches.
+these away: `glibc default` gives freed memory back, `contiguous` is without channels-last. `merged tokens` is
+our transformer with most of its blocks on 2 x 2 tokens as one, `modulation per block` in the shape of the
+published one, `unshuffle 1` our UNet at the images' full resolution, as the peers' are, and `unshuffle 4` at
+that of the transformers' patches.
 
 Every network has a process of its own. One runs at a time, in turn (A B C, A B C, ...), each for `--seconds`
 and at least a step; a turn's figure is the median of its steps, a row's the median of its turns, and a ratio

@@ -1,8 +1,8 @@
 from __future__ import annotations
 
-from lightning_modules.base import AdamWSettings, DiffusionModule, check_capacity, label_count
+from lightning_modules.base import AdamWSettings, DiffusionModule, label_count
 from lightning_modules.diffusion.noise_levels import LogitNormal, NoiseLevels
-from lightning_modules.diffusion.preconditioning import FlowX, Preconditioner
+from lightning_modules.diffusion.preconditioning import FlowX, Preconditioner, check_capacity
 from lightning_modules.diffusion.weighting import Weighting
 from lightning_modules.networks.dit import DiT, Modulation
 
@@ -24,6 +24,10 @@ class DiTDiffusion(DiffusionModule):
         window_depth: Number of first blocks with local attention windows.
         long_skips: Whether early blocks feed their late twins.
         dropout: Share of feed-forward units dropped in training.
+        merged_depth: Number of further blocks, after half of the others, that see 2 x 2 tokens as one; 0 for
+            none.
+        merged_width: Size of a merged token.
+        merged_heads: Number of attention heads of the merged blocks.
         preconditioner: How the network's output becomes `denoised`, that is what the network predicts.
         noise_levels: The law that training draws noise levels from.
         weighting: Loss weight by noise level; none takes the one the preconditioner was published with.
@@ -52,6 +56,9 @@ class DiTDiffusion(DiffusionModule):
         window_depth: int = 0,
         long_skips: bool = False,
         dropout: float = 0.0,
+        merged_depth: int = 0,
+        merged_width: int = 384,
+        merged_heads: int = 6,
         preconditioner: Preconditioner = FlowX(),
         noise_levels: NoiseLevels = LogitNormal(mean=0.3, std=1.4),
         weighting: Weighting | None = None,
@@ -77,6 +84,9 @@ class DiTDiffusion(DiffusionModule):
             long_skips=long_skips,
             dropout=dropout,
             augmentations=augmentations,
+            merged_depth=merged_depth,
+            merged_width=merged_width,
+            merged_heads=merged_heads,
         )
         super().__init__(
             network,

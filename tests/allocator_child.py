@@ -35,4 +35,6 @@ if __name__ == "__main__":
     kept = keep_freed_memory()
     faults, sizes = zip(*train([int(size) for size in sys.argv[1:]]), strict=True)
     free_memory()
-    print(json.dumps({"kept": kept, "faults": faults, "resident": sizes, "resident_when_freed": resident()}))
+    peak = 1024 * resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+    figures = {"kept": kept, "faults": faults, "resident": sizes, "peak": peak}
+    print(json.dumps(figures | {"resident_when_freed": resident()}))

@@ -8,7 +8,9 @@ import os
 import subprocess
 import sys
 from pathlib import Path
+from statistics import median
 from types import SimpleNamespace
+from typing import Any
 
 import pytest
 
@@ -18,8 +20,8 @@ CHILD = Path(__file__).with_name("allocator_child.py")
 PADDING = 64 * 2**20
 
 
-def train(*batch_sizes: int, kept: bool) -> dict[str, list[int]]:
-    """Pages first touched in each step, and resident bytes at its end, of a process that trains."""
+def train(*batch_sizes: int, kept: bool) -> dict[str, Any]:
+    """Pages first touched in each step, resident bytes at its end and at most, of a process that trains."""
     result = subprocess.run(
         [sys.executable, str(CHILD), *map(str, batch_sizes)],
         env=os.environ | ({} if kept else {allocator.SWITCH: "0"}),
@@ -36,10 +38,12 @@ def train(*batch_sizes: int, kept: bool) -> dict[str, list[int]]:
 
 @pytest.mark.slow
 def test_a_step_touches_hardly_any_page_that_the_steps_before_did_not() -> None:
-    usual, kept = (train(*[16] * 9, kept=kept) for kept in (False, True))
-    # The first steps make the gradients and the optimiser's state, and meet the largest demand.
-    assert sum(kept["faults"][4:]) * 20 < sum(usual["faults"][4:])
-    assert max(kept["resident"]) < 1.1 * max(usual["resident"]) + PADDING
+    # At 272 images an activation of 32 channels is over 32 MB: glibc then always asks the system anew.
+    usual, kept = (train(*[272] * 6, kept=kept) for kept in (False, True))
+    # The first steps make the gradients and the optimiser's state, and meet the largest demand. Now and then
+    # a later one still needs a little more, since what was freed lies in other pieces: hence the median.
+    assert median(kept["faults"][2:]) * 20 < median(usual["faults"][2:])
+    assert max(kept["resident"]) < 1.35 * usual["peak"]  # what is kept is what was in use at once, and gaps
 
 
 def test_memory_does_not_grow_with_steps_of_many_sizes_and_goes_back_when_asked_to() -> None:

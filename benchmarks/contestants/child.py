@@ -12,12 +12,15 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+import numpy.typing as npt
 import torch
 from torch.utils.flop_counter import FlopCounterMode
 from tqdm import tqdm
 
 from contestants.registry import make
-from contestants.task import Contestant, Task, write_json
+from contestants.task import Contestant, Images, Task, write_json
+
+Labels = npt.NDArray[np.int64]
 
 _TOGETHER = 64
 """Samples drawn at a time."""
@@ -47,8 +50,7 @@ def train(task: Task, contestant: Contestant) -> dict[str, Any]:
 def sample(task: Task, contestant: Contestant, rate: float) -> None:
     """Draw the samples, and write `samples.npz` and `sampling.json`."""
     facts = contestant.load()
-    rng = np.random.default_rng(task.seed)
-    labels = rng.choice(np.asarray(task.array("train_labels")), task.n)
+    labels = labels_of(task)
     with FlopCounterMode(display=False) as counter:
         contestant.sample([int(labels[0])], 0)
     flops = counter.get_total_flops()
@@ -59,19 +61,29 @@ def sample(task: Task, contestant: Contestant, rate: float) -> None:
         file=sys.stderr,
         flush=True,
     )
-    torch.manual_seed(task.seed + 1)
-    images, started = [], time.perf_counter()
-    with tqdm(total=task.n, desc="sampling", unit="image") as bar:
-        for first in range(0, task.n, _TOGETHER):
-            part = [int(label) for label in labels[first : first + _TOGETHER]]
-            images.append(contestant.sample(part, first))
-            bar.update(len(part))
-    seconds = time.perf_counter() - started
+    images, seconds = draw(task, contestant, labels)
     with (task.place / ".samples.tmp").open("wb") as file:
-        np.savez(file, images=np.concatenate(images), labels=labels)
+        np.savez(file, images=images, labels=labels)
     facts |= {"gflop_per_sample": flops / 1e9, "seconds_per_1000": 1000 * seconds / task.n}
     write_json(task.place / "sampling.json", facts)
     (task.place / ".samples.tmp").replace(task.place / "samples.npz")
+
+
+def labels_of(task: Task) -> Labels:
+    """Draw the labels of the samples as often as they are in the training images, (N,)."""
+    return np.random.default_rng(task.seed).choice(np.asarray(task.array("train_labels")), task.n)
+
+
+def draw(task: Task, contestant: Contestant, labels: Labels) -> tuple[Images, float]:
+    """Draw a sample of each label, uint8 (N, 3, S, S), and say how many seconds it took."""
+    torch.manual_seed(task.seed + 1)
+    images, started = [], time.perf_counter()
+    with tqdm(total=len(labels), desc=f"sampling {task.contestant}", unit="image") as bar:
+        for first in range(0, len(labels), _TOGETHER):
+            part = [int(label) for label in labels[first : first + _TOGETHER]]
+            images.append(contestant.sample(part, first))
+            bar.update(len(part))
+    return np.concatenate(images), time.perf_counter() - started
 
 
 def main() -> None:

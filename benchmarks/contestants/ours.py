@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import json
 import os
 import subprocess
@@ -12,7 +13,9 @@ from typing import Any
 import yaml
 
 from contestants.task import Contestant, Images, Task
+from lightning_modules.diffusion.samplers import steps_within
 from lightning_modules.drawing import draw_batch
+from lightning_modules.sampling import Sampling
 from lightning_modules.trained import load_trained
 
 FIT = Path(__file__).resolve().parents[2] / "scripts" / "fit.py"
@@ -140,8 +143,8 @@ class Ours(Contestant):
     def load(self) -> dict[str, Any]:
         """Load the averaged weights."""
         trained = load_trained(self.runs / "run")
-        self.module, self.sampling = trained.module, trained.sampling
-        sampling = self.sampling
+        self.module = trained.module
+        self.sampling = sampling = within(trained.sampling, self.task.own_nfe)
         words = f"{sampling.sampler}, {sampling.grid} grid"
         if sampling.guidance != 1:
             words += f", guidance {sampling.guidance:g}"
@@ -153,3 +156,11 @@ class Ours(Contestant):
         """Draw images as the config says."""
         indices = range(first, first + len(labels))
         return draw_batch(self.module, self.sampling, labels, indices, self.task.seed + 1).images.numpy()
+
+
+def within(sampling: Sampling, most: int) -> Sampling:
+    """Return settings of at most so many evaluations of the network per image; 0 leaves them alone."""
+    if not most:
+        return sampling
+    denoiser = most if sampling.guidance == 1 else most // 2
+    return dataclasses.replace(sampling, steps=steps_within(sampling.sampler, denoiser))

@@ -39,18 +39,18 @@ class Scores:
         """Score the samples of a folder, and write `result.json` beside them."""
         with np.load(place / "samples.npz") as file:
             images = file["images"]
-        features = self.protocol.features(images, f"features of {place.parent.name}")
-        figures = plain(self.protocol.figures(features))
-        memorisation, _ = self.detector.look(images, features)
         facts = {name: json.loads((place / f"{name}.json").read_text()) for name in ("training", "sampling")}
-        write_json(
-            place / "result.json",
-            {
-                "figures": figures,
-                "memorisation": dataclasses.asdict(memorisation) | {"rings": memorisation.rings},
-                **facts,
-            },
-        )
+        write_json(place / "result.json", self.measure(images, place.parent.name) | facts)
+
+    def measure(self, images: Images, name: str) -> dict[str, Any]:
+        """Return the figures and the memorisation of N samples, uint8 (N, 3, S, S)."""
+        features = self.protocol.features(images, f"features of {name}")
+        memorisation, _ = self.detector.look(images, features)
+        rings = {"rings": memorisation.rings}
+        return {
+            "figures": plain(self.protocol.figures(features)),
+            "memorisation": dataclasses.asdict(memorisation) | rings,
+        }
 
 
 def plain(figures: Figures) -> dict[str, Any]:

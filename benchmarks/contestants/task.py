@@ -35,6 +35,7 @@ class Task:
         peer_nfe: Evaluations per sample of the peers; 0 takes each one's own.
         peer_sampler: `fast`, or `published`, the one of its example.
         shrink: Divide the peers' widths by this, to try things out.
+        own_nfe: Most evaluations per sample of ours; 0 takes the config's.
     """
 
     contestant: str
@@ -50,6 +51,7 @@ class Task:
     peer_nfe: int = 0
     peer_sampler: str = "fast"
     shrink: int = 1
+    own_nfe: int = 0
 
     @property
     def place(self) -> Path:

@@ -40,7 +40,13 @@ _NOT_PART = {
 """What of a section is no part of it, or stands elsewhere."""
 
 _MISSING = "nothing"
-_LATER: dict[str, object] = {"ema.length": None, "ema.lengths": []}
+_LATER: dict[str, object] = {
+    "ema.length": None,
+    "ema.lengths": [],
+    "model.init_args.merged_depth": 0,
+    "model.init_args.merged_width": 384,
+    "model.init_args.merged_heads": 6,
+}
 """Settings that manifests without them know nothing of, at the value their runs were trained with."""
 
 

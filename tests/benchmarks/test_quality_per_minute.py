@@ -83,3 +83,23 @@ def test_all_train_nothing_is_repeated_and_a_failure_stops_nobody(tmp_path: Path
     other = python(BENCHMARKS / "quality_per_minute.py", *options, "--n", "10", cwd=tmp_path)
     assert other.returncode == 1
     assert "Give another --out" in other.stderr
+    budgets = ["--nfe", "tiny:1,4", "--nfe", "dit-published:2", "--n", "12", "--features", "random"]
+    drawn = python(BENCHMARKS / "quality_per_evaluation.py", "out", *budgets, cwd=tmp_path)
+    assert drawn.returncode == 0, drawn.stderr
+    assert [f"| {name} |" in drawn.stdout for name in ("tiny | 1", "tiny | 4", "dit-published | 2")] == [
+        True
+    ] * 3
+    assert "tiny is at dit-published's best KID" in drawn.stdout
+    assert [path.stat().st_mtime_ns for path in made] == times
+
+
+def test_a_guided_step_of_ours_counts_twice(tmp_path: Path) -> None:
+    code = (
+        "from contestants.ours import within\nfrom lightning_modules.sampling import Sampling\n"
+        "for sampler, guidance in (('dpmpp_2m', 1.0), ('dpmpp_2m', 3.0), ('heun', 1.0), ('heun', 2.0)):\n"
+        "    print(within(Sampling(sampler, guidance=guidance), 14).network_evaluations)\n"
+        "print(within(Sampling(steps=7), 0).steps)\n"
+    )
+    result = python("-c", code, cwd=tmp_path)
+    assert result.returncode == 0, result.stderr
+    assert [int(line) for line in result.stdout.split()] == [14, 14, 13, 14, 7]

@@ -11,12 +11,14 @@ from lightning_modules.networks.unet import UNet
 
 LEVEL = torch.tensor([-1.0, 0.2, 0.9])
 LABELS = torch.tensor([0, 1, 2])
+MERGED = {"merged_depth": 2, "merged_width": 24, "merged_heads": 3}
 DIT_VARIANTS = {
     "plain": {},
     "per_block": {"modulation": "per_block"},
     "registers": {"registers": 3},
     "windows": {"window": 2, "window_depth": 1, "registers": 1},
     "skips": {"long_skips": True, "depth": 3},
+    "merged": {"registers": 1, **MERGED},
 }
 UNET_VARIANTS = {
     "plain": {},

@@ -2,13 +2,15 @@ from __future__ import annotations
 
 import pytest
 import torch
-from small import DIT_VARIANTS, dit, images, run
+from small import DIT_VARIANTS, MERGED, dit, images, run
 from tiny import draw, randomise
 from torch import Tensor
 from torch.nn.functional import normalize
 
-from lightning_modules.networks.dit import Attention, modulate, patchify, unpatchify
+from lightning_modules.networks.dit import patchify, unpatchify
+from lightning_modules.networks.merging import merge, split
 from lightning_modules.networks.positions import RotaryPositions, window_mask
+from lightning_modules.networks.transformer import Attention, modulate
 
 every_variant = pytest.mark.parametrize("variant", DIT_VARIANTS)
 
@@ -41,6 +43,8 @@ def test_any_square_size_that_the_patch_divides(size, patch):
         ({"heads": 3}, "width 16 over 3 heads gives heads of 5.3"),
         ({"heads": 8}, "heads of 2: .* whole multiple of 4"),
         ({"width": 24, "heads": 4}, "heads of 6: .* whole multiple of 4"),
+        ({"merged_depth": 1, "merged_width": 20, "merged_heads": 2}, "merged_width 20 over 2 heads"),
+        ({"merged_depth": 1, "image_size": 6}, "merged_depth 1 merges 2 x 2 tokens, and there are 3 x 3"),
     ],
 )
 def test_sizes_that_do_not_divide_are_refused(options, message):
@@ -174,3 +178,39 @@ def test_long_skips_join_twins(depth):
         twin = depth - 1 - i
         joined = network.skips[twin](left[twin]) if twin < depth // 2 and twin < i else 0
         torch.testing.assert_close(entered[i], left[i - 1] + joined)
+
+
+def test_merging_puts_neighbours_side_by_side_and_splitting_takes_them_apart():
+    tokens = draw(2, 16, 3)
+    merged = merge(tokens, 4)
+    assert merged.shape == (2, 4, 12)
+    for number, corner in enumerate((0, 2, 8, 10)):  # of a grid of 4 x 4, row by row
+        neighbours = [corner, corner + 1, corner + 4, corner + 5]
+        assert torch.equal(merged[:, number], tokens[:, neighbours].flatten(1))
+    assert torch.equal(split(merged, 4), tokens)
+
+
+@pytest.mark.parametrize("registers", [0, 2])
+def test_merged_blocks_act_halfway_and_leave_registers_alone(registers):
+    network = randomise(dit(depth=3, registers=registers, **MERGED))
+    entered, left, said = [], [], []
+    for block in network.blocks:
+        block.register_forward_pre_hook(lambda _, inputs: entered.append(inputs[0]))
+        block.register_forward_hook(lambda *a: left.append(a[-1]))
+    network.merged.split.register_forward_hook(lambda *a: said.append(a[-1]))
+    run(network, images())
+    assert torch.equal(entered[2], left[1])
+    assert torch.equal(entered[1][:, :registers], left[0][:, :registers])
+    added = split(said[0], 4)
+    assert added.std() > 0.1
+    torch.testing.assert_close(entered[1][:, registers:], left[0][:, registers:] + added)
+
+
+def test_a_merged_block_of_twice_the_width_has_four_times_the_weights():
+    """On a quarter of the tokens: as many operations."""
+    network = dit(hidden_ratio=3, merged_depth=1, merged_width=32, merged_heads=2)
+
+    def weights(block: torch.nn.Module) -> int:
+        return sum(m.weight.numel() for m in block.modules() if isinstance(m, torch.nn.Linear))
+
+    assert weights(network.merged.blocks[0]) == 4 * weights(network.blocks[0])

@@ -8,7 +8,7 @@ import torch
 from tiny import draw, randomise
 from torch import nn
 
-from lightning_modules.networks.dit import DiT, HeadNorm
+from lightning_modules.networks.dit import DiT
 from lightning_modules.networks.layers import (
     Condition,
     DecayedConv2d,
@@ -17,17 +17,19 @@ from lightning_modules.networks.layers import (
     weight_decay_groups,
     zeroed,
 )
+from lightning_modules.networks.transformer import HeadNorm
 from lightning_modules.networks.unet import UNet
 
 NETWORKS = {
     "dit-shared": lambda: DiT(8, 4, 16, 3, 2, num_classes=2, registers=2, long_skips=True),
     "dit-per-block": lambda: DiT(8, 4, 16, 2, 2, modulation="per_block"),
+    "dit-merged": lambda: DiT(8, 4, 16, 2, 2, merged_depth=2, merged_width=24, merged_heads=3),
     "unet": lambda: UNet(8, (8, 16), 1, (4,), num_classes=2),
     "unet-unconditional": lambda: UNet(8, (8, 16), 1, (), unshuffle=2),
 }
 DECAYED = {
-    "dit": r"blocks\.\d+\.(attention\.(qkv|output)|feed_forward\.(gate_and_value|output))\.weight|"
-    r"skips\.\d+\.weight",
+    "dit": r"(merged\.)?blocks\.\d+\.(attention\.(qkv|output)|feed_forward\.(gate_and_value|output))\.weight|"
+    r"skips\.\d+\.weight|merged\.(merge|split)\.weight",
     "unet": r"(down|middle|up)\.\d+\.("
     r"conv|residual\.(conv_in|conv_out|skip)|attention\.(qkv|output))\.weight",
 }

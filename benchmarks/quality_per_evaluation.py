@@ -42,6 +42,8 @@ def main(args: Sequence[str] | None = None) -> None:
         for nfe in budgets:
             place = options.out / contestant / f"seed={options.seed}"
             stored = place / f"nfe={nfe}-n={options.n}.json"
+            if not (place / "training.json").is_file():
+                sys.exit(f"error: nothing was trained in {place}: quality_per_minute.py --out {options.out}")
             if not stored.is_file():
                 scores = scores or Scores(options.out / "data", options.n, options.features)
                 write_json(stored, evaluate(scores, place, nfe, options))
@@ -51,16 +53,15 @@ def main(args: Sequence[str] | None = None) -> None:
 
 def evaluate(scores: Scores, place: Path, nfe: int, options: argparse.Namespace) -> dict[str, Any]:
     """Draw with so many evaluations, and return the figures beside those of floor and ceiling."""
-    if not (place / "training.json").is_file():
-        sys.exit(
-            f"error: nothing was trained in {place}. Run quality_per_minute.py with --out {options.out}."
-        )
     where = {"folder": str(place), "data": str(options.out / "data"), "threads": options.threads}
     task = dataclasses.replace(
         Task.load(place / "task.json"), n=options.n, peer_nfe=nfe, own_nfe=nfe, **where
     )
     contestant = make(task)
-    facts = contestant.load()
+    try:
+        facts = contestant.load()
+    except ValueError as error:
+        sys.exit(f"error: {place.parent.name}, {nfe} evaluations: {error}")
     images, seconds = draw(task, contestant, labels_of(task))
     figures = scores.measure(images, f"{place.parent.name} at {facts['nfe']}")
     return facts | figures | scores.bounds() | {"seconds_per_1000": 1000 * seconds / options.n}

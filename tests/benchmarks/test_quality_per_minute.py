@@ -93,6 +93,13 @@ def test_all_train_nothing_is_repeated_and_a_failure_stops_nobody(tmp_path: Path
     assert [path.stat().st_mtime_ns for path in made] == times
 
 
+def test_drawing_again_from_nothing_says_what_to_do(tmp_path: Path) -> None:
+    drawn = python(BENCHMARKS / "quality_per_evaluation.py", "out", "--nfe", "ours-dit:4", cwd=tmp_path)
+    assert drawn.returncode == 1
+    assert "nothing was trained in out/ours-dit/seed=0" in drawn.stderr
+    assert "Traceback" not in drawn.stderr
+
+
 def test_a_guided_step_of_ours_counts_twice(tmp_path: Path) -> None:
     code = (
         "from contestants.ours import within\nfrom lightning_modules.sampling import Sampling\n"

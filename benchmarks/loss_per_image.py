@@ -28,6 +28,7 @@ from typing import Any
 import numpy as np
 import torch
 from contestants.data import prepare
+from contestants.ours import COOL_DOWN, MEMORY, WARM_UP
 from contestants.peer import in_range
 from contestants.task import Images, write_json
 from machine import describe, machine
@@ -41,8 +42,6 @@ from lightning_modules.diffusion.loss import denoising_loss
 
 PRECONDITIONER, NOISE_LEVELS = OwnStep.preconditioner, OwnStep.noise_levels
 SIGMAS = (0.05, 0.2, 0.7, 2.5, 15.0)
-WARM_UP, COOL_DOWN, MEMORY = 0.03, 0.3, 0.05
-"""Shares of the steps, as in contestants/ours.py."""
 
 NETWORKS = (
     "diffusers-dit",

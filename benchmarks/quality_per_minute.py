@@ -123,7 +123,7 @@ def run_all(options: argparse.Namespace, classes: int) -> list[dict[str, Any]]:
             n=options.n,
             threads=options.threads,
             classes=classes,
-            peer_nfe=options.peer_nfe,
+            nfe=options.peer_nfe if contestant in PEERS else 0,
             peer_sampler=options.peer_sampler,
             shrink=options.shrink,
         )

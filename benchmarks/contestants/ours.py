@@ -144,7 +144,7 @@ class Ours(Contestant):
         """Load the averaged weights."""
         trained = load_trained(self.runs / "run")
         self.module = trained.module
-        self.sampling = sampling = within(trained.sampling, self.task.own_nfe)
+        self.sampling = sampling = within(trained.sampling, self.task.nfe)
         words = f"{sampling.sampler}, {sampling.grid} grid"
         if sampling.guidance != 1:
             words += f", guidance {sampling.guidance:g}"

@@ -28,7 +28,7 @@ class NoisePredictor(Peer):
 
         self.noising = DDPMScheduler(num_train_timesteps=1000, beta_schedule="linear")
         fast = self.task.peer_sampler == "fast"
-        self.nfe = self.task.peer_nfe or (25 if fast else self.published_nfe)
+        self.nfe = self.task.nfe or (25 if fast else self.published_nfe)
         self.sampler = _NEAR if fast else "DDPM, ancestral"
 
     def predict(self, x: Tensor, time: Tensor, labels: Tensor) -> Tensor:
@@ -188,7 +188,7 @@ class DdpmPytorchPeer(Peer):
             raise ModuleNotFoundError(MISSING) from error
         if stands_in:
             self.choices = f"{type(self).choices}; torchvision does not import and is stood in for"
-        self.nfe = self.task.peer_nfe or (50 if self.task.peer_sampler == "fast" else 250)
+        self.nfe = self.task.nfe or (50 if self.task.peer_sampler == "fast" else 250)
         self.sampler = "DDIM of denoising-diffusion-pytorch"
         self.network = library.Unet(dim=64 // self.task.shrink, dim_mults=(1, 2, 4), flash_attn=False)
         self.diffusion: nn.Module = library.GaussianDiffusion(

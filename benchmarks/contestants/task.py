@@ -32,10 +32,9 @@ class Task:
         n: Number of samples.
         threads: Threads of torch.
         classes: Number of classes, 1 without labels.
-        peer_nfe: Evaluations per sample of the peers; 0 takes each one's own.
+        nfe: Evaluations per sample, of ours at most so many; 0 takes the contestant's own.
         peer_sampler: `fast`, or `published`, the one of its example.
         shrink: Divide the peers' widths by this, to try things out.
-        own_nfe: Most evaluations per sample of ours; 0 takes the config's.
     """
 
     contestant: str
@@ -48,10 +47,9 @@ class Task:
     n: int
     threads: int
     classes: int = 1
-    peer_nfe: int = 0
+    nfe: int = 0
     peer_sampler: str = "fast"
     shrink: int = 1
-    own_nfe: int = 0
 
     @property
     def place(self) -> Path:

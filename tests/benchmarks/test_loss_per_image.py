@@ -3,16 +3,12 @@
 from __future__ import annotations
 
 import json
-import os
-import subprocess
-import sys
 from pathlib import Path
 
 import numpy as np
 import pytest
 from PIL import Image
-
-BENCHMARKS = Path(__file__).resolve().parents[2] / "benchmarks"
+from processes import BENCHMARKS, python
 
 LOOK = """
 import argparse, json, torch, numpy as np
@@ -47,17 +43,6 @@ def result(name, rate, loss):
 facts["table"] = subject.table([result("a", 1, 2.0), result("b", 1, 9.0), result("b", 2, 1.0)], ["a", "b"])
 print(json.dumps(facts))
 """
-
-
-def python(*args: str | Path, cwd: Path) -> str:
-    paths = [str(BENCHMARKS), str(BENCHMARKS.parent), os.environ.get("PYTHONPATH", "")]
-    environment = os.environ | {"PYTHONPATH": os.pathsep.join(paths), "XDG_CACHE_HOME": str(cwd / "xdg")}
-    command = [sys.executable, *args]
-    result = subprocess.run(
-        command, cwd=cwd, env=environment, capture_output=True, text=True, timeout=500, check=False
-    )
-    assert result.returncode == 0, result.stderr
-    return result.stdout
 
 
 def test_errors_are_those_of_the_network_and_the_better_rate_counts(tmp_path: Path) -> None:

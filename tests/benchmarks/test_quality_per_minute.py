@@ -3,16 +3,12 @@
 from __future__ import annotations
 
 import json
-import os
-import subprocess
-import sys
 from pathlib import Path
 
 import numpy as np
 import pytest
 from PIL import Image
-
-BENCHMARKS = Path(__file__).resolve().parents[2] / "benchmarks"
+from processes import BENCHMARKS, started
 
 TINY = """
 trainer: {enable_model_summary: false}
@@ -24,15 +20,6 @@ sample_grid: {sampling: {steps: 3}}
 """
 
 
-def python(*args: str | Path, cwd: Path) -> subprocess.CompletedProcess[str]:
-    paths = [str(BENCHMARKS), str(BENCHMARKS.parent), os.environ.get("PYTHONPATH", "")]
-    environment = os.environ | {"PYTHONPATH": os.pathsep.join(paths), "XDG_CACHE_HOME": str(cwd / "xdg")}
-    command = [sys.executable, *args]
-    return subprocess.run(
-        command, cwd=cwd, env=environment, capture_output=True, text=True, timeout=500, check=False
-    )
-
-
 def test_published_dit_has_the_paper_s_parameters(tmp_path: Path) -> None:
     code = (
         "import torch\nfrom contestants.published_dit import TABLE, published\n"
@@ -40,7 +27,7 @@ def test_published_dit_has_the_paper_s_parameters(tmp_path: Path) -> None:
         "    for name in TABLE:\n"
         "        print(TABLE[name].millions, sum(p.numel() for p in published(name).parameters()))\n"
     )
-    result = python("-c", code, cwd=tmp_path)
+    result = started("-c", code, cwd=tmp_path)
     assert result.returncode == 0, result.stderr
     rows = [line.split() for line in result.stdout.splitlines()]
     assert len(rows) == 4
@@ -60,7 +47,7 @@ def test_all_train_nothing_is_repeated_and_a_failure_stops_nobody(tmp_path: Path
     options = ["--data", "images", "--size", "16", "--n", "12", "--threads", "1", "--features", "random"]
     options += ["--max-steps", "3", "--shrink", "4", "--peer-nfe", "2", "--out", "out"]
     options += ["--contestants", "broken.yaml,tiny.yaml,dit-published,diffusers"]
-    first = python(BENCHMARKS / "quality_per_minute.py", *options, cwd=tmp_path)
+    first = started(BENCHMARKS / "quality_per_minute.py", *options, cwd=tmp_path)
     assert first.returncode == 1
     assert "broken failed; the others go on" in first.stdout
     assert "NoSuchModel" in first.stdout
@@ -77,14 +64,14 @@ def test_all_train_nothing_is_repeated_and_a_failure_stops_nobody(tmp_path: Path
             assert file["images"].dtype == np.uint8
         assert json.loads((tmp_path / "out" / name / "seed=0" / "training.json").read_text())["steps"] == 3
         assert f"| {name} |" in (tmp_path / "out" / "table.md").read_text()
-    again = python(BENCHMARKS / "quality_per_minute.py", *options, "--score-only", cwd=tmp_path)
+    again = started(BENCHMARKS / "quality_per_minute.py", *options, "--score-only", cwd=tmp_path)
     assert again.returncode == 0, again.stderr
     assert [path.stat().st_mtime_ns for path in made] == times
-    other = python(BENCHMARKS / "quality_per_minute.py", *options, "--n", "10", cwd=tmp_path)
+    other = started(BENCHMARKS / "quality_per_minute.py", *options, "--n", "10", cwd=tmp_path)
     assert other.returncode == 1
     assert "Give another --out" in other.stderr
     budgets = ["--nfe", "tiny:1,4", "--nfe", "dit-published:2", "--n", "12", "--features", "random"]
-    drawn = python(BENCHMARKS / "quality_per_evaluation.py", "out", *budgets, cwd=tmp_path)
+    drawn = started(BENCHMARKS / "quality_per_evaluation.py", "out", *budgets, cwd=tmp_path)
     assert drawn.returncode == 0, drawn.stderr
     assert [f"| {name} |" in drawn.stdout for name in ("tiny | 1", "tiny | 4", "dit-published | 2")] == [
         True
@@ -94,7 +81,7 @@ def test_all_train_nothing_is_repeated_and_a_failure_stops_nobody(tmp_path: Path
 
 
 def test_drawing_again_from_nothing_says_what_to_do(tmp_path: Path) -> None:
-    drawn = python(BENCHMARKS / "quality_per_evaluation.py", "out", "--nfe", "ours-dit:4", cwd=tmp_path)
+    drawn = started(BENCHMARKS / "quality_per_evaluation.py", "out", "--nfe", "ours-dit:4", cwd=tmp_path)
     assert drawn.returncode == 1
     assert "nothing was trained in out/ours-dit/seed=0" in drawn.stderr
     assert "Traceback" not in drawn.stderr
@@ -107,6 +94,6 @@ def test_a_guided_step_of_ours_counts_twice(tmp_path: Path) -> None:
         "    print(within(Sampling(sampler, guidance=guidance), 14).network_evaluations)\n"
         "print(within(Sampling(steps=7), 0).steps)\n"
     )
-    result = python("-c", code, cwd=tmp_path)
+    result = started("-c", code, cwd=tmp_path)
     assert result.returncode == 0, result.stderr
     assert [int(line) for line in result.stdout.split()] == [14, 14, 13, 14, 7]

@@ -3,14 +3,10 @@
 from __future__ import annotations
 
 import json
-import os
-import subprocess
-import sys
 from pathlib import Path
 
 import pytest
-
-BENCHMARKS = Path(__file__).resolve().parents[2] / "benchmarks"
+from processes import BENCHMARKS, python
 
 LOOK = """
 import importlib.util, json, torch
@@ -54,17 +50,6 @@ unet()
 expected = attention + linear
 print(json.dumps({"parameters": facts, "counted": counted, "expected": expected, "layouts": layouts}))
 """
-
-
-def python(*args: str | Path, cwd: Path) -> str:
-    paths = [str(BENCHMARKS), str(BENCHMARKS.parent), os.environ.get("PYTHONPATH", "")]
-    environment = os.environ | {"PYTHONPATH": os.pathsep.join(paths)}
-    command = [sys.executable, *args]
-    result = subprocess.run(
-        command, cwd=cwd, env=environment, capture_output=True, text=True, timeout=500, check=False
-    )
-    assert result.returncode == 0, result.stderr
-    return result.stdout
 
 
 def test_networks_are_what_the_table_says(tmp_path: Path) -> None:

@@ -102,7 +102,7 @@ def measure(folder: Path, setup: Setup) -> dict[str, Any]:
         "floor": {key: dataclasses.asdict(figure) for key, figure in report.floor.items()},
         "held_out": [band.held_out for band in bands],
         "train": [band.train for band in bands],
-        "nfe": sampling.evaluations,
+        "nfe": sampling.network_evaluations,
         "evaluation_seconds": time.perf_counter() - start,
     }
 

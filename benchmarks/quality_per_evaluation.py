@@ -39,11 +39,11 @@ def main(args: Sequence[str] | None = None) -> None:
     scores: Scores | None = None
     results = []
     for contestant, budgets in options.nfe:
+        place = options.out / contestant / f"seed={options.seed}"
+        if not (place / "training.json").is_file():
+            sys.exit(f"error: nothing was trained in {place}: quality_per_minute.py --out {options.out}")
         for nfe in budgets:
-            place = options.out / contestant / f"seed={options.seed}"
             stored = place / f"nfe={nfe}-n={options.n}.json"
-            if not (place / "training.json").is_file():
-                sys.exit(f"error: nothing was trained in {place}: quality_per_minute.py --out {options.out}")
             if not stored.is_file():
                 scores = scores or Scores(options.out / "data", options.n, options.features)
                 write_json(stored, evaluate(scores, place, nfe, options))

@@ -8,7 +8,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 from PIL import Image
-from processes import BENCHMARKS, started
+from processes import BENCHMARKS, python, started
 
 TINY = """
 trainer: {enable_model_summary: false}
@@ -27,9 +27,7 @@ def test_published_dit_has_the_paper_s_parameters(tmp_path: Path) -> None:
         "    for name in TABLE:\n"
         "        print(TABLE[name].millions, sum(p.numel() for p in published(name).parameters()))\n"
     )
-    result = started("-c", code, cwd=tmp_path)
-    assert result.returncode == 0, result.stderr
-    rows = [line.split() for line in result.stdout.splitlines()]
+    rows = [line.split() for line in python("-c", code, cwd=tmp_path).splitlines()]
     assert len(rows) == 4
     for millions, count in rows:
         assert abs(int(count) / 1e6 - int(millions)) < 1
@@ -64,19 +62,15 @@ def test_all_train_nothing_is_repeated_and_a_failure_stops_nobody(tmp_path: Path
             assert file["images"].dtype == np.uint8
         assert json.loads((tmp_path / "out" / name / "seed=0" / "training.json").read_text())["steps"] == 3
         assert f"| {name} |" in (tmp_path / "out" / "table.md").read_text()
-    again = started(BENCHMARKS / "quality_per_minute.py", *options, "--score-only", cwd=tmp_path)
-    assert again.returncode == 0, again.stderr
+    python(BENCHMARKS / "quality_per_minute.py", *options, "--score-only", cwd=tmp_path)
     assert [path.stat().st_mtime_ns for path in made] == times
     other = started(BENCHMARKS / "quality_per_minute.py", *options, "--n", "10", cwd=tmp_path)
     assert other.returncode == 1
     assert "Give another --out" in other.stderr
     budgets = ["--nfe", "tiny:1,4", "--nfe", "dit-published:2", "--n", "12", "--features", "random"]
-    drawn = started(BENCHMARKS / "quality_per_evaluation.py", "out", *budgets, cwd=tmp_path)
-    assert drawn.returncode == 0, drawn.stderr
-    assert [f"| {name} |" in drawn.stdout for name in ("tiny | 1", "tiny | 4", "dit-published | 2")] == [
-        True
-    ] * 3
-    assert "tiny is at dit-published's best KID" in drawn.stdout
+    drawn = python(BENCHMARKS / "quality_per_evaluation.py", "out", *budgets, cwd=tmp_path)
+    assert [f"| {name} |" in drawn for name in ("tiny | 1", "tiny | 4", "dit-published | 2")] == [True] * 3
+    assert "tiny is at dit-published's best KID" in drawn
     assert [path.stat().st_mtime_ns for path in made] == times
 
 
@@ -94,6 +88,4 @@ def test_a_guided_step_of_ours_counts_twice(tmp_path: Path) -> None:
         "    print(within(Sampling(sampler, guidance=guidance), 14).network_evaluations)\n"
         "print(within(Sampling(steps=7), 0).steps)\n"
     )
-    result = started("-c", code, cwd=tmp_path)
-    assert result.returncode == 0, result.stderr
-    assert [int(line) for line in result.stdout.split()] == [14, 14, 13, 14, 7]
+    assert [int(line) for line in python("-c", code, cwd=tmp_path).split()] == [14, 14, 13, 14, 7]

@@ -23,9 +23,9 @@ from pathlib import Path
 from typing import Any
 
 import yaml
+from lists import integers
 from machine import describe, machine, write
 
-from lightning_modules.files import write_json
 from lightning_modules.metrics.feature_networks import load_features
 from lightning_modules.metrics.protocol import Figure
 from lightning_modules.metrics.report import Report, cell
@@ -51,7 +51,7 @@ def main(args: Sequence[str] | None = None) -> None:
             if not stored.is_file():
                 trained = train(folder, change, seed, options)
                 setup = Setup(network, folder / "evaluation", options.n, batch_size=100)
-                write_json({"name": name, "seed": seed} | trained | measure(folder, setup), stored)
+                write({"name": name, "seed": seed} | trained | measure(folder, setup), stored)
             results.append(json.loads(stored.read_text()))
             print(line(results[-1]), flush=True)
     facts = machine()
@@ -144,7 +144,7 @@ def parse(args: Sequence[str] | None) -> argparse.Namespace:
     add("--images", type=int, default=16000, help="images each variant is trained on (default 16,000)")
     add("--common", default="--config demo", help="options of all variants")
     add("--variant", type=variant, action="append", required=True, help="NAME:OPTIONS, once or more")
-    add("--seeds", type=lambda text: [int(part) for part in text.split(",")], default=[0], help="with commas")
+    add("--seeds", type=integers, default=[0], help="with commas")
     add("--cool-down", type=float, default=0.3, help="share of the steps (default 0.3)")
     add("--held-out", type=float, default=0.5, help="share of the images that is held out (default 0.5)")
     add("--n", type=int, default=1500, help="images drawn and compared (default 1,500)")

@@ -30,8 +30,9 @@ import torch
 from contestants.data import prepare
 from contestants.ours import COOL_DOWN, MEMORY, WARM_UP
 from contestants.peer import in_range
-from contestants.task import Images, write_json
-from machine import describe, machine
+from contestants.task import Images
+from lists import integers, names, numbers
+from machine import describe, machine, write
 from step_networks import DIT, ROWS, OwnStep, Step
 from torch import Tensor, nn
 from tqdm import tqdm
@@ -71,7 +72,7 @@ def main(args: Sequence[str] | None = None) -> None:
                 stored = options.out / f"{name.replace(' ', '-')}-{of}.json"
                 if not stored.is_file():
                     facts = learn(name, rate, seed, train, held_out[: options.n], options)
-                    write_json(stored, {"name": name, "rate": rate, "seed": seed} | facts)
+                    write({"name": name, "rate": rate, "seed": seed} | facts, stored)
                 results.append(json.loads(stored.read_text()))
     print(table(results, options.only))
 
@@ -183,9 +184,9 @@ def parse(args: Sequence[str] | None) -> argparse.Namespace:
     add("--images", type=int, default=6400, help="images each is trained on (default 6,400)")
     add("--batch", type=int, default=32, help="images in a step (default 32)")
     add("--millions", type=int, default=10, choices=list(DIT), help="M parameters of each (default 10)")
-    add("--only", type=names, default=list(NETWORKS), help=f"with commas (default {','.join(NETWORKS)})")
+    add("--only", type=networks, default=list(NETWORKS), help=f"with commas (default {','.join(NETWORKS)})")
     add("--rates", type=numbers, default=[1e-3], help="learning rates, with commas (default 1e-3)")
-    add("--seeds", type=lambda text: [int(part) for part in text.split(",")], default=[0], help="with commas")
+    add("--seeds", type=integers, default=[0], help="with commas")
     add("--n", type=int, default=600, help="held-out images that are denoised (default 600)")
     add("--held-out", type=float, default=0.5, help="share of the images that is held out (default 0.5)")
     add("--threads", type=int, default=2, help="threads of torch (default 2)")
@@ -193,16 +194,12 @@ def parse(args: Sequence[str] | None) -> argparse.Namespace:
     return parser.parse_args(args)
 
 
-def names(text: str) -> list[str]:
-    chosen = text.split(",")
+def networks(text: str) -> list[str]:
+    chosen = names(text)
     unknown = [name for name in chosen if name not in ROWS]
     if unknown:
         raise argparse.ArgumentTypeError(f"no network {', '.join(unknown)}: there are {', '.join(ROWS)}")
     return chosen
-
-
-def numbers(text: str) -> list[float]:
-    return [float(part) for part in text.split(",")]
 
 
 if __name__ == "__main__":

@@ -5,8 +5,11 @@ from __future__ import annotations
 import json
 import os
 import platform
+from collections.abc import Mapping
 from importlib.metadata import version
 from pathlib import Path
+
+from datamodules.atomic import whole_file
 
 
 def cpu_name() -> str:
@@ -43,8 +46,8 @@ def describe(facts: dict[str, str | int]) -> str:
     return ", ".join(f"{name} {value}" for name, value in facts.items())
 
 
-def write(results: dict[str, object], out: Path | None) -> None:
-    """Write the figures as JSON, if a place is given."""
+def write(results: Mapping[str, object], out: Path | None) -> None:
+    """Write JSON, if a place is given: whole or not at all, also numbers that are not finite."""
     if out is not None:
-        out.parent.mkdir(parents=True, exist_ok=True)
-        out.write_text(json.dumps(results, indent=2) + "\n")
+        with whole_file(out) as temporary:
+            temporary.write_text(json.dumps(results, indent=2) + "\n")

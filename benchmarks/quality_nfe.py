@@ -14,6 +14,7 @@ import tempfile
 from collections.abc import Sequence
 from pathlib import Path
 
+from lists import integers, names
 from machine import describe, machine, write
 
 from lightning_modules.diffusion.samplers import SAMPLERS, steps_within
@@ -62,18 +63,14 @@ def table(report: Report, metric: str, budgets: Sequence[int]) -> str:
     return "\n".join(lines)
 
 
-def budgets(text: str) -> list[int]:
-    return [int(part) for part in text.split(",")]
-
-
 def parse(args: Sequence[str] | None) -> argparse.Namespace:
     parser = argparse.ArgumentParser(
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
     add = parser.add_argument
     add("run", type=Path, help="a run, an experiment, or a checkpoint")
-    add("--nfe", type=budgets, default=[5, 8, 10, 15, 20, 35, 50], help="budgets, with commas")
-    add("--sampler", type=lambda text: text.split(","), default=list(SAMPLERS), help="samplers, with commas")
+    add("--nfe", type=integers, default=[5, 8, 10, 15, 20, 35, 50], help="budgets, with commas")
+    add("--sampler", type=names, default=list(SAMPLERS), help="samplers, with commas")
     add("--n", type=int, default=500, help="images per set (default 500)")
     add("--seeds", type=int, default=1, help="sets per sampler and budget (default 1)")
     add("--features", default="auto", help="feature network, as evaluate.py takes it")

@@ -22,8 +22,9 @@ import torch
 from contestants.child import draw, labels_of
 from contestants.registry import PEERS, make
 from contestants.scoring import Scores
-from contestants.task import Task, write_json
-from machine import describe, machine
+from contestants.task import Task
+from lists import integers
+from machine import describe, machine, write
 
 from lightning_modules.metrics.protocol import Figure
 from lightning_modules.metrics.report import cell
@@ -46,7 +47,7 @@ def main(args: Sequence[str] | None = None) -> None:
             stored = place / f"nfe={nfe}-n={options.n}.json"
             if not stored.is_file():
                 scores = scores or Scores(options.out / "data", options.n, options.features)
-                write_json(stored, evaluate(scores, place, nfe, options))
+                write(evaluate(scores, place, nfe, options), stored)
             results.append(json.loads(stored.read_text()) | {"contestant": contestant})
     print(f"\n{table(results)}\n\n{verdict(results)}")
 
@@ -98,7 +99,7 @@ def budgets(text: str) -> Budgets:
     name, colon, numbers = text.partition(":")
     if not colon:
         raise argparse.ArgumentTypeError(f"'{text}' is not CONTESTANT:NFE,NFE,...")
-    return name, [int(part) for part in numbers.split(",")]
+    return name, integers(numbers)
 
 
 def parse(args: Sequence[str] | None) -> argparse.Namespace:

@@ -38,8 +38,9 @@ from contestants.data import prepare
 from contestants.registry import OURS, PEERS, config_of, name_of
 from contestants.scoring import Scores
 from contestants.summary import above, picture, ratios, table
-from contestants.task import Task, write_json
-from machine import describe, machine
+from contestants.task import Task
+from lists import integers, names
+from machine import describe, machine, write
 
 from datamodules.errors import DataError
 
@@ -85,7 +86,7 @@ def same_settings(options: argparse.Namespace) -> None:
     path: Path = options.out / "settings.json"
     if not path.is_file():
         options.out.mkdir(parents=True, exist_ok=True)
-        write_json(path, wanted)
+        write(wanted, path)
         return
     there = json.loads(path.read_text())
     other = [f"{name} {there[name]}, not {wanted[name]}" for name in wanted if there[name] != wanted[name]]
@@ -175,7 +176,7 @@ def score_all(
     if missing or not path.is_file():
         torch.set_num_threads(options.threads)
         scores = Scores(options.out / "data", options.n, options.features)
-        write_json(path, scores.bounds())
+        write(scores.bounds(), path)
         for each in missing:
             scores.score(each)
     results = {
@@ -216,7 +217,7 @@ def summarise(
     }
     settings = json.loads((options.out / "settings.json").read_text())
     everything = {"settings": settings, "facts": data, "bounds": bounds, "compared": compared}
-    write_json(options.out / "summary.json", everything | {"results": results, "failed": failed})
+    write(everything | {"results": results, "failed": failed}, options.out / "summary.json")
     print(f"\n{options.out / 'table.md'}, {options.out / 'samples.png'}, {options.out / 'summary.json'}")
 
 
@@ -228,7 +229,7 @@ def parse(args: Sequence[str] | None) -> argparse.Namespace:
     add("--data", type=Path, required=True, help="folder of images")
     add("--minutes", type=float, default=20.0, help="training time of each (default 20)")
     add("--size", type=int, default=32, help="side of the images (default 32)")
-    add("--contestants", type=lambda text: text.split(","), default=[*OURS, *PEERS], help="with commas")
+    add("--contestants", type=names, default=[*OURS, *PEERS], help="with commas")
     add("--seeds", type=integers, default=[0], help="with commas (default 0)")
     add("--n", type=int, default=2500, help="samples of each, and images of the reference (default 2500)")
     add("--threads", type=int, default=2, help="threads of torch (default 2)")
@@ -249,16 +250,12 @@ def parse(args: Sequence[str] | None) -> argparse.Namespace:
     add("--shrink", type=int, default=1, help="divide the peers' widths by this, to try it out")
     options = parser.parse_args(args)
     try:
-        names = [name_of(contestant) for contestant in options.contestants]
+        called = [name_of(contestant) for contestant in options.contestants]
     except ValueError as error:
         parser.error(str(error))
-    if len(set(names)) < len(names):
-        parser.error(f"two contestants have one name: {', '.join(names)}")
+    if len(set(called)) < len(called):
+        parser.error(f"two contestants have one name: {', '.join(called)}")
     return options
-
-
-def integers(text: str) -> list[int]:
-    return [int(part) for part in text.split(",")]
 
 
 if __name__ == "__main__":

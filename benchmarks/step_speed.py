@@ -34,6 +34,7 @@ from contextlib import ExitStack
 from pathlib import Path
 from typing import Any
 
+from lists import names
 from machine import describe, machine, usable_cores, write
 from step_child import MATMUL
 from step_networks import DIT, ROWS
@@ -91,7 +92,7 @@ class Child:
         self.process.communicate()
 
 
-def measure(names: Sequence[str], args: argparse.Namespace) -> dict[str, Any]:
+def measure(rows: Sequence[str], args: argparse.Namespace) -> dict[str, Any]:
     """Start a process for each row, give them their turns, and end them."""
 
     def start(name: str) -> Child | None:
@@ -104,7 +105,7 @@ def measure(names: Sequence[str], args: argparse.Namespace) -> dict[str, Any]:
         return child
 
     with ExitStack() as ended:
-        everybody = (MATMUL, *names)
+        everybody = (MATMUL, *rows)
         with ThreadPoolExecutor(usable_cores()) as pool:
             started = tqdm(pool.map(start, everybody), "starting", len(everybody), unit="process")
             children = [child for child in started if child is not None]
@@ -204,9 +205,7 @@ def main(argv: Sequence[str] | None = None) -> None:
     parser.add_argument(
         "--parameters", type=int, choices=sorted(DIT), default=10, help="millions, within 5 %% (default: 10)"
     )
-    parser.add_argument(
-        "--only", type=lambda names: names.split(","), default=list(ROWS), help="rows, by commas"
-    )
+    parser.add_argument("--only", type=names, default=list(ROWS), help="rows, by commas")
     parser.add_argument("--out", type=Path, help="JSON file for the figures")
     args = parser.parse_args(argv)
     unknown = [name for name in args.only if name not in ROWS]

@@ -12,7 +12,8 @@ from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
     from datamodules.decode import Limits
-    from datamodules.inspection.findings import Finding, Inspection
+    from datamodules.inspection.findings import Finding
+    from datamodules.inspection.inspection import Inspection
 
 EPILOG = """examples:
   inspect_data.py my_images                             a report in inspection/my_images/, contact sheet too
@@ -50,7 +51,8 @@ def inspect(options: argparse.Namespace) -> None:
     from datamodules.decode import Limits
     from datamodules.index import scan_folder
     from datamodules.inspection.facts import inspect_images
-    from datamodules.inspection.findings import Inspection, findings
+    from datamodules.inspection.findings import findings
+    from datamodules.inspection.inspection import Inspection
 
     out = _output_folder(options.out, options.folder)
     parameters = options.parameters
@@ -92,7 +94,7 @@ def _write(inspection: Inspection, conclusions: list[Finding], limits: Limits, p
 
 
 def _quarantine(inspection: Inspection, path: Path, also: Sequence[str]) -> None:
-    from datamodules.inspection.findings import to_quarantine
+    from datamodules.inspection.inspection import to_quarantine
     from datamodules.quarantine import write_quarantine
 
     files = to_quarantine(inspection, also)

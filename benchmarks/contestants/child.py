@@ -14,11 +14,12 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 import torch
+from machine import write
 from torch.utils.flop_counter import FlopCounterMode
 from tqdm import tqdm
 
 from contestants.registry import make
-from contestants.task import Contestant, Images, Task, write_json
+from contestants.task import Contestant, Images, Task
 
 Labels = npt.NDArray[np.int64]
 
@@ -43,7 +44,7 @@ def train(task: Task, contestant: Contestant) -> dict[str, Any]:
     facts = contestant.train()
     facts |= {"images_per_second": facts["images"] / facts["seconds"], "matmul_gflops": rate}
     facts |= {"contestant": task.contestant, "seed": task.seed, "choices": contestant.choices}
-    write_json(task.place / "training.json", facts)
+    write(facts, task.place / "training.json")
     return facts
 
 
@@ -65,7 +66,7 @@ def sample(task: Task, contestant: Contestant, rate: float) -> None:
     with (task.place / ".samples.tmp").open("wb") as file:
         np.savez(file, images=images, labels=labels)
     facts |= {"gflop_per_sample": flops / 1e9, "seconds_per_1000": 1000 * seconds / task.n}
-    write_json(task.place / "sampling.json", facts)
+    write(facts, task.place / "sampling.json")
     (task.place / ".samples.tmp").replace(task.place / "samples.npz")
 
 

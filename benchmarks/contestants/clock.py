@@ -7,8 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from lightning.pytorch import Callback, LightningModule, Trainer
-
-from contestants.task import write_json
+from machine import write
 
 
 class StepClock(Callback):
@@ -56,14 +55,12 @@ class StepClock(Callback):
 
     def on_train_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
         """Write everything down."""
-        write_json(
-            Path(self.out),
-            {
-                "steps": trainer.global_step,
-                "taken": self.taken,
-                "images": self.images,
-                "seconds": self.now,
-                "seconds_after_first": self.now - self.first,
-                "curve": self.curve,
-            },
-        )
+        facts = {
+            "steps": trainer.global_step,
+            "taken": self.taken,
+            "images": self.images,
+            "seconds": self.now,
+            "seconds_after_first": self.now - self.first,
+            "curve": self.curve,
+        }
+        write(facts, Path(self.out))

@@ -8,10 +8,10 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+from machine import write
 from PIL import Image
 from tqdm import tqdm
 
-from contestants.task import write_json
 from datamodules.image_folder import ImageFolderDataModule
 
 
@@ -58,5 +58,5 @@ def prepare(source: Path, folder: Path, size: int, held_out: float, labels: bool
         "classes": list(module.class_names),
         "fingerprint": module.fingerprint,
     }
-    write_json(facts_file, facts)
+    write(facts, facts_file)
     return facts

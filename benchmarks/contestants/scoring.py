@@ -8,8 +8,9 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+from machine import write
 
-from contestants.task import Images, write_json
+from contestants.task import Images
 from lightning_modules.metrics.copies import CopyDetector
 from lightning_modules.metrics.feature_networks import load_features
 from lightning_modules.metrics.protocol import Figures, Protocol
@@ -40,7 +41,7 @@ class Scores:
         with np.load(place / "samples.npz") as file:
             images = file["images"]
         facts = {name: json.loads((place / f"{name}.json").read_text()) for name in ("training", "sampling")}
-        write_json(place / "result.json", self.measure(images, place.parent.name) | facts)
+        write(self.measure(images, place.parent.name) | facts, place / "result.json")
 
     def measure(self, images: Images, name: str) -> dict[str, Any]:
         """Return the figures and the memorisation of N samples, uint8 (N, 3, S, S)."""

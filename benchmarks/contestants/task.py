@@ -12,8 +12,6 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from datamodules.atomic import whole_file
-
 Images = npt.NDArray[np.uint8]
 
 
@@ -91,9 +89,3 @@ class Contestant(ABC):
     @abstractmethod
     def sample(self, labels: list[int], first: int) -> Images:
         """Draw images, uint8 (B, 3, S, S), of these labels; `first` is the number of the first of them."""
-
-
-def write_json(path: Path, content: object) -> None:
-    """Write JSON, whole or not at all; also numbers that are not finite, as a failed training's loss."""
-    with whole_file(path) as temporary:
-        temporary.write_text(json.dumps(content, indent=2) + "\n")

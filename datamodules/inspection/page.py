@@ -16,7 +16,8 @@ from PIL import Image
 
 from datamodules.decode import ImageError, Limits, decode_image
 from datamodules.errors import Rejected, printable
-from datamodules.inspection.findings import Finding, Inspection
+from datamodules.inspection.findings import Finding
+from datamodules.inspection.inspection import Inspection
 from datamodules.inspection.style import STYLE
 
 _CLASSES, _GROUPS, _THUMBNAILS, _REJECTED = 40, 24, 24, 200  # shown at most; the JSON holds all

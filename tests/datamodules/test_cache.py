@@ -1,135 +1,31 @@
 from __future__ import annotations
 
-import errno
-import os
 import pickle
 import resource
 import shutil
 import signal
-import subprocess
-import sys
-import time
 from collections import namedtuple
-from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
 import pytest
+from cache_folders import (
+    BLOCK,
+    FILES,
+    TRANSFORM,
+    build,
+    decodings,
+    expected_images,
+    leftovers,
+    published,
+)
 from recording import MakeFolder
 
-from datamodules import cache, cache_build, cache_format
-from datamodules.cache import ImageCache, default_cache_dir, open_cache, write_report
+from datamodules import cache_build
+from datamodules.cache import default_cache_dir, open_cache, write_report
 from datamodules.decode import decode_image
-from datamodules.index import DataError, ImageIndex, Rejected, scan_folder
+from datamodules.index import DataError, Rejected, scan_folder
 from datamodules.pixels import MappedImages, Transform
-
-TRANSFORM = Transform(8, (255, 255, 255))
-BLOCK = cache_format.BLOCK_FILES
-FILES = 3 * BLOCK + 4
-
-BUILD = """
-import logging, sys
-from pathlib import Path
-from datamodules import cache, cache_build
-from datamodules.index import scan_folder
-from datamodules.pixels import Transform
-
-def wait(word):
-    print(word, flush=True)
-    assert sys.stdin.readline()
-
-decoded = []
-decode_block = cache_build._decode_block
-def _decode_block(task):
-    {in_block}
-    decoded.extend(task.paths)
-    return decode_block(task)
-cache_build._decode_block = _decode_block
-
-publish = cache._publish
-def _publish(*args):
-    {before_publishing}
-    publish(*args)
-cache._publish = _publish
-
-logging.basicConfig(format="%(message)s")
-files = scan_folder(Path(sys.argv[1]))
-print("scanned", flush=True)
-opened = cache.open_cache(files, Transform(8, (255, 255, 255)), Path(sys.argv[2]), 0)
-print(len(decoded), opened.images.array.sum(dtype="int64"), flush=True)
-"""
-
-WAIT_IN_THIRD_BLOCK = {"in_block": "task.first_row == 64 and wait('halfway')", "before_publishing": "pass"}
-WAIT_BEFORE_PUBLISHING = {"in_block": "pass", "before_publishing": "wait('built')"}
-NO_WAIT = {"in_block": "pass", "before_publishing": "pass"}
-
-
-def start(patch: dict[str, str], root: Path, cache_dir: Path) -> subprocess.Popen[str]:
-    process = subprocess.Popen(
-        [sys.executable, "-c", BUILD.format(**patch), str(root), str(cache_dir)],
-        stdin=subprocess.PIPE,
-        stdout=subprocess.PIPE,
-        stderr=subprocess.PIPE,
-        text=True,
-    )
-    assert said(process) == "scanned"
-    return process
-
-
-def said(process: subprocess.Popen[str]) -> str:
-    assert process.stdout is not None
-    return process.stdout.readline().strip()
-
-
-def complained(process: subprocess.Popen[str], word: str) -> None:
-    """Return once the process has written a line with the word to stderr."""
-    assert process.stderr is not None
-    while word not in (line := process.stderr.readline()):
-        assert line, "the process ended without saying so"
-
-
-def until(condition: Callable[[], bool]) -> None:
-    deadline = time.monotonic() + 60
-    while not condition():
-        assert time.monotonic() < deadline
-        time.sleep(0.01)
-
-
-def published(cache_dir: Path) -> list[Path]:
-    return [path for path in cache_dir.iterdir() if not path.name.startswith(".")]
-
-
-def leftovers(cache_dir: Path) -> list[str]:
-    """What is neither a cache nor the lock of one."""
-    return [p.name for p in cache_dir.iterdir() if p.name.startswith(".") and p.suffix != ".lock"]
-
-
-def expected_images(index: ImageIndex) -> np.ndarray:
-    return np.stack([decode_image(index.root / path, 8) for path in index.paths])
-
-
-def decodings(monkeypatch: pytest.MonkeyPatch) -> list[str]:
-    """The paths that are decoded from now on."""
-    seen: list[str] = []
-    decode = cache_build._decode_block
-    monkeypatch.setattr(cache_build, "_decode_block", lambda task: (seen.extend(task.paths), decode(task))[1])
-    return seen
-
-
-def killed_in_third_block(root: Path, cache_dir: Path) -> Path:
-    """Start a build and kill it when two blocks are written; return what it leaves."""
-    with start(WAIT_IN_THIRD_BLOCK, root, cache_dir) as process:
-        assert said(process) == "halfway"
-        (building,) = cache_dir.glob(".*.building")
-        until(lambda: (building / "journal").read_bytes().count(b"\n") == 3)
-        process.send_signal(signal.SIGKILL)
-    assert process.returncode == -signal.SIGKILL
-    assert published(cache_dir) == []
-    return building
-
-
-def build(index: ImageIndex, cache_dir: Path, workers: int = 0) -> ImageCache:
-    return open_cache(index, TRANSFORM, cache_dir, workers)
 
 
 def test_cache_holds_every_image_in_index_order(make_folder: MakeFolder, tmp_path: Path) -> None:
@@ -194,196 +90,6 @@ def test_each_transform_and_content_has_its_own_cache(make_folder: MakeFolder, t
     (root / "a" / "0000.png").rename(root / "a" / "0009.png")
     folders.add(open_cache(scan_folder(root), TRANSFORM, tmp_path / "cache", workers=0).folder)
     assert len(folders) == 4
-
-
-# Killed and continued
-
-
-def test_killed_build_goes_on_where_it_was(
-    make_folder: MakeFolder, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    root, cache_dir = make_folder({"a": FILES}), tmp_path / "cache"
-    (root / "a" / "0003.png").write_bytes(b"")
-    killed_in_third_block(root, cache_dir)
-    index, decoded = scan_folder(root), decodings(monkeypatch)
-    opened = build(index, cache_dir)
-    assert sorted(decoded) == list(index.paths[2 * BLOCK :])
-    assert [reject.path for reject in opened.rejected] == ["a/0003.png"]
-    expected = expected_images(index.keep(opened.rows, ()))
-    np.testing.assert_array_equal(opened.images.array, expected)
-    assert leftovers(cache_dir) == []
-    assert not (opened.folder / "journal").exists()
-
-
-def flip_a_byte(path: Path, place: int) -> None:
-    content = bytearray(path.read_bytes())
-    content[place] ^= 1
-    path.write_bytes(content)
-
-
-@pytest.mark.parametrize(
-    ("damage", "kept_blocks"),
-    [
-        (lambda folder: flip_a_byte(folder / "images.npy", 128 + (BLOCK + 1) * 192), 1),
-        (lambda folder: flip_a_byte(folder / "images.npy", 130), 0),
-        (lambda folder: (folder / "images.npy").write_bytes(b""), 0),
-        (lambda folder: (folder / "images.npy").unlink(), 0),
-        (lambda folder: flip_a_byte(folder / "journal", -20), 1),
-        (lambda folder: flip_a_byte(folder / "journal", 3), 0),
-        (lambda folder: (folder / "journal").write_bytes((folder / "journal").read_bytes()[:-1]), 1),
-        (lambda folder: (folder / "journal").unlink(), 0),
-    ],
-    ids=["pixel", "first pixel", "empty", "gone", "line", "opening line", "torn line", "no journal"],
-)
-def test_of_a_killed_build_nothing_unverified_is_kept(
-    make_folder: MakeFolder,
-    tmp_path: Path,
-    monkeypatch: pytest.MonkeyPatch,
-    damage: Callable[[Path], object],
-    kept_blocks: int,
-) -> None:
-    """What is left is a plain build up to the third block; then it is damaged."""
-    index, cache_dir = scan_folder(make_folder({"a": FILES})), tmp_path / "cache"
-
-    def dies(task: cache_build._Task) -> cache_build._Decoded:
-        if task.first_row == 2 * BLOCK:
-            until(lambda: (building / "journal").read_bytes().count(b"\n") == 3)
-            raise KeyboardInterrupt
-        return decode(task)
-
-    building = cache_dir / f".{cache_format.cache_key(index, TRANSFORM)}.building"
-    decode = cache_build._decode_block
-    with monkeypatch.context() as patch:
-        patch.setattr(cache_build, "_decode_block", dies)
-        with pytest.raises(KeyboardInterrupt):
-            build(index, cache_dir)
-    damage(building)
-    decoded = decodings(monkeypatch)
-    np.testing.assert_array_equal(build(index, cache_dir).images.array, expected_images(index))
-    assert sorted(decoded) == list(index.paths[kept_blocks * BLOCK :])
-
-
-# Several at once
-
-
-def test_of_many_processes_one_builds(make_folder: MakeFolder, tmp_path: Path) -> None:
-    root, cache_dir = make_folder({"a": FILES}), tmp_path / "cache"
-    with (
-        start(WAIT_BEFORE_PUBLISHING, root, cache_dir) as one,
-        start(NO_WAIT, root, cache_dir) as two,
-        start(NO_WAIT, root, cache_dir) as three,
-    ):
-        assert said(one) == "built"
-        for process in (two, three):
-            complained(process, "waiting for it")
-        said_by = [process.communicate("go\n")[0].split() for process in (one, two, three)]
-    assert [process.returncode for process in (one, two, three)] == [0, 0, 0]
-    total = str(expected_images(scan_folder(root)).sum(dtype=np.int64))
-    assert said_by == [[str(FILES), total], ["0", total], ["0", total]]
-    assert len(published(cache_dir)) == 1
-    assert leftovers(cache_dir) == []
-
-
-def test_who_waits_takes_over_from_who_is_killed(make_folder: MakeFolder, tmp_path: Path) -> None:
-    root, cache_dir = make_folder({"a": FILES}), tmp_path / "cache"
-    with start(WAIT_IN_THIRD_BLOCK, root, cache_dir) as one, start(NO_WAIT, root, cache_dir) as two:
-        assert said(one) == "halfway"
-        complained(two, "waiting for it")
-        (building,) = cache_dir.glob(".*.building")
-        until(lambda: (building / "journal").read_bytes().count(b"\n") == 3)
-        one.send_signal(signal.SIGKILL)
-        decoded, total = two.communicate()[0].split()
-    assert int(decoded) == FILES - 2 * BLOCK
-    assert int(total) == expected_images(scan_folder(root)).sum(dtype=np.int64)
-
-
-def test_without_locks_the_first_to_finish_publishes(
-    make_folder: MakeFolder, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
-) -> None:
-    index, cache_dir = scan_folder(make_folder({"a": 3})), tmp_path / "cache"
-
-    def refuse(*_: object, **__: object) -> None:
-        raise NotImplementedError("no flock here")
-
-    monkeypatch.setattr(cache.FileLock, "acquire", refuse)
-    publish = cache._publish
-
-    def another_is_faster(*args: object) -> None:
-        monkeypatch.setattr(cache, "_publish", publish)
-        build(index, cache_dir)
-        publish(*args)
-
-    monkeypatch.setattr(cache, "_publish", another_is_faster)
-    np.testing.assert_array_equal(build(index, cache_dir).images.array, expected_images(index))
-    assert "cannot be locked (no flock here)" in caplog.text
-    assert len(published(cache_dir)) == 1
-    assert leftovers(cache_dir) == []
-
-
-# Damaged and outdated
-
-
-@pytest.mark.parametrize("name", ["images.npy", "cache.json"])
-@pytest.mark.parametrize("keep", [0, 100, -1])
-def test_cache_cut_short_is_built_again(
-    make_folder: MakeFolder, tmp_path: Path, name: str, keep: int, caplog: pytest.LogCaptureFixture
-) -> None:
-    index = scan_folder(make_folder({"a": 3}))
-    damaged = build(index, tmp_path / "cache").folder / name
-    content = damaged.read_bytes()
-    damaged.write_bytes(content[: keep if keep < 0 else min(keep, len(content) // 2)])
-    if (name, keep) == ("cache.json", -1):
-        damaged.write_bytes(content[:-2])  # the last byte alone is the end of the line
-    again = build(index, tmp_path / "cache")
-    np.testing.assert_array_equal(again.images.array, expected_images(index))
-    assert "is damaged" in caplog.text
-    assert published(tmp_path / "cache") == [again.folder]
-    assert leftovers(tmp_path / "cache") == []
-
-
-@pytest.mark.parametrize(("name", "place"), [("images.npy", 140), ("images.npy", -1), ("cache.json", 30)])
-def test_cache_with_a_flipped_bit_is_built_again(
-    make_folder: MakeFolder, tmp_path: Path, name: str, place: int
-) -> None:
-    index = scan_folder(make_folder({"a": FILES}))
-    flip_a_byte(build(index, tmp_path / "cache").folder / name, place)
-    np.testing.assert_array_equal(build(index, tmp_path / "cache").images.array, expected_images(index))
-
-
-def test_every_block_is_looked_at_sooner_or_later(
-    make_folder: MakeFolder, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    index = scan_folder(make_folder({"a": 20 * 2}))
-    for module in (cache_build, cache_format):
-        monkeypatch.setattr(module, "BLOCK_FILES", 2)
-    folder = build(index, tmp_path / "cache").folder
-    flip_a_byte(folder / "images.npy", 128 + 21 * 192)
-    blocks = cache_format.read_blocks(folder, folder.name)
-
-    def found() -> bool:
-        try:
-            cache_format.check_images(folder, blocks, len(index), TRANSFORM)
-        except ValueError as error:
-            assert "from number 20 on" in str(error)  # noqa: PT017
-            return True
-        return False
-
-    assert any(found() for _ in range(500))  # one in three openings
-
-
-def test_another_format_or_decoder_has_another_name(
-    make_folder: MakeFolder, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    index = scan_folder(make_folder({"a": 1}))
-    names = {cache_format.cache_key(index, TRANSFORM)}
-    for constant in ("FORMAT_VERSION", "TRANSFORM_VERSION"):
-        with monkeypatch.context() as patch:
-            patch.setattr(cache_format, constant, 99)
-            names.add(cache_format.cache_key(index, TRANSFORM))
-    assert len(names) == 3
-
-
-# No room
 
 
 def test_room_is_asked_for_before_decoding(
@@ -469,19 +175,3 @@ def test_report_lists_one_file_a_line(tmp_path: Path) -> None:
     assert report.read_text() == "a.jpg\tthe file is empty\n\\udce9.jpg\ttext\n"
     assert write_report(tmp_path, []).read_text() == ""
     assert list(tmp_path.glob(".rejected-*")) == []
-
-
-def test_want_of_memory_is_no_damage(
-    make_folder: MakeFolder, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    files = scan_folder(make_folder({"a": 3}))
-    built = open_cache(files, TRANSFORM, tmp_path / "cache", 0)
-    before = {path: path.stat().st_mtime_ns for path in built.folder.iterdir()}
-
-    def refuse(*_: object) -> None:
-        raise OSError(errno.ENOMEM, os.strerror(errno.ENOMEM))
-
-    monkeypatch.setattr("datamodules.cache.check_images", refuse)
-    with pytest.raises(OSError, match="Cannot allocate memory"):
-        open_cache(files, TRANSFORM, tmp_path / "cache", 0)
-    assert {path: path.stat().st_mtime_ns for path in built.folder.iterdir()} == before

@@ -9,7 +9,8 @@ from scenes import scene
 from datamodules.decode import Limits
 from datamodules.index import Rejected, scan_folder
 from datamodules.inspection.facts import inspect_images
-from datamodules.inspection.findings import Inspection, findings, to_quarantine
+from datamodules.inspection.findings import findings
+from datamodules.inspection.inspection import Inspection, to_quarantine
 
 
 def inspection(root: Path, image_size: int = 64, parameters: int | None = None) -> Inspection:

@@ -247,8 +247,13 @@ def be_cancelled(seen: list[list[int]]) -> None:
 
 def test_a_cancelled_call_is_an_interruption_that_is_known_as_one() -> None:
     seen: list[list[int]] = []
-    with pytest.raises(KeyboardInterrupt):
-        be_cancelled(seen)
+    # A shell that starts the tests in the background has SIGINT ignored.
+    before = signal.signal(signal.SIGINT, signal.default_int_handler)
+    try:
+        with pytest.raises(KeyboardInterrupt):
+            be_cancelled(seen)
+    finally:
+        signal.signal(signal.SIGINT, before)
     assert seen == [[signal.SIGUSR1]]
     with _cancellations() as cancelled:
         assert not cancelled

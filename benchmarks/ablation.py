@@ -26,6 +26,7 @@ import yaml
 from lists import integers
 from machine import describe, machine, write
 
+from lightning_modules.files import write_json
 from lightning_modules.metrics.feature_networks import load_features
 from lightning_modules.metrics.protocol import Figure
 from lightning_modules.metrics.report import Report, cell
@@ -51,7 +52,7 @@ def main(args: Sequence[str] | None = None) -> None:
             if not stored.is_file():
                 trained = train(folder, change, seed, options)
                 setup = Setup(network, folder / "evaluation", options.n, batch_size=100)
-                write({"name": name, "seed": seed} | trained | measure(folder, setup), stored)
+                write_json({"name": name, "seed": seed} | trained | measure(folder, setup), stored)
             results.append(json.loads(stored.read_text()))
             print(line(results[-1]), flush=True)
     facts = machine()

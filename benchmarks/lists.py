@@ -5,7 +5,7 @@ from __future__ import annotations
 
 def names(text: str) -> list[str]:
     """Return the parts of `a,b,c`."""
-    return [part.strip() for part in text.split(",")]
+    return text.split(",")
 
 
 def integers(text: str) -> list[int]:

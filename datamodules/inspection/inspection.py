@@ -1,4 +1,4 @@
-"""What was seen of a folder's images, counted and grouped."""
+"""What was seen of a folder's images, counted and grouped, and which of them to leave out."""
 
 from __future__ import annotations
 

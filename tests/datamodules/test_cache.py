@@ -30,9 +30,8 @@ from datamodules.pixels import MappedImages, Transform
 
 def test_cache_holds_every_image_in_index_order(make_folder: MakeFolder, tmp_path: Path) -> None:
     index = scan_folder(make_folder({"a": 3, "b": 2}))
-    opened = open_cache(index, TRANSFORM, tmp_path / "cache", workers=0)
-    expected = np.stack([decode_image(index.root / path, 8) for path in index.paths])
-    np.testing.assert_array_equal(opened.images.array, expected)
+    opened = build(index, tmp_path / "cache")
+    np.testing.assert_array_equal(opened.images.array, expected_images(index))
     np.testing.assert_array_equal(opened.rows, np.arange(5))
     assert opened.rejected == ()
     assert not opened.images.array.flags.writeable
@@ -42,9 +41,9 @@ def test_second_opening_does_not_decode(
     make_folder: MakeFolder, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     index = scan_folder(make_folder({"a": 3}))
-    first = open_cache(index, TRANSFORM, tmp_path / "cache", workers=0)
+    first = build(index, tmp_path / "cache")
     decoded = decodings(monkeypatch)
-    second = open_cache(index, TRANSFORM, tmp_path / "cache", workers=0)
+    second = build(index, tmp_path / "cache")
     assert decoded == []
     np.testing.assert_array_equal(first.images.array, second.images.array)
 
@@ -58,7 +57,7 @@ def test_unreadable_files_are_left_out_with_their_reasons(
     index = scan_folder(root)
     decoded = decodings(monkeypatch)
     for _ in range(2):
-        opened = open_cache(index, TRANSFORM, tmp_path / "cache", workers=0)
+        opened = build(index, tmp_path / "cache")
         assert len(decoded) == 4
         np.testing.assert_array_equal(opened.rows, [0, 2])
         assert opened.images.array.shape == (2, 3, 8, 8)
@@ -73,9 +72,9 @@ def test_worker_processes_give_the_same_as_none(
     root = make_folder({"a": FILES})
     (root / "a" / "0002.png").write_bytes(b"")
     index = scan_folder(root)
-    alone = open_cache(index, TRANSFORM, tmp_path / "alone", workers=0)
+    alone = build(index, tmp_path / "alone")
     monkeypatch.setattr(cache_build, "_PARALLEL_FROM", 1)
-    together = open_cache(index, TRANSFORM, tmp_path / "together", workers=2)
+    together = build(index, tmp_path / "together", workers=2)
     np.testing.assert_array_equal(alone.images.array, together.images.array)
     assert alone.rejected == together.rejected
     np.testing.assert_array_equal(alone.rows, together.rows)
@@ -88,7 +87,7 @@ def test_each_transform_and_content_has_its_own_cache(make_folder: MakeFolder, t
         for transform in (TRANSFORM, Transform(6, (255, 255, 255)), Transform(8, (0, 0, 0)))
     }
     (root / "a" / "0000.png").rename(root / "a" / "0009.png")
-    folders.add(open_cache(scan_folder(root), TRANSFORM, tmp_path / "cache", workers=0).folder)
+    folders.add(build(scan_folder(root), tmp_path / "cache").folder)
     assert len(folders) == 4
 
 
@@ -131,14 +130,14 @@ def test_nothing_decodable_is_an_error_and_leaves_nothing(tmp_path: Path) -> Non
         (tmp_path / "images").mkdir(exist_ok=True)
         (tmp_path / "images" / name).write_text("no picture")
     with pytest.raises(DataError, match=r"none of the 2 images .* the first is a\.jpg \(not an image"):
-        open_cache(scan_folder(tmp_path / "images"), TRANSFORM, tmp_path / "cache", workers=0)
+        build(scan_folder(tmp_path / "images"), tmp_path / "cache")
     assert leftovers(tmp_path / "cache") == published(tmp_path / "cache") == []
 
 
 def test_place_that_cannot_be_written_says_so(make_folder: MakeFolder, tmp_path: Path) -> None:
     (tmp_path / "file").touch()
     with pytest.raises(DataError, match=r"cannot be written to .*file .*--data\.cache_dir"):
-        open_cache(scan_folder(make_folder({"a": 1})), TRANSFORM, tmp_path / "file", workers=0)
+        build(scan_folder(make_folder({"a": 1})), tmp_path / "file")
 
 
 def test_worker_that_dies_is_an_error(
@@ -149,12 +148,12 @@ def test_worker_that_dies_is_an_error(
 
     monkeypatch.setattr(cache_build, "_decode_block", dies)
     with pytest.raises(DataError, match=r"want of memory; try again with fewer --data\.workers"):
-        open_cache(scan_folder(make_folder({"a": 2})), TRANSFORM, tmp_path / "cache", workers=1)
+        build(scan_folder(make_folder({"a": 2})), tmp_path / "cache", workers=1)
     assert leftovers(tmp_path / "cache") == published(tmp_path / "cache") == []
 
 
 def test_images_travel_as_their_path(make_folder: MakeFolder, tmp_path: Path) -> None:
-    images = open_cache(scan_folder(make_folder({"a": 50})), TRANSFORM, tmp_path / "cache", workers=0).images
+    images = build(scan_folder(make_folder({"a": 50})), tmp_path / "cache").images
     packed = pickle.dumps(images)
     assert len(packed) < 1000 < images.array.nbytes
     restored = pickle.loads(packed)

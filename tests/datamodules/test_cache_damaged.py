@@ -20,7 +20,6 @@ from cache_folders import (
 from recording import MakeFolder
 
 from datamodules import cache_build, cache_format
-from datamodules.cache import open_cache
 from datamodules.index import scan_folder
 
 
@@ -88,7 +87,7 @@ def test_want_of_memory_is_no_damage(
     make_folder: MakeFolder, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     files = scan_folder(make_folder({"a": 3}))
-    built = open_cache(files, TRANSFORM, tmp_path / "cache", 0)
+    built = build(files, tmp_path / "cache")
     before = {path: path.stat().st_mtime_ns for path in built.folder.iterdir()}
 
     def refuse(*_: object) -> None:
@@ -96,5 +95,5 @@ def test_want_of_memory_is_no_damage(
 
     monkeypatch.setattr("datamodules.cache.check_images", refuse)
     with pytest.raises(OSError, match="Cannot allocate memory"):
-        open_cache(files, TRANSFORM, tmp_path / "cache", 0)
+        build(files, tmp_path / "cache")
     assert {path: path.stat().st_mtime_ns for path in built.folder.iterdir()} == before

@@ -14,6 +14,7 @@ from lightning.fabric.utilities.warnings import PossibleUserWarning
 from lightning.pytorch import LightningDataModule
 from torch import Tensor
 
+from datamodules.arguments import check_arguments
 from datamodules.augmentation import AUGMENTATIONS, Augmentation
 from datamodules.batches import (
     BatchNumbers,
@@ -108,22 +109,18 @@ class ImageFolderDataModule(LightningDataModule):
         limits: Limits = Limits(),  # noqa: B008 -- a named tuple cannot change
     ) -> None:
         super().__init__()
-        _require(image_size >= 1, f"image_size must be at least 1 pixel, not {image_size}")
-        _require(batch_size >= 1, f"batch_size must be at least 1 image, not {batch_size}")
-        _require(
-            0.0 <= held_out < 1.0,
-            f"held_out is a share, at least 0 and below 1, not {held_out}",
+        check_arguments(
+            image_size=image_size,
+            batch_size=batch_size,
+            held_out=held_out,
+            workers=workers,
+            max_rejected=max_rejected,
+            background=background,
+            seed=seed,
+            crop_limit=crop_limit,
         )
-        _require(workers >= 0, f"workers must be 0 or more, not {workers}")
-        _require(0.0 <= max_rejected <= 1.0, f"max_rejected is a share, 0 to 1, not {max_rejected}")
-        colour = tuple(background)
-        _require(
-            len(colour) == 3 and all(0 <= value <= 255 for value in colour),
-            f"background must be three values of 0 to 255 (red, green, blue), not {colour}",
-        )
-        _require(seed >= 0, f"seed must not be negative, not {seed}")
-        _require(0.0 < crop_limit <= 1.0, f"crop_limit is a share, above 0 and at most 1, not {crop_limit}")
-        _require(cache or resident in ("auto", "disk"), f"resident={resident} needs the cache, which is off")
+        if resident not in ("auto", "disk") and not cache:
+            raise DataError(f"resident={resident} needs the cache, which is off")
         self.root, self.source, self.cache, self.cache_dir = root, source, cache, cache_dir
         self.crop, self.crop_limit, self.augmentation = crop, crop_limit, augmentation
         self.class_balanced, self.resident = class_balanced, resident
@@ -318,8 +315,3 @@ class ImageFolderDataModule(LightningDataModule):
             self.class_labels,
             self.workers,
         )
-
-
-def _require(condition: bool, message: str) -> None:
-    if not condition:
-        raise DataError(message)

@@ -4,11 +4,11 @@ from __future__ import annotations
 
 import torch
 
-_ON_CPU = ("DefaultCPUAllocator", "not enough memory", "CUDA out of memory", "CUBLAS_STATUS_ALLOC_FAILED")
+_MESSAGES = ("DefaultCPUAllocator", "not enough memory", "CUDA out of memory", "CUBLAS_STATUS_ALLOC_FAILED")
 
 
 def is_out_of_memory(error: BaseException) -> bool:
     """Tell whether an error means that there was not enough memory, on the device or on the host."""
     if isinstance(error, torch.OutOfMemoryError | MemoryError):
         return True
-    return isinstance(error, RuntimeError) and any(words in str(error) for words in _ON_CPU)
+    return isinstance(error, RuntimeError) and any(words in str(error) for words in _MESSAGES)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from datamodules.errors import DataError
+from datamodules.finishing import Residence
 
 
 def check_arguments(
@@ -15,11 +16,13 @@ def check_arguments(
     background: tuple[int, int, int],
     seed: int,
     crop_limit: float,
+    cache: bool,
+    resident: Residence,
 ) -> None:
-    """Refuse what is out of its range; see `ImageFolderDataModule` for what each means.
+    """Refuse what is out of range or does not go together; `ImageFolderDataModule` says what each means.
 
     Raises:
-        DataError: With the argument, its range and what was given.
+        DataError: With the argument, what it may be and what was given.
     """
     colour = tuple(background)
     is_colour = len(colour) == 3 and all(0 <= value <= 255 for value in colour)
@@ -32,6 +35,7 @@ def check_arguments(
         (is_colour, f"background must be three values of 0 to 255 (red, green, blue), not {colour}"),
         (seed >= 0, f"seed must not be negative, not {seed}"),
         (0.0 < crop_limit <= 1.0, f"crop_limit is a share, above 0 and at most 1, not {crop_limit}"),
+        (cache or resident in ("auto", "disk"), f"resident={resident} needs the cache, which is off"),
     ):
         if not allowed:
             raise DataError(message)

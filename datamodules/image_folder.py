@@ -27,7 +27,6 @@ from datamodules.cache import default_cache_dir
 from datamodules.decode import Limits
 from datamodules.drawn_cats import DrawnCats
 from datamodules.finishing import AugmentedBatch, DraftBatch, Finish, ImageBatch, Residence, residence
-from datamodules.index import DataError
 from datamodules.micro_batches import MicroBatches
 from datamodules.opened_folder import OpenedFolder, open_folder
 from datamodules.oxford_pets import OxfordPetCats
@@ -118,9 +117,9 @@ class ImageFolderDataModule(LightningDataModule):
             background=background,
             seed=seed,
             crop_limit=crop_limit,
+            cache=cache,
+            resident=resident,
         )
-        if resident not in ("auto", "disk") and not cache:
-            raise DataError(f"resident={resident} needs the cache, which is off")
         self.root, self.source, self.cache, self.cache_dir = root, source, cache, cache_dir
         self.crop, self.crop_limit, self.augmentation = crop, crop_limit, augmentation
         self.class_balanced, self.resident = class_balanced, resident

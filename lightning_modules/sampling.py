@@ -5,11 +5,12 @@ import math
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from functools import partial
-from typing import Any, Literal
+from typing import Any, Literal, get_args
 
 import torch
 from torch import Tensor
 
+from lightning_modules.averages.profiles import exponent_of
 from lightning_modules.diffusion.grids import GRIDS, flow_grid
 from lightning_modules.diffusion.guidance import EVERYWHERE, autoguidance, classifier_free_guidance
 from lightning_modules.diffusion.preconditioning import Denoiser
@@ -23,6 +24,9 @@ SamplerName = Literal[
 ]
 GridName = Literal["karras", "log_snr", "flow"]
 Threshold = Literal["none", "clip", "dynamic"]
+
+MAX_STEPS = 100_000
+"""More steps than anybody takes; beyond it a number is a slip of the hand."""
 
 
 @dataclass(frozen=True)
@@ -47,6 +51,9 @@ class Sampling:
         threshold: What keeps estimates in the range of images: `none`, `clip` to [-1, 1], or `dynamic`.
         percentile: Quantile of an image's magnitudes that dynamic thresholding brings to 1.
         churn: How much noise `stochastic_heun` adds.
+
+    Raises:
+        ValueError: If a value is out of its range, with its name.
     """
 
     sampler: SamplerName = "dpmpp_2m"
@@ -61,6 +68,39 @@ class Sampling:
     threshold: Threshold = "none"
     percentile: float = 0.995
     churn: Churn = Churn()
+
+    def __post_init__(self) -> None:
+        for name, known in (("sampler", SAMPLERS), ("grid", GRIDS), ("threshold", get_args(Threshold))):
+            if getattr(self, name) not in known:
+                raise ValueError(f"{name} is one of {', '.join(known)}, not {getattr(self, name)!r}")
+        low, high = self.guidance_interval
+        ranges = (
+            ("steps", self.steps, 1 <= self.steps <= MAX_STEPS, f"from 1 to {MAX_STEPS:,}"),
+            ("guidance", self.guidance, math.isfinite(self.guidance), "a finite number; 1 is none"),
+            (
+                "guidance_interval",
+                self.guidance_interval,
+                0 <= low < high,
+                "[low, high] with 0 <= low < high",
+            ),
+            ("sigma_max", self.sigma_max, 0 < self.sigma_max < math.inf, "above 0 and finite"),
+            (
+                "sigma_min",
+                self.sigma_min,
+                0 < self.sigma_min < self.sigma_max,
+                f"above 0 and below sigma_max, which is {self.sigma_max:g}",
+            ),
+            ("shift", self.shift, 0 < self.shift < math.inf, "above 0 and finite"),
+            ("percentile", self.percentile, 0 < self.percentile <= 1, "above 0 and at most 1"),
+        )
+        for name, value, fits, wanted in ranges:
+            if not fits:
+                raise ValueError(f"{name} is {wanted}, not {value}")
+        if self.guide_length is not None:
+            try:
+                exponent_of(self.guide_length)
+            except ValueError as error:
+                raise ValueError(f"guide_length: {error}") from error
 
     @classmethod
     def from_dict(cls, settings: Mapping[str, Any]) -> Sampling:

@@ -138,3 +138,44 @@ def test_what_is_left_out_is_the_default():
 def test_a_setting_of_another_name_is_refused():
     with pytest.raises(TypeError, match="wiggle"):
         Sampling.from_dict({"wiggle": 1})
+
+
+NAN = float("nan")
+
+
+@pytest.mark.parametrize(
+    ("name", "value"),
+    [
+        ("sampler", "magic"),
+        ("grid", "cosine"),
+        ("threshold", "soft"),
+        *(("steps", value) for value in (0, -1, 10**12)),
+        *(("guidance", value) for value in (NAN, math.inf, -math.inf)),
+        *(
+            ("guidance_interval", value)
+            for value in ((3.0, 1.0), (1.0, 1.0), (-1.0, 2.0), (NAN, 1.0), (0.0, NAN))
+        ),
+        *(("sigma_min", value) for value in (0.0, -1.0, NAN, 80.0, 90.0)),
+        *(("sigma_max", value) for value in (0.0, NAN, math.inf)),
+        *(("shift", value) for value in (0.0, -1.0, NAN, math.inf)),
+        *(("percentile", value) for value in (0.0, 1.5, NAN)),
+        *(("guide_length", value) for value in (0.0, -0.1, 0.3, NAN)),
+    ],
+)
+def test_a_value_out_of_its_range_is_refused_by_name(name, value):
+    with pytest.raises(ValueError, match=rf"^{name}\b"):
+        Sampling(**{name: value})
+
+
+@pytest.mark.parametrize("values", [(-1.0,), (NAN,), (math.inf,), (1.0, 3.0, 2.0), (1.0, 0.0, 1.0, 0.0)])
+def test_churn_out_of_its_range_is_refused(values):
+    with pytest.raises(ValueError, match=r"^churn"):
+        Churn(*values)
+
+
+def test_every_setting_with_a_range_is_checked():
+    """A new setting is put into the test above, or said here to have no range."""
+    assert {field.name for field in fields(Sampling)} == {
+        *("sampler", "grid", "threshold", "steps", "guidance", "guidance_interval", "sigma_min"),
+        *("sigma_max", "shift", "percentile", "guide_length", "churn"),
+    }

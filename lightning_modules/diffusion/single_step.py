@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass
 
 from torch import Tensor
@@ -56,7 +57,7 @@ class Churn:
             that blurs takes away.
 
     Raises:
-        ValueError: If the amount is negative.
+        ValueError: If a value is out of its range.
     """
 
     amount: float = 40.0
@@ -65,8 +66,15 @@ class Churn:
     scale: float = 1.003
 
     def __post_init__(self) -> None:
-        if not self.amount >= 0:
-            raise ValueError(f"churn adds noise, at least 0, not {self.amount:g}")
+        if not 0 <= self.amount < math.inf:
+            raise ValueError(f"churn adds noise, at least 0 and finite, not {self.amount:g}")
+        if not 0 <= self.sigma_min <= self.sigma_max:
+            raise ValueError(
+                f"churn.sigma_min is from 0 to churn.sigma_max, which is {self.sigma_max:g}, "
+                f"not {self.sigma_min:g}"
+            )
+        if not 0 < self.scale < math.inf:
+            raise ValueError(f"churn.scale is above 0 and finite, not {self.scale:g}")
 
     def raised(self, sigma: float, steps: int) -> float:
         """Return the noise level from which a step out of `steps` starts that has come to `sigma`."""

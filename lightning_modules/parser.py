@@ -3,10 +3,10 @@ from __future__ import annotations
 import argparse
 import difflib
 import inspect
-import itertools
 import re
 import sys
 from collections.abc import Sequence
+from contextlib import suppress
 from pathlib import Path
 from typing import NoReturn
 
@@ -14,6 +14,7 @@ import yaml
 from jsonargparse import DefaultHelpFormatter
 from lightning.pytorch.cli import LightningArgumentParser
 
+from lightning_modules.command_line.options import Option, in_order, last_value, options_of
 from lightning_modules.models import MODELS
 
 CONFIGS = Path(__file__).resolve().parents[1] / "configs"
@@ -108,34 +109,26 @@ def with_config(args: Sequence[str], default: str) -> tuple[list[str], str]:
         FileNotFoundError: If there is no such config.
         ValueError: If there is no such model.
     """
-    model = _named_model(args)
-    resolved: list[str] = []
-    name = ""
-    remaining = iter(args)
-    for arg in remaining:
-        flag, equals, value = arg.partition("=")
-        if flag not in ("--config", "-c"):
-            resolved.append(arg)
-            continue
-        path = resolve_config(value if equals else next(remaining, ""))
-        resolved += ["--config", _config_for(path, model)]
-        name = path.stem
+    options = options_of(args)
+    model = _named_model(options)
+    configs = [resolve_config(option.value) for option in options if option.name == "config"]
+    configs = configs or [resolve_config(default)]
+    # The configs first: what stands on the command line wins, wherever it stands there.
+    resolved = [text for path in configs for text in ("--config", _config_for(path, model))]
+    for option in in_order([option for option in options if option.name != "config"]):
+        resolved += option.tokens
+    return resolved, configs[-1].stem
+
+
+def _named_model(options: Sequence[Option]) -> str | None:
+    """Return the model that a command line names last, checked if it is a bare name."""
+    value = last_value(options, "model", "model.class_path")
+    if value.lstrip().startswith("{"):
+        with suppress(yaml.YAMLError):  # which jsonargparse refuses, with the option's name
+            value = str(yaml.safe_load(value).get("class_path", ""))
+    name = value
     if not name:
-        resolved = ["--config", _config_for(resolve_config(default), model), *resolved]
-        name = default
-    return resolved, name
-
-
-def _named_model(args: Sequence[str]) -> str | None:
-    """Return the value of the last `--model` of a command line, checked if it is a bare name."""
-    values = []
-    for arg, following in itertools.zip_longest(args, args[1:], fillvalue=""):
-        flag, equals, value = arg.partition("=")
-        if flag == "--model":
-            values.append(value if equals else following)
-    if not values:
         return None
-    name = values[-1]
     if name.isidentifier() and name not in MODELS:
         near = difflib.get_close_matches(name, MODELS, n=1, cutoff=0.4)
         hint = f" Did you mean {near[0]}?" if near else ""

@@ -33,6 +33,7 @@ from lightning_modules.callbacks.spike_guard import SpikeGuard
 from lightning_modules.callbacks.step_seed import StepSeed
 from lightning_modules.callbacks.telemetry import Telemetry
 from lightning_modules.cloud.settings import ModalSettings
+from lightning_modules.metrics_file import MetricsFile
 from lightning_modules.parser import HelpFormatter, TeachingParser, with_config
 from lightning_modules.resume.choice import Wish, choose_run, continue_run
 from lightning_modules.resume.manifest import identity
@@ -224,6 +225,7 @@ class FitCLI(LightningCLI):
         if own_logger:
             before = self.choice.step if self.choice.folder.is_dir() else None
             made.logger = RunLogger(self.choice.folder, before)
+        made.loggers = [*made.loggers, MetricsFile(self.choice.folder, self.choice.step)]
         return made
 
     def _identity(self, world_size: int) -> dict[str, Any]:

@@ -15,7 +15,7 @@ from lightning_modules.callbacks.ema import EMA, averaged_weights
 from lightning_modules.callbacks.learning_rate import LearningRate
 from lightning_modules.callbacks.noise_bands import LossByNoiseLevel
 from lightning_modules.callbacks.run_folder import run_folder
-from lightning_modules.callbacks.telemetry import between_steps, write_scalars
+from lightning_modules.callbacks.telemetry import between_steps, write_picture, write_scalars
 from lightning_modules.drawing import draw_images
 from lightning_modules.images import image_grid, save_png, viewing_scale
 from lightning_modules.sampling import Sampling
@@ -204,9 +204,7 @@ class Evaluation(Callback):
             if folder is not None:
                 path = folder / "evaluation" / f"step={step:08d}-{name}.png"
                 save_png(picture, path, viewing_scale(images.shape[-1]))
-            for run_logger in trainer.loggers:
-                if isinstance(run_logger, TensorBoardLogger):
-                    run_logger.experiment.add_image(f"evaluation/{name}", picture, step)
+            write_picture(trainer, f"evaluation/{name}", picture, step)
 
 
 def _keeps_average(trainer: Trainer) -> bool:

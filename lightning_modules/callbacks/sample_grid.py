@@ -6,12 +6,11 @@ from typing import Any
 
 import torch
 from lightning.pytorch import Callback, LightningModule, Trainer
-from lightning.pytorch.loggers import TensorBoardLogger
 from torch import Tensor
 
 from lightning_modules.base import DiffusionModule
 from lightning_modules.callbacks.ema import averaged_weights
-from lightning_modules.callbacks.telemetry import between_steps
+from lightning_modules.callbacks.telemetry import between_steps, write_picture
 from lightning_modules.images import image_grid, save_png, to_uint8, viewing_scale
 from lightning_modules.sampling import Sampling
 
@@ -95,6 +94,4 @@ class SampleGrid(Callback):
         if self._folder is not None:
             path = Path(self._folder) / "samples" / f"step={step:08d}.png"
             save_png(grid, path, viewing_scale(pl_module.image_shape[-1]))
-        for run_logger in trainer.loggers:
-            if isinstance(run_logger, TensorBoardLogger):
-                run_logger.experiment.add_image("samples", grid, step)
+        write_picture(trainer, "samples", grid, step)

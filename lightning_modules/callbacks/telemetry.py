@@ -7,6 +7,8 @@ from typing import Any
 
 import torch
 from lightning.pytorch import Callback, LightningModule, Trainer
+from lightning.pytorch.loggers import TensorBoardLogger
+from torch import Tensor
 from torch.nn.utils import get_total_norm
 
 from lightning_modules.base import DiffusionModule
@@ -92,13 +94,30 @@ def logs_at(trainer: Trainer, step: int) -> bool:
 
 
 def write_scalars(trainer: Trainer, metrics: Mapping[str, float]) -> None:
-    """Write scalars of the step that was just taken, once.
+    """Write scalars of the step that was just taken, once, and bring them to the disk.
 
     What goes through the module is written again at every later logging of the process, and then a resumed
-    run's axis differs from an undisturbed one's.
+    run's axis differs from an undisturbed one's. What is not on the disk before the step's checkpoint is
+    lost with a kill, since nothing logs it again.
     """
     for run_logger in trainer.loggers if metrics else ():
         run_logger.log_metrics(dict(metrics), trainer.global_step - 1)
+        run_logger.save()
+
+
+def write_picture(trainer: Trainer, tag: str, picture: Tensor, step: int) -> None:
+    """Write a picture to TensorBoard, and bring it to the disk.
+
+    Args:
+        trainer: Its loggers are written to.
+        tag: What TensorBoard calls it.
+        picture: uint8, (3, H, W).
+        step: Steps taken.
+    """
+    for run_logger in trainer.loggers:
+        if isinstance(run_logger, TensorBoardLogger):
+            run_logger.experiment.add_image(tag, picture, step)
+            run_logger.save()
 
 
 @contextmanager

@@ -15,6 +15,9 @@ from tensorboard.backend.event_processing.event_accumulator import (  # type: ig
 )
 from torch import Tensor
 
+from lightning_modules.metrics_file import FILE as METRICS
+from lightning_modules.metrics_file import read_metrics
+
 RAW, AVERAGED = "current_model_state", "state_dict"
 PARTS = {
     RAW: "weights",
@@ -90,7 +93,7 @@ def compare_batches(expected: Sequence[str], found: Mapping[int, str]) -> Compar
 
 
 def compare_logs(expected: Path, found: Path) -> list[Comparison]:
-    """Compare what TensorBoard reads from two run directories: step axes, and values but of the clock."""
+    """Compare what two run directories have logged: step axes, and values but of the clock."""
     one, other = _logged(expected), _logged(found)
     axes, values = "steps on TensorBoard's axis", "values in TensorBoard"
     axis = {tag: (_steps(one.get(tag, [])), _steps(other.get(tag, []))) for tag in sorted({*one, *other})}
@@ -193,7 +196,7 @@ def _steps(points: Sequence[tuple[int, object]]) -> list[int]:
 
 
 def _logged(folder: Path) -> dict[str, list[tuple[int, object]]]:
-    """Return step and value of all scalars and pictures (by a hash) as TensorBoard shows them, by tag."""
+    """Return step and value of scalars and pictures (by a hash), as TensorBoard and the table show them."""
     # It tells of every start of a process, which is what it is read for.
     logging.getLogger("tensorboard").setLevel(logging.ERROR)
     events = EventAccumulator(str(folder), size_guidance={"scalars": 0, "images": 0, "tensors": 0}).Reload()
@@ -203,4 +206,6 @@ def _logged(folder: Path) -> dict[str, list[tuple[int, object]]]:
     for tag in events.Tags()["images"]:
         hashes = [(e.step, hashlib.sha256(e.encoded_image_string).hexdigest()) for e in events.Images(tag)]
         points[f"pictures {tag}"] = list(hashes)
+    for tag, scalars in read_metrics(folder / METRICS).items():
+        points[f"{tag} in {METRICS}"] = [(step, repr(value)) for step, value in scalars]
     return points

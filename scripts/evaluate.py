@@ -9,6 +9,8 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from lightning_modules.command_line.scripts import ScriptParser, name_of, number, several, whole
+
 if TYPE_CHECKING:
     from lightning_modules.metrics.report import Report
     from lightning_modules.metrics.run_evaluation import Variant
@@ -146,7 +148,7 @@ def _variants(options: argparse.Namespace, newest: Path) -> list[Variant]:
 
 def make_parser() -> argparse.ArgumentParser:
     """Return the parser of the command line."""
-    parser = argparse.ArgumentParser(
+    parser = ScriptParser(
         description="Measure the quality of a run's samples, or of any folder of images.",
         epilog=EPILOG,
         formatter_class=argparse.RawDescriptionHelpFormatter,
@@ -172,7 +174,7 @@ def make_parser() -> argparse.ArgumentParser:
 
 def _add_comparison(group: argparse._ArgumentGroup) -> None:
     add = group.add_argument
-    add("--n", type=_positive, default=1000, help="images on each side, at most (default 1000)")
+    add("--n", type=whole(1), default=1000, help="images on each side, at most (default 1000)")
     add("--against", type=Path, help="folder of real images to compare with (default: the run's own)")
     add("--data", type=Path, help="folder of the run's images, if it has moved; or of the self-test's")
     add(
@@ -180,7 +182,7 @@ def _add_comparison(group: argparse._ArgumentGroup) -> None:
         default="auto",
         help="auto, efficientnet, random, inception[:WEIGHTS], a .onnx or TorchScript file, module:attribute",
     )
-    add("--image-size", type=_positive, help="side in pixels for --self-test (default: the images')")
+    add("--image-size", type=whole(1), help="side in pixels for --self-test (default: the images')")
 
 
 def _add_drawing(group: argparse._ArgumentGroup) -> None:
@@ -190,19 +192,23 @@ def _add_drawing(group: argparse._ArgumentGroup) -> None:
     add = group.add_argument
     add(
         "--sampler",
-        type=_names(SAMPLERS),
+        type=several(name_of(SAMPLERS)),
         help=f"one or more of {', '.join(SAMPLERS)}, with commas (default: the run's)",
     )
     add(
         "--nfe",
-        type=_numbers,
+        type=several(whole(1)),
         help="evaluations of the network per image, one or more: 5,10,20 (default: the run's steps)",
     )
-    add("--sigma-min", type=_levels, help="last noise level, one or more: 0.02,0.2 (default: the run's)")
-    add("--guidance", type=_scales, help="guidance scale, one or more: 1,2,3 (default: the run's)")
+    add(
+        "--sigma-min",
+        type=several(number(above=0.0)),
+        help="last noise level, one or more: 0.02,0.2 (default: the run's)",
+    )
+    add("--guidance", type=several(number()), help="guidance scale, one or more: 1,2,3 (default: the run's)")
     add(
         "--guide-length",
-        type=float,
+        type=number(least=0.0),
         help="guide away from the run's own average of this length; 0: from the images of all classes "
         "(default: the run's)",
     )
@@ -218,47 +224,14 @@ def _add_drawing(group: argparse._ArgumentGroup) -> None:
         default=["ema"],
         help=f"one or more, with commas (default ema): {HELP}",
     )
-    add("--seed", type=int, default=0, help="seed of the samples and of the choice of images (default 0)")
+    add("--seed", type=whole(0), default=0, help="seed of samples and of the choice of images (default 0)")
     add(
         "--seeds",
-        type=_positive,
+        type=whole(1),
         default=1,
         help="sets of samples per row, whose spread is the interval (default 1)",
     )
-    add("--batch-size", type=_positive, default=64, help="images at a time (default 64)")
-
-
-def _positive(text: str) -> int:
-    value = int(text)
-    if value < 1:
-        raise argparse.ArgumentTypeError(f"must be at least 1, not {value}")
-    return value
-
-
-def _numbers(text: str) -> list[int]:
-    return [_positive(part) for part in text.split(",")]
-
-
-def _levels(text: str) -> list[float]:
-    levels = _scales(text)
-    if min(levels) <= 0:
-        raise argparse.ArgumentTypeError(f"noise levels are above 0, not {min(levels):g}")
-    return levels
-
-
-def _scales(text: str) -> list[float]:
-    return [float(part) for part in text.split(",")]
-
-
-def _names(known: Sequence[str] | dict[str, object]):  # noqa: ANN202
-    def parse(text: str) -> list[str]:
-        names = [part.strip() for part in text.split(",")]
-        unknown = [name for name in names if name not in known]
-        if unknown:
-            raise argparse.ArgumentTypeError(f"{unknown[0]!r} is none of {', '.join(known)}")
-        return names
-
-    return parse
+    add("--batch-size", type=whole(1), default=64, help="images at a time (default 64)")
 
 
 if __name__ == "__main__":

@@ -8,6 +8,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from lightning_modules.averages.names import HELP, weights_name
+from lightning_modules.command_line.scripts import ScriptParser
 
 EPILOG = """examples:
   export.py runs/demo --to safetensors                   export/step=00001400.safetensors in the newest run
@@ -25,7 +26,7 @@ def main(args: Sequence[str] | None = None) -> None:
     Args:
         args: The command line; none takes the process's.
     """
-    parser = argparse.ArgumentParser(
+    parser = ScriptParser(
         description="Export the weights of a run for other programs.",
         epilog=EPILOG,
         formatter_class=argparse.RawDescriptionHelpFormatter,

@@ -10,6 +10,8 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from lightning_modules.command_line.scripts import ScriptParser, number, whole
+
 if TYPE_CHECKING:
     from datamodules.decode import Limits
     from datamodules.inspection.findings import Finding
@@ -115,7 +117,7 @@ def _output_folder(out: Path | None, folder: Path) -> Path:
 
 
 def _parse(args: Sequence[str] | None) -> argparse.Namespace:
-    parser = argparse.ArgumentParser(
+    parser = ScriptParser(
         description="Say what a folder of images holds, what is wrong with it, and what a model sees of it.",
         epilog=EPILOG,
         formatter_class=argparse.RawDescriptionHelpFormatter,
@@ -123,7 +125,7 @@ def _parse(args: Sequence[str] | None) -> argparse.Namespace:
     add = parser.add_argument
     add("folder", type=Path, help="folder of images; sub-folders are classes")
     add("--out", type=Path, help="folder for the report (default: inspection/<name of the folder>)")
-    add("--image-size", type=_positive, default=64, help="side that training is to use, pixels (default 64)")
+    add("--image-size", type=whole(1), default=64, help="side that training is to use, pixels (default 64)")
     add("--pad", action="store_true", help="show images squared with bars instead of cut to the centre")
     model = parser.add_mutually_exclusive_group()
     model.add_argument("--parameters", type=_count, help="number of the model's parameters, such as 40e6")
@@ -139,36 +141,19 @@ def _parse(args: Sequence[str] | None) -> argparse.Namespace:
         help="quarantine these too, not only what cannot be decoded; of copies the largest image stays",
     )
     add("--exclude", type=Path, metavar="FILE", help="leave out the files of an earlier quarantine list")
-    add("--sample", type=_positive, help="look at so many files, evenly chosen (default: all)")
-    add("--workers", type=_not_negative, default=_cores(), help="processes that decode (default: one a core)")
-    add("--max-pixels", type=_positive, default=2**27, help="largest width x height (default 134,217,728)")
-    add("--min-side", type=_positive, default=4, help="smallest side in pixels (default 4)")
-    add("--max-aspect", type=float, default=20.0, help="largest ratio of the sides (default 20)")
+    add("--sample", type=whole(1), help="look at so many files, evenly chosen (default: all)")
+    add("--workers", type=whole(0), default=_cores(), help="processes that decode (default: one a core)")
+    add("--max-pixels", type=whole(1), default=2**27, help="largest width x height (default 134,217,728)")
+    add("--min-side", type=whole(1), default=4, help="smallest side in pixels (default 4)")
+    add("--max-aspect", type=number(least=1.0), default=20.0, help="largest ratio of the sides (default 20)")
     options = parser.parse_args(args)
     if options.also and not options.quarantine:
         parser.error("--also says what goes into the list: give --quarantine FILE with it")
     return options
 
 
-def _positive(text: str) -> int:
-    value = _not_negative(text)
-    if value < 1:
-        raise argparse.ArgumentTypeError("must be at least 1, not 0")
-    return value
-
-
-def _not_negative(text: str) -> int:
-    value = int(text)
-    if value < 0:
-        raise argparse.ArgumentTypeError(f"must not be negative, not {value}")
-    return value
-
-
 def _count(text: str) -> int:
-    value = float(text)
-    if not value >= 1:
-        raise argparse.ArgumentTypeError(f"must be at least 1, not {text}")
-    return int(value)
+    return int(number(least=1.0)(text))
 
 
 def _cores() -> int:

@@ -10,6 +10,8 @@ import tempfile
 from collections.abc import Sequence
 from pathlib import Path
 
+from lightning_modules.command_line.scripts import ScriptParser, whole
+
 EPILOG = """examples:
   prove_resume.py                                      the demo, killed 20 times
   prove_resume.py --config cats --kills 100 --data.root my_images --data.workers 2
@@ -69,7 +71,7 @@ def main(args: Sequence[str] | None = None) -> None:
 
 
 def _parse(args: Sequence[str] | None) -> tuple[argparse.Namespace, tuple[str, ...]]:
-    parser = argparse.ArgumentParser(
+    parser = ScriptParser(
         description="Train a short run undisturbed, train it again in processes that are killed at random "
         "moments by random means, and compare the two bit for bit.",
         epilog=EPILOG,
@@ -78,15 +80,15 @@ def _parse(args: Sequence[str] | None) -> tuple[argparse.Namespace, tuple[str, .
         allow_abbrev=False,
     )
     parser.add_argument("--config", help="name of a config, or a path (default: the demo's)")
-    parser.add_argument("--kills", type=_natural, default=20, help="number of kills (default 20)")
-    parser.add_argument("--seed", type=int, default=0, help="seed of the kills (default 0)")
-    parser.add_argument("--steps", type=_natural, default=60, help="length of the run (default 60)")
+    parser.add_argument("--kills", type=whole(1), default=20, help="number of kills (default 20)")
+    parser.add_argument("--seed", type=whole(0), default=0, help="seed of the kills (default 0)")
+    parser.add_argument("--steps", type=whole(1), default=60, help="length of the run (default 60)")
     parser.add_argument(
         "--kinds",
         help="ways to kill, separated by commas: sigkill, sigterm, sigint, torn (the newest checkpoint is "
         "damaged besides), full-disk, between-write-and-rename (default: all)",
     )
-    parser.add_argument("--jobs", type=_natural, default=1, help="runs at a time (default 1)")
+    parser.add_argument("--jobs", type=whole(1), default=1, help="runs at a time (default 1)")
     parser.add_argument("--folder", type=Path, help="for runs and logs (default: temporary)")
     parser.add_argument("--json", type=Path, help="file for the full report")
     parser.add_argument(
@@ -95,13 +97,6 @@ def _parse(args: Sequence[str] | None) -> tuple[argparse.Namespace, tuple[str, .
     options, others = parser.parse_known_args(args)
     others = [other for other in others if other != "--"]
     return options, (*(("--config", options.config) if options.config else ()), *others)
-
-
-def _natural(text: str) -> int:
-    value = int(text)
-    if value < 1:
-        raise argparse.ArgumentTypeError(f"must be at least 1, not {value}")
-    return value
 
 
 if __name__ == "__main__":

@@ -9,6 +9,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from lightning_modules.averages.names import HELP, weights_name
+from lightning_modules.command_line.scripts import ScriptParser, number, whole
 
 SAMPLERS = ["euler", "ancestral", "heun", "stochastic_heun", "dpmpp_2m", "dpmpp_3m", "unipc", "ipndm"]
 GRIDS = ["karras", "log_snr", "flow"]
@@ -48,7 +49,7 @@ def main(args: Sequence[str] | None = None) -> None:
 
 
 def _parse(args: Sequence[str] | None) -> argparse.Namespace:
-    parser = argparse.ArgumentParser(
+    parser = ScriptParser(
         description="Draw images with the weights of a run.",
         epilog=EPILOG,
         formatter_class=argparse.RawDescriptionHelpFormatter,
@@ -59,10 +60,10 @@ def _parse(args: Sequence[str] | None) -> argparse.Namespace:
         help="a run directory, an experiment (its newest run), a checkpoint, or a .safetensors export",
     )
     parser.add_argument("--weights", type=weights_name, help=f"{HELP} (default: the run's main average)")
-    parser.add_argument("--n", type=_positive, default=16, help="number of images (default 16)")
+    parser.add_argument("--n", type=whole(1), default=16, help="number of images (default 16)")
     parser.add_argument("--labels", help="classes in turn, names or numbers: tabby,siamese (default: all)")
     parser.add_argument(
-        "--seed", type=int, default=0, help="image i depends on the seed and i alone (default 0)"
+        "--seed", type=whole(0), default=0, help="image i depends on the seed and i alone (default 0)"
     )
     _add_sampling(parser.add_argument_group("sampling", "what is not given is as in the run's own grids"))
     _add_output(parser.add_argument_group("output"))
@@ -77,24 +78,24 @@ def _parse(args: Sequence[str] | None) -> argparse.Namespace:
 def _add_sampling(group: argparse._ArgumentGroup) -> None:
     group.add_argument("--sampler", choices=SAMPLERS)
     length = group.add_mutually_exclusive_group()
-    length.add_argument("--steps", type=_positive, help="denoising steps")
+    length.add_argument("--steps", type=whole(1), help="denoising steps")
     length.add_argument(
-        "--nfe", type=_positive, help="evaluations of the denoiser per image at most, turned into steps"
+        "--nfe", type=whole(1), help="evaluations of the denoiser per image at most, turned into steps"
     )
     group.add_argument("--grid", choices=GRIDS, help="spacing of the noise levels")
-    group.add_argument("--shift", type=float, help="shift of the flow grid towards noise")
+    group.add_argument("--shift", type=number(above=0.0), help="shift of the flow grid towards noise")
     group.add_argument(
         "--sigma-min",
-        type=float,
+        type=number(above=0.0),
         help="last noise level: a larger one leaves out the grain of a little-trained model (try 0.2)",
     )
-    group.add_argument("--guidance", type=float, help="scale of guidance; 1 is none")
+    group.add_argument("--guidance", type=number(), help="scale of guidance; 1 is none")
     group.add_argument(
         "--interval", type=float, nargs=2, metavar=("LOW", "HIGH"), help="guide between these noise levels"
     )
     group.add_argument(
         "--guide-length",
-        type=float,
+        type=number(least=0.0),
         metavar="LENGTH",
         help="guide away from the run's own average of this length, one of its ema.lengths (autoguidance); "
         "0: from the images of all classes",
@@ -106,11 +107,11 @@ def _add_sampling(group: argparse._ArgumentGroup) -> None:
         help="guide away from this weaker model (autoguidance) instead of from the images of all classes",
     )
     group.add_argument("--threshold", choices=THRESHOLDS, help="keep estimates in the range of images")
-    group.add_argument("--churn", type=float, help="noise that stochastic_heun adds, S_churn")
+    group.add_argument("--churn", type=number(least=0.0), help="noise that stochastic_heun adds, S_churn")
 
 
 def _add_output(group: argparse._ArgumentGroup) -> None:
-    group.add_argument("--batch-size", type=_positive, default=64, help="images at a time (default 64)")
+    group.add_argument("--batch-size", type=whole(1), default=64, help="images at a time (default 64)")
     group.add_argument(
         "--out", type=Path, help="folder for the images, or a file samples.npz (default: drawn/ in the run)"
     )
@@ -130,13 +131,6 @@ def _add_output(group: argparse._ArgumentGroup) -> None:
     group.add_argument(
         "--video", action="store_true", help="denoising.gif and denoising.png: how images come about"
     )
-
-
-def _positive(text: str) -> int:
-    value = int(text)
-    if value < 1:
-        raise argparse.ArgumentTypeError(f"must be at least 1, not {value}")
-    return value
 
 
 def _part(text: str) -> tuple[int, int]:

@@ -110,8 +110,8 @@ def test_sample_padding_and_an_earlier_list(folder: Path, tmp_path: Path) -> Non
         (["pets", "--out", "pets/report"], "error: the report would lie inside pets"),
         (["pets", "--exclude", "none.txt"], "error: the quarantine list none.txt cannot be read"),
         (["pets", "--also", "copies"], "give --quarantine FILE with it"),
-        (["pets", "--image-size", "0"], "argument --image-size: must be at least 1, not 0"),
-        (["pets", "--parameters", "many"], "argument --parameters"),
+        (["pets", "--image-size", "0"], "--image-size: must be at least 1, not 0"),
+        (["pets", "--parameters", "many"], "--parameters"),
     ],
 )
 def test_errors_are_one_line_and_status_2(

@@ -1,0 +1,142 @@
+"""What the scripts' parsers share: mistakes are answered in one line, with what may have been meant."""
+
+from __future__ import annotations
+
+import argparse
+import difflib
+import math
+import re
+import sys
+from collections.abc import Callable, Collection
+from typing import NoReturn, TypeVar
+
+T = TypeVar("T")
+
+_CHOICE = re.compile(r"invalid choice: (?P<value>.+) \(choose from (?P<choices>.+)\)")
+_OF_OPTION = re.compile(r"argument (?P<option>\S+): (?P<what>.+)", re.DOTALL)
+_UNKNOWN = "unrecognized arguments: "
+
+OTHER_NAMES = {
+    "batch": "batch-size",
+    "cfg": "guidance",
+    "cfg-scale": "guidance",
+    "checkpoint-path": "",
+    "ckpt": "",
+    "ckpt-path": "",
+    "guidance-scale": "guidance",
+    "model": "",
+    "model-path": "",
+    "num-images": "n",
+    "num-inference-steps": "steps",
+    "num-samples": "n",
+    "num-steps": "steps",
+    "out-dir": "out",
+    "outdir": "out",
+    "output": "out",
+    "output-dir": "out",
+    "resume": "",
+    "save-dir": "out",
+    "seeds": "seed",
+}
+"""What other programs call an option, and what it is here; empty for what is given without a name."""
+
+
+class ScriptParser(argparse.ArgumentParser):
+    """argparse's parser, which answers in one line and names the nearest option or choice."""
+
+    def error(self, message: str) -> NoReturn:
+        """Print what was wrong and what may have been meant, and exit with status 2."""
+        said = " ".join(self._explained(message).split())
+        print(f"error: {said} All options: {self.prog} --help", file=sys.stderr)
+        sys.exit(2)
+
+    def _explained(self, message: str) -> str:
+        if of_option := _OF_OPTION.fullmatch(message):
+            what = of_option["what"].rstrip(".")
+            if choice := _CHOICE.fullmatch(what):
+                choices = [each.strip(" '") for each in choice["choices"].split(",")]
+                what = no_such(choice["value"].strip("'"), choices)
+            return f"{of_option['option']}: {what}."
+        if not message.startswith(_UNKNOWN):
+            return f"{message.rstrip('.')}."
+        unknown = message.removeprefix(_UNKNOWN).split()
+        wrong = [each.partition("=")[0] for each in unknown if each.startswith("-")]
+        if not wrong:
+            return f"'{unknown[0]}' is one too many."
+        return " ".join(self._no_option(each) for each in wrong)
+
+    def _no_option(self, wrong: str) -> str:
+        known = [name for action in self._actions for name in action.option_strings]
+        bare = wrong.lstrip("-").replace("_", "-")
+        here = OTHER_NAMES.get(bare)
+        places = [action.dest for action in self._actions if not action.option_strings]
+        if here == "" and places:
+            return f"{wrong} is not an option: the {places[0]} is given without a name, first."
+        near = (
+            [f"--{here}"] if f"--{here}" in known else difflib.get_close_matches(f"--{bare}", known, 2, 0.7)
+        )
+        hint = f" Did you mean {' or '.join(near)}?" if near else ""
+        return f"{wrong} is not an option.{hint}"
+
+
+def no_such(value: str, choices: Collection[str]) -> str:
+    """Return a sentence without its full stop: there is no such thing, what is nearest, what there is."""
+    near = difflib.get_close_matches(value, choices, 1, 0.5)
+    hint = f" Did you mean {near[0]}?" if near else ""
+    return f"there is no '{value}'.{hint} There are {', '.join(choices)}"
+
+
+def whole(least: int) -> Callable[[str], int]:
+    """Return a type for argparse: a whole number that is at least so large."""
+
+    def parse(text: str) -> int:
+        try:
+            value = int(text)
+        except ValueError:
+            raise argparse.ArgumentTypeError(f"must be a whole number, not '{text}'") from None
+        if value < least:
+            raise argparse.ArgumentTypeError(f"must be at least {least}, not {value}")
+        return value
+
+    return parse
+
+
+def number(
+    above: float = -math.inf, least: float = -math.inf, most: float = math.inf
+) -> Callable[[str], float]:
+    """Return a type for argparse: a finite number in a range."""
+
+    def parse(text: str) -> float:
+        try:
+            value = float(text)
+        except ValueError:
+            raise argparse.ArgumentTypeError(f"must be a number, not '{text}'") from None
+        if not math.isfinite(value):
+            raise argparse.ArgumentTypeError(f"must be a finite number, not {text}")
+        if value <= above:
+            raise argparse.ArgumentTypeError(f"must be above {above:g}, not {value:g}")
+        if value < least:
+            raise argparse.ArgumentTypeError(f"must be at least {least:g}, not {value:g}")
+        return value
+
+    return parse
+
+
+def name_of(choices: Collection[str]) -> Callable[[str], str]:
+    """Return a type for argparse: one of some names."""
+
+    def parse(text: str) -> str:
+        if text not in choices:
+            raise argparse.ArgumentTypeError(no_such(text, choices))
+        return text
+
+    return parse
+
+
+def several(kind: Callable[[str], T]) -> Callable[[str], list[T]]:
+    """Return a type for argparse: one or more of a kind, with commas between."""
+
+    def parse(text: str) -> list[T]:
+        return [kind(part.strip()) for part in text.split(",")]
+
+    return parse

@@ -11,6 +11,7 @@ from torch import Tensor, nn
 from torch.func import functional_call
 
 from datamodules.step_plan import Place, StepPlan
+from datamodules.words import counted, listed
 from lightning_modules.compilation import compile_where_possible
 from lightning_modules.diffusion.loss import denoising_loss
 from lightning_modules.diffusion.noise_levels import NoiseLevels
@@ -118,7 +119,9 @@ class DiffusionModule(LightningModule):
         names = self.class_names if data is None else tuple(data.class_names)
         if names != self.class_names:
             raise ValueError(
-                f"The data has the classes {names}, but the model was made for {self.class_names}."
+                f"The data has {counted(names)}; but the model was made for {counted(self.class_names)}. "
+                f"Only in the data: {listed(sorted({*names} - {*self.class_names})) or 'none'}; only in the "
+                f"model: {listed(sorted({*self.class_names} - {*names})) or 'none'}."
             )
         if stage == "fit" and self.compile_network:
             compile_where_possible(self.network, self.trainer.strategy.root_device)

@@ -11,6 +11,7 @@ from typing import NoReturn
 from lightning.pytorch import Callback
 from lightning.pytorch.utilities import rank_zero_info
 
+from datamodules.words import counted
 from lightning_modules.allocator import free_memory, keep_freed_memory
 from lightning_modules.callbacks.spike_guard import RollBackError
 from lightning_modules.checkpoints.errors import CheckpointWriteError, write_error
@@ -104,7 +105,9 @@ def _begin(cli: FitCLI, lock: RunLock) -> None:
     choice = cli.choice
     kept = len(cli.datamodule.train_labels), len(cli.datamodule.held_out_labels)
     rank_zero_info(
-        "Data: %d images to train on, %d held out, classes: %s", *kept, ", ".join(cli.model.class_names)
+        "Data: %s images to train on, %s held out, %s",
+        *(f"{n:,}" for n in kept),
+        counted(cli.model.class_names),
     )
     if not cli.trainer.is_global_zero:
         return

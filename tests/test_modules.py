@@ -237,7 +237,7 @@ def test_guidance_of_one_is_none_and_more_is_not():
 
 
 def test_other_class_names_than_the_data_s_are_refused(image_folder, tmp_path):
-    with pytest.raises(ValueError, match=r"classes \('a', 'b'\), but the model was made for \('b', 'a'\)"):
+    with pytest.raises(ValueError, match=r"2 classes: a, b; .* 2 classes: b, a"):
         fit(tmp_path, module(class_names=("b", "a")), data(image_folder), max_steps=1)
 
 

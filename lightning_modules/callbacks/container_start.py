@@ -10,6 +10,7 @@ from lightning.pytorch import Callback, Trainer
 
 from datamodules.cache import default_cache_dir
 from datamodules.image_folder import ImageFolderDataModule
+from datamodules.words import counted
 from lightning_modules.base import DiffusionModule
 from lightning_modules.callbacks.run_folder import run_folder
 from lightning_modules.callbacks.telemetry import write_scalars
@@ -81,8 +82,8 @@ class ContainerStart(Callback):
 def _data_set(data: ImageFolderDataModule, module: DiffusionModule) -> tuple[str, dict[str, float]]:
     train, held_out = len(data.train_labels), len(data.held_out_labels)
     text = (
-        f"{train:,} images to train on, {held_out:,} held out, {data.num_classes} classes "
-        f"({', '.join(data.class_names[:8])}), {module.image_shape[-1]} px; "
+        f"{train:,} images to train on, {held_out:,} held out, {counted(data.class_names)}, "
+        f"{module.image_shape[-1]} px; "
         f"cache in {data.cache_dir or default_cache_dir()}"
     )
     figures = {"images": train, "held_out": held_out, "classes": data.num_classes}

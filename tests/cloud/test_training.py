@@ -125,7 +125,7 @@ def test_what_a_run_leaves_can_be_looked_at_fetched_and_drawn_from(cloud: Cloud,
     block = output[output.index("--- container start") :]
     for found in ("import torch ", "memory after", "CUDA", "/runs writable", "data set", "first batch"):
         assert found in block
-    assert "15 images to train on, 9 held out, 6 classes" in block
+    assert "15 images to train on, 9 held out, 6 classes: " in block
 
     (line,) = [
         entry

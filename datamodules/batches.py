@@ -2,19 +2,13 @@
 
 from __future__ import annotations
 
-import signal
-from collections import deque
-from collections.abc import Callable, Iterator
-from concurrent.futures import Future, ThreadPoolExecutor
-from itertools import count
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 import numpy as np
 import numpy.typing as npt
 import torch
 from torch import Tensor
-from torch.utils.data import DataLoader, Dataset
-from torch.utils.data.distributed import DistributedSampler
+from torch.utils.data import Dataset
 
 from datamodules.augmentation import Augmentation
 from datamodules.balance import BalancedStream
@@ -188,84 +182,3 @@ class HeldOutBatches(Dataset[ImageBatch | DraftBatch]):
             return DraftBatch(labels, rows=torch.from_numpy(rows))
         pixels, classes = self.data.gather(which)
         return ImageBatch(torch.from_numpy(pixels), torch.from_numpy(classes))
-
-
-class BatchNumbers(DistributedSampler[Any]):
-    """The numbers of the batches to come, in order.
-
-    It is a `DistributedSampler` since the batches know their rank themselves: Lightning would replace any
-    other sampler under DDP.
-
-    Args:
-        bounds: Gives the first number and the number to stop at (None: never), asked anew for each iteration.
-    """
-
-    def __init__(self, bounds: Callable[[], tuple[int, int | None]]) -> None:
-        self._bounds = bounds
-        self.epoch = 0  # set by Lightning, of no meaning here
-
-    def __len__(self) -> int:
-        """Number of batches of the whole run, those before the first number included.
-
-        Raises:
-            TypeError: The numbers never stop; Lightning takes that for an endless loader.
-        """
-        stop = self._bounds()[1]
-        if stop is None:
-            raise TypeError("an endless sequence of batches has no length")
-        return stop
-
-    def __iter__(self) -> Iterator[int]:
-        start, stop = self._bounds()
-        return count(start) if stop is None else iter(range(start, stop))
-
-
-class StepLoader(DataLoader[Any]):
-    """A loader whose position is the Trainer's step, so that a resumed run goes on in mid-stream.
-
-    The empty state tells Lightning that there is nothing to save, in place of its warning that the loader
-    cannot be resumed.
-
-    Attributes:
-        ahead: Batches that a thread assembles (and pins) before they are asked for, where no worker processes
-            do; 0 for none, which is right where the training needs the processor for itself.
-    """
-
-    ahead = 0
-
-    def __iter__(self) -> Iterator[Any]:  # type: ignore[override]
-        batches = super().__iter__()
-        return fetched_ahead(batches, self.ahead) if self.ahead and not self.num_workers else batches
-
-    def state_dict(self) -> dict[str, Any]:
-        """Nothing: the checkpoint holds the step already."""
-        return {}
-
-    def load_state_dict(self, state_dict: dict[str, Any]) -> None:
-        """Take nothing from it."""
-
-
-def outlive_signals(worker: int) -> None:
-    """Let a loader worker ignore the signals that its whole process group or container may get.
-
-    The training process decides when to stop, and needs its workers until then: it tells them to end, and
-    they end by themselves when it is gone.
-
-    Args:
-        worker: Number of the worker, as `DataLoader` gives it.
-    """
-    for number in (signal.SIGINT, signal.SIGTERM):
-        signal.signal(number, signal.SIG_IGN)
-
-
-def fetched_ahead(batches: Iterator[Any], ahead: int) -> Iterator[Any]:
-    """The same batches, of which a thread fetches so many before they are asked for."""
-    end = object()
-    with ThreadPoolExecutor(1, "next-batch") as thread:
-        pending: deque[Future[Any]] = deque(thread.submit(next, batches, end) for _ in range(ahead))
-        try:
-            while (batch := pending.popleft().result()) is not end:
-                pending.append(thread.submit(next, batches, end))
-                yield batch
-        finally:
-            thread.shutdown(wait=True, cancel_futures=True)

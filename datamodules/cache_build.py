@@ -7,10 +7,8 @@ import shutil
 import warnings
 from collections import deque
 from collections.abc import Generator, Iterator
-from concurrent.futures import Executor, Future, ProcessPoolExecutor, ThreadPoolExecutor
-from concurrent.futures.process import BrokenProcessPool
+from concurrent.futures import Executor, Future, ThreadPoolExecutor
 from contextlib import closing
-from multiprocessing import get_context
 from pathlib import Path
 from typing import IO, Any, BinaryIO, NamedTuple
 
@@ -34,6 +32,7 @@ from datamodules.cache_format import (
 from datamodules.decode import ChangedFileError, ImageError
 from datamodules.index import DataError, ImageIndex, printable
 from datamodules.pixels import Transform
+from datamodules.workers import Workers
 
 _JOURNAL = "journal"
 _PARALLEL_FROM = 1000  # files; fewer are decoded before a worker process has started
@@ -69,7 +68,7 @@ def build(index: ImageIndex, transform: Transform, folder: Path, key: str, worke
         workers: Processes that decode; 0 decodes in threads of this one, one per core.
 
     Raises:
-        DataError: No file can be decoded, the disk has no room, or a worker was killed.
+        DataError: No file can be decoded, or the disk has no room.
         OSError: The folder cannot be written.
     """
     folder.mkdir(parents=True, exist_ok=True)
@@ -201,24 +200,30 @@ def _flush(file: IO[Any]) -> None:
 def _decode_all(tasks: list[_Task], workers: int) -> Generator[_Decoded, None, None]:
     if not tasks:
         return
-    pool: Executor
     if workers == 0 or len(tasks) * BLOCK_FILES < _PARALLEL_FROM:
-        threads = min(len(tasks), _MOST_THREADS, _usable_cores())
-        pool = ThreadPoolExecutor(threads, "decode")
+        results = _decode_in_threads(tasks)
     else:
         # Spawned, not forked: the caller may hold threads and locks, which a fork would copy in any state.
-        threads = min(workers, len(tasks))
-        pool = ProcessPoolExecutor(threads, mp_context=get_context("spawn"))
+        results = _decode_in_processes(tasks, min(workers, len(tasks)))
+    with warnings.catch_warnings(), closing(results):
+        # Decoding ignores warnings too, but threads take turns in saving and restoring the one filter.
+        warnings.simplefilter("ignore")
+        yield from results
+
+
+def _decode_in_processes(tasks: list[_Task], count: int) -> Generator[_Decoded, None, None]:
+    workers = Workers(_decode_block, count, "--data.workers", method="spawn")
     try:
-        with warnings.catch_warnings():
-            # Decoding ignores warnings too, but threads take turns in saving and restoring the one filter.
-            warnings.simplefilter("ignore")
-            yield from _in_order(pool, tasks, ahead=4 * threads)
-    except BrokenProcessPool as error:
-        raise DataError(
-            "a process that decoded images was ended from outside, probably for want of memory; "
-            "try again with fewer --data.workers"
-        ) from error
+        yield from workers.results(tasks)
+    finally:
+        workers.close()
+
+
+def _decode_in_threads(tasks: list[_Task]) -> Generator[_Decoded, None, None]:
+    threads = min(len(tasks), _MOST_THREADS, _usable_cores())
+    pool = ThreadPoolExecutor(threads, "decode")
+    try:
+        yield from _in_order(pool, tasks, ahead=4 * threads)
     finally:
         pool.shutdown(wait=True, cancel_futures=True)
 

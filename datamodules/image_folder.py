@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 import warnings
+from collections.abc import Callable
 from pathlib import Path
 from typing import Literal
 
@@ -16,17 +17,12 @@ from torch import Tensor
 
 from datamodules.arguments import check_arguments
 from datamodules.augmentation import AUGMENTATIONS, Augmentation
-from datamodules.batches import (
-    BatchNumbers,
-    HeldOutBatches,
-    StepLoader,
-    TrainBatches,
-    outlive_signals,
-)
+from datamodules.batches import HeldOutBatches, TrainBatches
 from datamodules.cache import default_cache_dir
 from datamodules.decode import Limits
 from datamodules.drawn_cats import DrawnCats
 from datamodules.finishing import AugmentedBatch, DraftBatch, Finish, ImageBatch, Residence, residence
+from datamodules.loader import BatchNumbers, StepLoader
 from datamodules.micro_batches import MicroBatches
 from datamodules.opened_folder import OpenedFolder, open_folder
 from datamodules.oxford_pets import OxfordPetCats
@@ -36,8 +32,6 @@ from datamodules.step_plan import LeftOut, StepPlan
 
 # The sources are here so that the command line knows them by their short names.
 __all__ = ["Augmentation", "DrawnCats", "ImageBatch", "ImageFolderDataModule", "OxfordPetCats"]
-
-_AHEAD = 2  # batches
 
 
 class ImageFolderDataModule(LightningDataModule):
@@ -78,6 +72,9 @@ class ImageFolderDataModule(LightningDataModule):
             (`ram`) or the GPU's (`device`). `auto`: the GPU's if there is one and the images fill at most a
             quarter of what is free there, else the disk, read into memory beforehand if it fits.
         seed: Seed of the order and the flips, and of all other variation; not negative.
+
+    Attributes:
+        stop_requested: Asked while a worker is waited for: true means that the run is to be saved soon.
 
     Raises:
         DataError: An argument is out of its range, or (from `prepare_data` and `setup`) the folder is
@@ -128,6 +125,8 @@ class ImageFolderDataModule(LightningDataModule):
         self.workers, self.max_rejected, self.seed = workers, max_rejected, seed
         self.quarantine, self.limits = quarantine, limits
         self.split = 1
+        self.stop_requested: Callable[[], bool] = bool
+        self._loaders: list[StepLoader] = []
         self.left_out: tuple[LeftOut, ...] = ()
         self._data: OpenedFolder | None = None
         self._finish = Finish(image_size, augmentation)
@@ -152,6 +151,16 @@ class ImageFolderDataModule(LightningDataModule):
         if not self._checked:
             self._data.check(self.max_rejected)
             self._checked = True
+
+    def teardown(self, stage: str | None = None) -> None:
+        """End the processes that load batches.
+
+        Args:
+            stage: Not used.
+        """
+        for loader in self._loaders:
+            loader.close()
+        self._loaders = []
 
     @property
     def class_names(self) -> tuple[str, ...]:
@@ -251,18 +260,9 @@ class ImageFolderDataModule(LightningDataModule):
     def _loader(self, batches: MicroBatches | HeldOutBatches, numbers: BatchNumbers) -> StepLoader:
         # Lightning would advise more workers: gathering from a memory map outruns handing batches over.
         warnings.filterwarnings("ignore", r".*does not have many workers", PossibleUserWarning)
-        gpu = torch.cuda.is_available()
-        loader = StepLoader(
-            batches,
-            batch_size=None,
-            sampler=numbers,
-            num_workers=self.workers,
-            persistent_workers=self.workers > 0,
-            worker_init_fn=outlive_signals,
-            pin_memory=gpu,
-            generator=torch.Generator(),  # else each start would draw from the global generator
-        )
-        loader.ahead = _AHEAD if gpu else 0
+        pinned = torch.cuda.is_available()
+        loader = StepLoader(batches, numbers, self.workers, pinned, lambda: self.stop_requested())
+        self._loaders.append(loader)
         return loader
 
     def _on_device(self) -> bool:

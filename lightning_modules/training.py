@@ -143,6 +143,7 @@ def _train(cli: FitCLI, signals: StopSignals) -> BaseException | None:
         StopRequestedError: After a signal, or on several devices after a bad step.
     """
     cli.config_init.checkpoint.signals = signals
+    cli.datamodule.stop_requested = signals.requested
     try:
         cli.trainer.fit(
             cli.model, datamodule=cli.datamodule, ckpt_path=cli.choice.checkpoint, weights_only=True

@@ -3,9 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Generator, Sequence
-from concurrent.futures import ProcessPoolExecutor
 from contextlib import closing
-from multiprocessing import get_context
 from pathlib import Path
 from typing import NamedTuple
 
@@ -18,6 +16,7 @@ from datamodules.decode import ORIENTATIONS, ImageError, Limits, open_image, ori
 from datamodules.duplicates import perceptual_hash
 from datamodules.errors import Rejected
 from datamodules.index import ImageIndex
+from datamodules.workers import Workers
 
 _LOOK = 64  # pixels a side at which an image is looked at: what the perceptual hash takes
 _DARK_MEAN, _DARK_PEAK = 10.0, 40  # of 255: a black bar after JPEG compression and a resize
@@ -126,8 +125,11 @@ def _look_at_all(
         yield from map(_look_at_chunk, tasks)
         return
     # Spawned, not forked: the caller may hold threads and locks, which a fork would copy in any state.
-    with ProcessPoolExecutor(workers, mp_context=get_context("spawn")) as pool:
-        yield from pool.map(_look_at_chunk, tasks)
+    pool = Workers(_look_at_chunk, workers, "--workers", method="spawn")
+    try:
+        yield from pool.results(tasks)
+    finally:
+        pool.close()
 
 
 def _look_at_chunk(

@@ -43,6 +43,10 @@ class StopSignals:
             signal.signal(number, signal.SIG_DFL if handler is None else handler)  # type: ignore[arg-type]
         self._before = {}
 
+    def requested(self) -> bool:
+        """Tell whether a signal has come."""
+        return self.received is not None
+
     def listen(self) -> None:
         """Put the handlers in place, again where something has replaced them since."""
         for number in self._before:

@@ -1,5 +1,7 @@
 from __future__ import annotations
 
+import multiprocessing
+import os
 import pickle
 import resource
 import shutil
@@ -21,11 +23,12 @@ from cache_folders import (
 )
 from recording import MakeFolder
 
-from datamodules import cache_build
+from datamodules import cache_build, cache_format
 from datamodules.cache import default_cache_dir, open_cache, write_report
 from datamodules.decode import decode_image
 from datamodules.index import DataError, Rejected, scan_folder
 from datamodules.pixels import MappedImages, Transform
+from datamodules.workers import Workers
 
 
 def test_cache_holds_every_image_in_index_order(make_folder: MakeFolder, tmp_path: Path) -> None:
@@ -140,16 +143,28 @@ def test_place_that_cannot_be_written_says_so(make_folder: MakeFolder, tmp_path:
         build(scan_folder(make_folder({"a": 1})), tmp_path / "file")
 
 
-def test_worker_that_dies_is_an_error(
-    make_folder: MakeFolder, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+def test_files_of_a_worker_that_dies_are_decoded_without_it(
+    make_folder: MakeFolder,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    caplog: pytest.LogCaptureFixture,
 ) -> None:
-    def dies(*_: object) -> None:
-        raise cache_build.BrokenProcessPool("a child process terminated abruptly")
+    class Forked(Workers):
+        def __init__(self, function, count, option, method):
+            super().__init__(dies, count, option, "fork")
 
-    monkeypatch.setattr(cache_build, "_decode_block", dies)
-    with pytest.raises(DataError, match=r"want of memory; try again with fewer --data\.workers"):
-        build(scan_folder(make_folder({"a": 2})), tmp_path / "cache", workers=1)
-    assert leftovers(tmp_path / "cache") == published(tmp_path / "cache") == []
+    def dies(task: cache_build._Task) -> cache_build._Decoded:
+        if multiprocessing.parent_process() is not None and task.first_row == 2 * cache_format.BLOCK_FILES:
+            os.kill(os.getpid(), signal.SIGKILL)
+        return decode(task)
+
+    decode = cache_build._decode_block
+    index = scan_folder(make_folder({"a": FILES}))
+    monkeypatch.setattr(cache_build, "_PARALLEL_FROM", 1)
+    monkeypatch.setattr(cache_build, "Workers", Forked)
+    opened = build(index, tmp_path / "cache", workers=2)
+    np.testing.assert_array_equal(opened.images.array, expected_images(index))
+    assert "--data.workers 0" in caplog.text
 
 
 def test_images_travel_as_their_path(make_folder: MakeFolder, tmp_path: Path) -> None:

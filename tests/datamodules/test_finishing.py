@@ -14,10 +14,11 @@ from recording import MakeFolder, assert_same, data_module, first, fit, ready
 
 from datamodules import finishing
 from datamodules.augmentation import Augmentation
-from datamodules.batches import StepLoader, fetched_ahead, mirror
+from datamodules.batches import mirror
 from datamodules.finishing import DraftBatch, residence, upload
 from datamodules.image_folder import ImageFolderDataModule
 from datamodules.index import DataError
+from datamodules.loader import StepLoader, fetched_ahead
 from datamodules.pixels import MappedImages
 
 

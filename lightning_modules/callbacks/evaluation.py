@@ -5,10 +5,10 @@ import math
 import time
 from typing import TYPE_CHECKING, Any
 
-import numpy as np
 import torch
 from lightning.pytorch import Callback, Trainer
 from lightning.pytorch.loggers import TensorBoardLogger
+from torch import Tensor
 
 from lightning_modules.base import DiffusionModule
 from lightning_modules.callbacks.ema import EMA, averaged_weights
@@ -16,9 +16,11 @@ from lightning_modules.callbacks.learning_rate import LearningRate
 from lightning_modules.callbacks.noise_bands import LossByNoiseLevel
 from lightning_modules.callbacks.run_folder import run_folder
 from lightning_modules.callbacks.telemetry import between_steps, write_picture, write_scalars
+from lightning_modules.captions import class_caption
 from lightning_modules.drawing import draw_images
-from lightning_modules.images import image_grid, save_png, viewing_scale
+from lightning_modules.images import save_png
 from lightning_modules.sampling import Sampling
+from lightning_modules.sheets import Sheet
 
 if TYPE_CHECKING:
     from lightning_modules.metrics.denoising import BandError
@@ -153,7 +155,12 @@ class Evaluation(Callback):
             bands = reference.errors(module)
         raw = reference.errors(module) if _keeps_average(trainer) else bands
         found = reference.compare(images.numpy())
-        self._show(trainer, step, images, found.pairs)
+        names = module.class_names
+        captions = [class_caption(names, label) for label in reference.labels] if len(names) > 1 else []
+        pictures = {"samples": Sheet(8, f"step {step:,}", captions=captions[:64]).draw(images[:64])}
+        if found.pairs is not None:
+            pictures["closest_pairs"] = found.pairs.sheet(f"step {step:,}")
+        _show(trainer, step, pictures)
         scalars = dict(found.scalars)
         if bands and raw:
             scalars |= self._of_bands(trainer, bands, raw)
@@ -194,17 +201,14 @@ class Evaluation(Callback):
         # What was said once is kept as it was said: memorising names the step at which it began.
         self.said = {subject: self.said.get(subject, sentence) for subject, sentence in true.items()}
 
-    def _show(self, trainer: Trainer, step: int, images: torch.Tensor, pairs: np.ndarray | None) -> None:
-        """Write the samples and the closest pairs to the run directory and to TensorBoard."""
-        pictures = {"samples": image_grid(images[:64], 8)}
-        if pairs is not None:
-            pictures["closest_pairs"] = image_grid(torch.from_numpy(pairs), 8)
-        folder = run_folder(trainer)
-        for name, picture in pictures.items():
-            if folder is not None:
-                path = folder / "evaluation" / f"step={step:08d}-{name}.png"
-                save_png(picture, path, viewing_scale(images.shape[-1]))
-            write_picture(trainer, f"evaluation/{name}", picture, step)
+
+def _show(trainer: Trainer, step: int, pictures: dict[str, Tensor]) -> None:
+    """Write pictures to the run directory and to TensorBoard."""
+    folder = run_folder(trainer)
+    for name, picture in pictures.items():
+        if folder is not None:
+            save_png(picture, folder / "evaluation" / f"step={step:08d}-{name}.png")
+        write_picture(trainer, f"evaluation/{name}", picture, step)
 
 
 def _keeps_average(trainer: Trainer) -> bool:

@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import logging
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -11,8 +12,10 @@ from torch import Tensor
 from lightning_modules.base import DiffusionModule
 from lightning_modules.callbacks.ema import averaged_weights
 from lightning_modules.callbacks.telemetry import between_steps, write_picture
-from lightning_modules.images import image_grid, save_png, to_uint8, viewing_scale
+from lightning_modules.captions import class_caption
+from lightning_modules.images import save_png, to_uint8
 from lightning_modules.sampling import Sampling
+from lightning_modules.sheets import Sheet
 
 logger = logging.getLogger(__name__)
 
@@ -21,7 +24,8 @@ class SampleGrid(Callback):
     """Draw the same noise and the same labels again and again, so that the pictures can be compared.
 
     Writes `samples/step=00012000.png` in the run directory and an image to TensorBoard, drawn with the
-    averaged weights. A column is a class, the classes in order, as many as there are columns.
+    averaged weights. A column is a class, the classes in order, as many as there are columns; their names
+    stand above.
 
     Args:
         every_n_steps: Optimiser steps between grids; one more is drawn at the end. 0 draws none.
@@ -54,6 +58,16 @@ class SampleGrid(Callback):
     def labels(self, num_classes: int) -> Tensor:
         """Return the grid's labels, (rows * columns,), row by row."""
         return (torch.arange(self.columns) % num_classes).repeat(self.rows)
+
+    def sheet(self, class_names: Sequence[str], step: int) -> Sheet:
+        """Return how the grid is laid out, and what stands beside it."""
+        title, count = f"step {step:,}", len(class_names)
+        if count == 1:
+            return Sheet(self.columns, title)
+        if count > self.columns:
+            title += f" · {self.columns:,} of {count:,} classes"
+        names = [class_caption(class_names, column % count) for column in range(self.columns)]
+        return Sheet(self.columns, title, names)
 
     def setup(self, trainer: Trainer, pl_module: LightningModule, stage: str) -> None:
         """Ask for the run directory here, where all processes do: Lightning broadcasts the answer."""
@@ -90,8 +104,8 @@ class SampleGrid(Callback):
     def _show(self, trainer: Trainer, pl_module: DiffusionModule, step: int) -> None:
         with averaged_weights(trainer, pl_module), between_steps(trainer):
             images = pl_module.sample(self.labels(pl_module.num_classes), self.sampling, self.seed)
-        grid = image_grid(to_uint8(images), self.columns)
+        grid = self.sheet(pl_module.class_names, step).draw(to_uint8(images))
         if self._folder is not None:
             path = Path(self._folder) / "samples" / f"step={step:08d}.png"
-            save_png(grid, path, viewing_scale(pl_module.image_shape[-1]))
+            save_png(grid, path)
         write_picture(trainer, "samples", grid, step)

@@ -1,6 +1,9 @@
 from __future__ import annotations
 
+from dataclasses import dataclass
+
 import numpy as np
+import torch
 from torch import Tensor
 
 from lightning_modules.metrics.features import Images
@@ -12,8 +15,40 @@ from lightning_modules.metrics.memorisation import (
     nearest_images,
 )
 from lightning_modules.metrics.protocol import Protocol
+from lightning_modules.sheets import Sheet
 
 _PAIRS = 16
+_COLUMNS = 4  # pairs
+
+
+@dataclass(frozen=True, eq=False)
+class ClosestPairs:
+    """The samples most like copies, each before its nearest training image.
+
+    Args:
+        images: Samples and training images in turn, uint8, (2 P, 3, S, S).
+        distances: Of each pair, over the median distance of held-out images to theirs, (P,).
+    """
+
+    images: Images
+    distances: tuple[float, ...]
+
+    def sheet(self, what: str) -> Tensor:
+        """Draw them side by side: which is which, and how far apart.
+
+        Args:
+            what: What the samples are of, such as "step 1,200".
+
+        Returns:
+            One image, uint8, (3, H', W').
+        """
+        return Sheet(
+            2 * _COLUMNS,
+            f"{what} · closest to the training images · distance 1 is a held-out image's, the median",
+            ["sample", "training image"] * min(_COLUMNS, len(self.distances)),
+            [f"distance {distance:.2f}" for distance in self.distances],
+            group=2,
+        ).draw(torch.from_numpy(self.images))
 
 
 class CopyDetector:
@@ -36,14 +71,12 @@ class CopyDetector:
         mirrored = self.protocol.features(images[..., ::-1]) if self.mirrored else None
         return nearest_images(features, self.train, mirrored)
 
-    def look(self, images: Images, features: Tensor) -> tuple[Memorisation, Images]:
-        """Measure memorisation among samples.
-
-        Returns:
-            The gauge, and the samples most like copies, each before its nearest training image, uint8
-            (P, 3, S, S).
-        """
+    def look(self, images: Images, features: Tensor) -> tuple[Memorisation, ClosestPairs]:
+        """Measure memorisation among samples, and return the samples most like copies."""
         nearest = self.nearest(images, features)
         pairs = closest_pairs(nearest, _PAIRS)
         both = np.stack([images[pairs[:, 0]], self.train_images[pairs[:, 1]]], axis=1)
-        return memorisation(nearest, self.held_out), both.reshape(-1, *images.shape[1:])
+        usual = self.held_out.distances[:, 0].median().clamp(min=torch.finfo(torch.float64).tiny)
+        distances = nearest.distances[pairs[:, 0], 0] / usual
+        shown = ClosestPairs(both.reshape(-1, *images.shape[1:]), tuple(distances.tolist()))
+        return memorisation(nearest, self.held_out), shown

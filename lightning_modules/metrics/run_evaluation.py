@@ -15,9 +15,10 @@ from tqdm import tqdm
 from datamodules.cache import default_cache_dir
 from lightning_modules.averages.loading import load_weights
 from lightning_modules.base import DiffusionModule
+from lightning_modules.captions import class_caption
 from lightning_modules.diffusion.samplers import evaluations
 from lightning_modules.drawing import draw_images
-from lightning_modules.images import image_grid, save_png, viewing_scale
+from lightning_modules.images import save_png
 from lightning_modules.metrics.copies import CopyDetector
 from lightning_modules.metrics.denoising import BandError, errors_by_noise_level
 from lightning_modules.metrics.features import FeatureNetwork, Images
@@ -35,6 +36,7 @@ from lightning_modules.metrics.protocol import Protocol, compare, over_seeds
 from lightning_modules.metrics.report import Report, Row
 from lightning_modules.metrics.run_inputs import checkpoint_step, run_data
 from lightning_modules.sampling import Sampling
+from lightning_modules.sheets import Sheet
 
 _MAX_BAND_IMAGES = 512
 
@@ -148,8 +150,8 @@ class RunEvaluation:
             if seed == self.setup.seed:
                 plain = f"{step:08d}-{variant.weights}-{settings.sampler}-nfe{nfe:03d}"
                 plain += f"-sigma{settings.sigma_min:g}-guidance{settings.guidance:g}"
-                found = self.memorised(images, features, plain)
-                self.picture(images, plain)
+                found = self.memorised(images, features, plain, name)
+                self.picture(images, plain, name)
         return Row(name, facts | {"checkpoint": str(variant.checkpoint)}, over_seeds(figures), found)
 
     def draw(self, module: DiffusionModule, settings: Sampling, seed: int, what: str) -> Images:
@@ -164,7 +166,7 @@ class RunEvaluation:
                 bar.update(len(batch.images))
         return torch.cat(batches).numpy()
 
-    def memorised(self, images: Images, features: Tensor, name: str) -> Memorisation | None:
+    def memorised(self, images: Images, features: Tensor, name: str, title: str) -> Memorisation | None:
         """Measure how near samples are to the training images, and write a picture of the closest pairs."""
         real = self.trained_on
         if real is None or not real.held_out.any():
@@ -173,14 +175,16 @@ class RunEvaluation:
             train, held_out = real.images[~real.held_out], real.images[real.held_out]
             self._detector = CopyDetector(self.protocol, train, held_out, self.mirrored)
         found, pairs = self._detector.look(images, features)
-        grid = image_grid(torch.from_numpy(pairs), 8)
-        save_png(grid, self.setup.out / f"closest-pairs-{name}.png", viewing_scale(images.shape[-1]))
+        save_png(pairs.sheet(title), self.setup.out / f"closest-pairs-{name}.png")
         return found
 
-    def picture(self, images: Images, name: str) -> None:
-        """Write a grid of the first samples."""
-        grid = image_grid(torch.from_numpy(images[:64]), 8)
-        save_png(grid, self.setup.out / f"samples-{name}.png", viewing_scale(images.shape[-1]))
+    def picture(self, images: Images, name: str, title: str) -> None:
+        """Write a grid of the first samples, with the classes that they were asked for."""
+        names = self.real.class_names
+        told = self.same_classes and len(names) > 1
+        captions = [class_caption(names, label) for label in self.labels[:64]] if told else []
+        sheet = Sheet(8, title, captions=captions)
+        save_png(sheet.draw(torch.from_numpy(images[:64])), self.setup.out / f"samples-{name}.png")
 
 
 def evaluate_run(

@@ -5,13 +5,12 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 import numpy as np
-import numpy.typing as npt
 import torch
 
 from datamodules.cache import default_cache_dir
 from datamodules.image_folder import ImageFolderDataModule
 from lightning_modules.base import DiffusionModule
-from lightning_modules.metrics.copies import CopyDetector
+from lightning_modules.metrics.copies import ClosestPairs, CopyDetector
 from lightning_modules.metrics.denoising import BandError, errors_by_noise_level
 from lightning_modules.metrics.feature_networks import load_features
 from lightning_modules.metrics.features import Images
@@ -31,12 +30,12 @@ class Found:
     Args:
         scalars: Figures by name, those of the floor as `kid_floor`.
         memorisation: The gauge, if images are held out.
-        pairs: Samples and their nearest training images in turn, uint8 (P, 3, S, S).
+        pairs: The samples nearest to training images, if images are held out.
     """
 
     scalars: dict[str, float]
     memorisation: Memorisation | None
-    pairs: npt.NDArray[np.uint8] | None
+    pairs: ClosestPairs | None
 
     def sentence(self, step: int) -> str | None:
         """Say that the samples are copies, if they are."""

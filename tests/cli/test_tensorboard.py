@@ -140,7 +140,7 @@ def test_sample_grids_are_images(board: Board, name: str) -> None:
     for entry in entries:
         with Image.open(io.BytesIO(board.get(f"plugin/images/individualImage?{entry['query']}"))) as picture:
             assert picture.format == "PNG"
-            assert picture.size == (2 * 16 + 2, 16)
+            assert min(picture.size) >= 128  # large enough for its captions to be read
 
 
 def session(board: Board, name: str) -> dict:

@@ -2,6 +2,11 @@
 
 from __future__ import annotations
 
+import math
+
+from lightning.pytorch import Trainer
+from lightning.pytorch.callbacks import Timer
+
 from datamodules.errors import DataError
 from datamodules.finishing import Residence
 
@@ -39,3 +44,23 @@ def check_arguments(
     ):
         if not allowed:
             raise DataError(message)
+
+
+def require_end(trainer: Trainer, images: int, batch_size: int) -> None:
+    """Refuse a training whose first epoch would never end, which to Lightning it must, before it counts.
+
+    Raises:
+        DataError: There are neither steps nor a time nor a number of batches to end at.
+    """
+    timed = any(isinstance(callback, Timer) for callback in trainer.callbacks)  # type: ignore[attr-defined]
+    if trainer.max_steps >= 0 or trainer.max_epochs in (None, -1, 0) or timed:
+        return
+    if isinstance(trainer.limit_train_batches, int):
+        return
+    steps = math.ceil(images / (batch_size * trainer.world_size * trainer.accumulate_grad_batches))
+    raise DataError(
+        "this training would never end: to the Trainer all of it is one epoch, so that max_epochs does not "
+        f"count. Say how long with Trainer(max_steps=...) or max_time; {steps:,} steps go once through the "
+        f"{images:,} training images, and max_epochs={trainer.max_epochs} would be max_steps="
+        f"{trainer.max_epochs * steps}"
+    )

@@ -15,7 +15,7 @@ from lightning.fabric.utilities.warnings import PossibleUserWarning
 from lightning.pytorch import LightningDataModule
 from torch import Tensor
 
-from datamodules.arguments import check_arguments
+from datamodules.arguments import check_arguments, require_end
 from datamodules.augmentation import AUGMENTATIONS, Augmentation
 from datamodules.batches import HeldOutBatches, TrainBatches
 from datamodules.cache import default_cache_dir
@@ -141,16 +141,18 @@ class ImageFolderDataModule(LightningDataModule):
         """Open the decoded images; at once when they are open already.
 
         Args:
-            stage: Not used: every stage needs the same.
+            stage: What the Trainer is about to do.
 
         Raises:
-            DataError: See the class.
+            DataError: See the class; or a training of this data would never end.
         """
         if self._data is None:
             self._data = self._open()
         if not self._checked:
             self._data.check(self.max_rejected)
             self._checked = True
+        if stage == "fit" and self.trainer is not None:
+            require_end(self.trainer, len(self.train_labels), self.batch_size)
 
     def teardown(self, stage: str | None = None) -> None:
         """End the processes that load batches.

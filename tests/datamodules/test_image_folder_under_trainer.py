@@ -17,6 +17,8 @@ from recording import (
     trainer,
 )
 
+from datamodules.errors import DataError
+
 # Raised by Lightning 2.6 itself, in every Trainer.fit with torch 2.13.
 pytestmark = pytest.mark.filterwarnings(
     r"ignore:`isinstance\(treespec, LeafSpec\)` is deprecated:FutureWarning"
@@ -56,6 +58,36 @@ def test_fit_without_max_steps_is_endless(make_folder: MakeFolder, tmp_path: Pat
     assert run.global_step == 9
     with pytest.raises(TypeError, match="no length"):
         len(ready(module.root).train_dataloader())
+
+
+@pytest.mark.filterwarnings("ignore:`max_epochs` was not set")
+@pytest.mark.parametrize("options", [{"max_epochs": 2}, {}, {"max_epochs": 5, "accumulate_grad_batches": 2}])
+def test_training_that_would_never_end_is_refused(
+    make_folder: MakeFolder, tmp_path: Path, options: dict[str, int]
+) -> None:
+    module = data_module(make_folder({"a": 50}), held_out=0, batch_size=10)
+    with pytest.raises(DataError, match="max_steps") as refused:
+        fit(tmp_path, module, **options)
+    if options.get("max_epochs") == 2:
+        assert "max_steps=10" in str(refused.value)
+
+
+@pytest.mark.parametrize(
+    "options",
+    [
+        {"max_epochs": 2, "limit_train_batches": 3},
+        {"max_epochs": 9, "max_steps": 2},
+        {"max_time": {"seconds": 0}},
+        {"max_epochs": 2, "max_time": {"seconds": 0}},
+        {"max_epochs": 0},
+        {"fast_dev_run": 2},
+        {"max_epochs": 2, "overfit_batches": 2},
+    ],
+)
+def test_training_that_ends_some_way_is_not_refused(
+    make_folder: MakeFolder, tmp_path: Path, options: dict[str, object]
+) -> None:
+    fit(tmp_path, data_module(make_folder({"a": 50}), held_out=0), **options)
 
 
 def test_shorter_epochs_go_on_in_the_stream(make_folder: MakeFolder, tmp_path: Path) -> None:

@@ -25,7 +25,8 @@ from tqdm import trange
 from datamodules.cache import default_cache_dir
 from datamodules.drawn_cats import BREEDS, DrawnCats
 from datamodules.image_folder import ImageFolderDataModule
-from lightning_modules.drawing import choose_labels, draw_images
+from lightning_modules.class_choice import choose_labels
+from lightning_modules.drawing import draw_images
 from lightning_modules.trained import load_trained
 
 NAMES = tuple(sorted(BREEDS))

@@ -85,23 +85,3 @@ def draw_batch(
 def batch_ranges(count: int, batch_size: int) -> list[range]:
     """Cut `count` images into batches, the last one with what is left."""
     return [range(first, min(first + batch_size, count)) for first in range(0, count, batch_size)]
-
-
-def choose_labels(wanted: str | None, class_names: Sequence[str], count: int) -> list[int]:
-    """Return a label for each of `count` images: the wanted classes, or all of them, in turn.
-
-    Args:
-        wanted: Names or numbers of classes separated by commas; `none` is the null label.
-        class_names: The model's classes.
-        count: Number of images.
-
-    Raises:
-        ValueError: If a class is unknown, with those there are.
-    """
-    known = {name: label for label, name in enumerate(class_names)} | {"none": len(class_names)}
-    known |= {str(label): label for label in range(len(class_names)) if str(label) not in known}
-    names = list(class_names) if wanted is None else [name.strip() for name in wanted.split(",")]
-    unknown = [name for name in names if name not in known]
-    if unknown:
-        raise ValueError(f"the model has no class {unknown[0]!r}; its classes are {', '.join(class_names)}")
-    return [known[names[i % len(names)]] for i in range(count)]

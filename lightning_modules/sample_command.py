@@ -13,8 +13,9 @@ import torch
 from tqdm import tqdm
 
 from lightning_modules.base import DiffusionModule
+from lightning_modules.class_choice import choose_labels
 from lightning_modules.diffusion.samplers import steps_within
-from lightning_modules.drawing import batch_ranges, choose_labels, draw_batch
+from lightning_modules.drawing import batch_ranges, draw_batch
 from lightning_modules.drawn_set import COUNT, DrawnSet, begin, drawn_set, finish
 from lightning_modules.files import file_digest
 from lightning_modules.images import image_grid, save_gif, save_png, viewing_scale

@@ -3,7 +3,8 @@ from __future__ import annotations
 import torch
 from tiny import module
 
-from lightning_modules.drawing import batch_ranges, choose_labels, draw_images
+from lightning_modules.class_choice import choose_labels
+from lightning_modules.drawing import batch_ranges, draw_images
 from lightning_modules.images import to_uint8
 from lightning_modules.sampling import Sampling
 

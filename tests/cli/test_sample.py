@@ -9,9 +9,9 @@ import torch
 from command_line import LIGHTNING_WARNINGS, Run, load_script, printed, python, refusal
 from PIL import Image
 
+from lightning_modules.class_choice import choose_labels
 from lightning_modules.diffusion.single_step import Churn
 from lightning_modules.dit import DiTDiffusion
-from lightning_modules.drawing import choose_labels
 from lightning_modules.images import to_uint8
 from lightning_modules.runs import run_sampling
 from lightning_modules.sampling import Sampling

@@ -6,7 +6,7 @@ import math
 import warnings
 from collections.abc import Callable
 from pathlib import Path
-from typing import Literal
+from typing import Any, Literal
 
 import numpy as np
 import numpy.typing as npt
@@ -131,6 +131,12 @@ class ImageFolderDataModule(LightningDataModule):
         self._data: OpenedFolder | None = None
         self._finish = Finish(image_size, augmentation)
         self._checked = False
+
+    def state_dict(self) -> dict[str, Any]:
+        """Return what decides the images' pixels, classes and sides, for a checkpoint that lies by itself."""
+        names = ("image_size", "held_out", "flip", "crop", "crop_limit", "class_labels", "max_rejected")
+        plain = {name: getattr(self, name) for name in names}
+        return plain | {"background": list(self.background), "limits": self.limits._asdict()}
 
     def prepare_data(self) -> None:
         """Fetch or draw the images if need be, and decode them into the cache. One process per machine."""

@@ -25,6 +25,9 @@ class DrawnBatch(NamedTuple):
     images: Tensor
     """The images, (B, 3, H, W), uint8, rounded, on the CPU."""
 
+    broken: int = 0
+    """How many images came out with values that are not finite, and so show nothing."""
+
 
 def draw_images(
     module: DiffusionModule,
@@ -79,7 +82,22 @@ def draw_batch(
     """
     wanted = torch.tensor(labels, dtype=torch.int64)
     images = module.sample(wanted, settings, seed, indices, None if guide is None else guide.eval())
-    return DrawnBatch(indices, wanted, to_uint8(images))
+    broken = len(images) - int(images.isfinite().flatten(1).all(1).sum())
+    return DrawnBatch(indices, wanted, to_uint8(images), broken)
+
+
+def check_finite(batch: DrawnBatch, settings: Sampling) -> None:
+    """Refuse a batch with images that show nothing.
+
+    Raises:
+        ValueError: If there is one, with where it may come from.
+    """
+    if batch.broken:
+        raise ValueError(
+            f"{batch.broken} of {len(batch.indices)} images have values that are not finite: the weights "
+            f"have diverged, or the settings are too strong for them (guidance {settings.guidance:g}, "
+            f"{settings.sampler}, {settings.steps} steps). Take an earlier checkpoint, or less guidance"
+        )
 
 
 def batch_ranges(count: int, batch_size: int) -> list[range]:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import fcntl
-import json
 import shutil
 import zipfile
 from collections.abc import Iterator, Sequence
@@ -17,12 +16,17 @@ from PIL import Image
 from torch import Tensor
 
 from datamodules.atomic import whole_file
+from datamodules.walk import SUFFIXES
 from lightning_modules.drawing import DrawnBatch
+from lightning_modules.drawn_place import COUNT
+from lightning_modules.figures import ARRAY_ENDING, FOLDER_MANIFEST, MANIFEST_ENDING
 from lightning_modules.files import write_json
 from lightning_modules.images import save_png
+from lightning_modules.resume.files import read_json
 
-COUNT = "n"
-"""What a manifest calls the number of images, which alone may grow."""
+_PLACES = "it is a folder for PNGs, or a file that ends in .npz"
+_NO_FOLDERS = (*SUFFIXES, ".npy", ".zip", ".tar", ".pt", ".ckpt", ".safetensors", ".onnx", ".json")
+_LONG = 120
 
 
 class DrawnSet(Protocol):
@@ -59,7 +63,7 @@ class DrawnFolder:
 
     def __init__(self, folder: Path) -> None:
         self.folder = folder
-        self.manifest = folder / "drawing.json"
+        self.manifest = folder / FOLDER_MANIFEST
 
     def is_empty(self) -> bool:
         """Tell whether no numbered image is there."""
@@ -111,11 +115,11 @@ class DrawnArray:
     def __init__(self, path: Path) -> None:
         self.path = path
         self.parts = path.with_name(f"{path.name}.parts")
-        self.manifest = path.with_name(f"{path.name}.json")
+        self.manifest = path.with_name(f"{path.name}{MANIFEST_ENDING}")
 
     def is_empty(self) -> bool:
-        """Tell whether no image is there."""
-        return not self._places()
+        """Tell whether no image is there, nor a file of somebody else's."""
+        return not self.path.exists() and not self.parts.is_dir()
 
     def missing(self, batches: Sequence[range]) -> list[range]:
         """Return the batches of which not every image is there."""
@@ -157,8 +161,13 @@ class DrawnArray:
         """Return the file of each image that is there, and its place in it."""
         places: dict[int, tuple[Path, int]] = {}
         if self.path.is_file():
-            with np.load(self.path) as archive:
-                places = {index: (self.path, index) for index in range(len(archive["arr_1"]))}
+            try:
+                with np.load(self.path) as archive:
+                    places = {index: (self.path, index) for index in range(len(archive["arr_1"]))}
+            except (zipfile.BadZipFile, KeyError, TypeError, EOFError) as error:
+                raise ValueError(
+                    f"{self.path} is damaged ({error}): take another --out, or --fresh to draw it anew"
+                ) from error
         for part in sorted(self.parts.glob("[0-9]*.npy")):
             start, stop = map(int, part.stem.split("-"))
             places |= {index: (part, index - start) for index in range(start, stop)}
@@ -184,17 +193,27 @@ class DrawnArray:
 
 
 def drawn_set(out: Path) -> DrawnSet:
-    """Return the set at a place: a file if its name ends in .npz, and a folder otherwise."""
-    return DrawnArray(out) if out.suffix == ".npz" else DrawnFolder(out)
+    """Return the set at a place: a file if its name ends in .npz, and a folder otherwise.
+
+    Raises:
+        ValueError: If the place can be neither.
+    """
+    array = out.suffix == ARRAY_ENDING
+    if out.exists() and out.is_dir() == array:
+        raise ValueError(f"--out {out} is a {'folder' if array else 'file'}: {_PLACES}")
+    if not array and out.suffix.lower() in _NO_FOLDERS and not out.exists():
+        raise ValueError(f"--out {out} looks like the name of a file: {_PLACES}")
+    return DrawnArray(out) if array else DrawnFolder(out)
 
 
-def begin(drawn: DrawnSet, manifest: dict[str, Any], fresh: bool = False) -> None:
+def begin(drawn: DrawnSet, manifest: dict[str, Any], fresh: bool = False, fewer: bool = False) -> None:
     """Begin a set, or take up one that was begun with the same settings.
 
     Args:
         drawn: The set.
         manifest: What its images are drawn with, plain values, the number of them under `n`.
         fresh: Whether to remove what is there first.
+        fewer: Whether more images than are wanted may be there, which then stay.
 
     Raises:
         ValueError: If what is there was drawn with other settings, is more than what is wanted, or does not
@@ -209,9 +228,11 @@ def begin(drawn: DrawnSet, manifest: dict[str, Any], fresh: bool = False) -> Non
     if fresh:
         drawn.clear()
     if drawn.manifest.is_file():
-        there = json.loads(drawn.manifest.read_text(encoding="utf-8"))
+        there = read_json(drawn.manifest, "take another --out, or --fresh to draw the images anew")
+        if fewer and there.get(COUNT, 0) > manifest[COUNT]:
+            manifest = manifest | {COUNT: there[COUNT]}
         differences = [
-            f"{name} is {old}, not {new}"
+            f"{name} is {_short(old)}, not {_short(new)}"
             for name, old, new in _differences(there, manifest)
             if not (name == COUNT and old < new)
         ]
@@ -230,6 +251,11 @@ def finish(drawn: DrawnSet, labels: Sequence[int]) -> None:
     with drawn.manifest.open() as file:
         fcntl.flock(file, fcntl.LOCK_EX)
         drawn.finish(labels)
+
+
+def _short(value: Any) -> str:  # noqa: ANN401
+    text = str(value)
+    return text if len(text) <= _LONG else f"{text[:_LONG]}..."
 
 
 def _differences(there: Any, wanted: Any, name: str = "") -> list[tuple[str, Any, Any]]:  # noqa: ANN401

@@ -6,10 +6,10 @@ import pickle
 from pathlib import Path
 from typing import NamedTuple
 
-import torch
-
 from lightning_modules.averages.post_hoc import KEY
 from lightning_modules.base import DiffusionModule
+from lightning_modules.checkpoints.errors import DamagedCheckpointError
+from lightning_modules.checkpoints.opening import open_checkpoint, verify
 from lightning_modules.dit import DiTDiffusion
 from lightning_modules.unet import UNetDiffusion
 
@@ -24,17 +24,26 @@ def load_model(checkpoint: Path, device: str = "cpu") -> DiffusionModule:
         device: Where to put the model.
 
     Raises:
-        ValueError: If the file is not a whole checkpoint of one of the models.
+        FileNotFoundError: If the file is not there.
+        DamagedCheckpointError: If it is not a whole checkpoint of one of the models.
+        UnsafeCheckpointError: If loading it could run code.
     """
+    stored = open_checkpoint(checkpoint)
+    verify(checkpoint)
+    name = stored.get("model")
+    if name not in MODELS:
+        raise DamagedCheckpointError(
+            f"{checkpoint} is not a whole checkpoint of a model of this project: it says {name} where one of "
+            f"{', '.join(MODELS)} is expected"
+        )
+    kind = MODELS[name]
     try:
-        stored = torch.load(checkpoint, map_location="cpu", weights_only=True, mmap=True)
-        kind = MODELS[stored["model"]]
         module = kind.load_from_checkpoint(checkpoint, map_location=device, weights_only=True)
         module.averages = {float(length): kept["weights"] for length, kept in stored.get(KEY, {}).items()}
         return module
     except (pickle.UnpicklingError, RuntimeError, EOFError, KeyError, TypeError, ValueError) as error:
-        reason = str(error).splitlines()[0]
-        raise ValueError(
+        reason = (str(error).strip() or type(error).__name__).splitlines()[0]
+        raise DamagedCheckpointError(
             f"{checkpoint} is not a whole checkpoint of a model of this project ({reason})"
         ) from error
 
@@ -49,8 +58,13 @@ class CheckpointFacts(NamedTuple):
     """`averaged` if `load_model` loads averaged weights (EMA), else `raw`."""
 
 
+def checkpoint_classes(checkpoint: Path) -> tuple[str, ...]:
+    """Return the classes of a checkpoint's model, without loading it."""
+    return tuple(open_checkpoint(checkpoint)["hyper_parameters"]["class_names"])
+
+
 def checkpoint_facts(checkpoint: Path) -> CheckpointFacts:
     """Tell what a checkpoint's weights are, without loading them."""
-    stored = torch.load(checkpoint, map_location="cpu", weights_only=True, mmap=True)
+    stored = open_checkpoint(checkpoint)
     # Lightning keeps the raw weights under this name where the model's own are averaged.
     return CheckpointFacts(stored["global_step"], "averaged" if "current_model_state" in stored else "raw")

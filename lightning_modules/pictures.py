@@ -2,14 +2,20 @@
 
 from __future__ import annotations
 
+import math
+
 import torch
 from torch import Tensor
 
 from lightning_modules.base import DiffusionModule
 from lightning_modules.diffusion.preconditioning import Denoiser
+from lightning_modules.drawing import batch_ranges
 from lightning_modules.image_noise import ImageNoise, InterpolatedNoise
 from lightning_modules.images import image_grid, to_uint8
 from lightning_modules.sampling import Sampling
+
+_MAX_COLUMNS = 20
+"""With more classes than this a column for each would not be seen any more."""
 
 
 def class_grid(
@@ -18,8 +24,11 @@ def class_grid(
     seed: int = 0,
     rows: int = 4,
     guide: DiffusionModule | None = None,
+    batch_size: int = 64,
 ) -> Tensor:
     """Draw every class from the same noise: a column is a class, a row a stream of noise.
+
+    More classes than fit into a row are drawn once each, in their order, as many in a row as there are rows.
 
     Args:
         module: The model that draws.
@@ -27,15 +36,20 @@ def class_grid(
         seed: Seed of the noise.
         rows: Images per class.
         guide: A weaker model to guide away from.
+        batch_size: Images at a time.
 
     Returns:
         One image, uint8, (3, H', W').
     """
-    drawn = []
-    for row in range(rows):
-        labels = torch.arange(module.num_classes)
-        drawn.append(to_uint8(module.sample(labels, settings, seed, [row] * len(labels), guide)))
-    return image_grid(torch.cat(drawn), module.num_classes)
+    columns = module.num_classes
+    if columns > _MAX_COLUMNS:
+        rows, columns = 1, math.ceil(math.sqrt(columns))
+    drawn = [
+        to_uint8(module.sample(torch.tensor(list(labels)), settings, seed, [row] * len(labels), guide))
+        for row in range(rows)
+        for labels in batch_ranges(module.num_classes, batch_size)
+    ]
+    return image_grid(torch.cat(drawn), columns)
 
 
 def interpolation_grid(

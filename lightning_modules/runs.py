@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import difflib
 import itertools
 import os
 from datetime import UTC, datetime
@@ -10,8 +11,14 @@ from typing import Any
 
 import yaml
 
+from lightning_modules.checkpoints.errors import DamagedCheckpointError
+from lightning_modules.checkpoints.opening import open_checkpoint
+from lightning_modules.checkpoints.whole import checkpoints_in
 from lightning_modules.resume.files import damaged
 from lightning_modules.sampling import Sampling
+
+SAMPLING = "sampling"
+"""Entry of a checkpoint: how its run draws its sample grids, `Sampling.to_dict`."""
 
 _WITHOUT = "copy the checkpoint out of the run, to use it without"
 
@@ -58,6 +65,8 @@ def find_checkpoint(place: Path) -> Path:
     """
     if place.is_file():
         return place
+    if not place.exists():
+        raise FileNotFoundError(_what_there_is(place))
     looked_for = [place / "checkpoints" / "last.ckpt", place / "latest" / "checkpoints" / "last.ckpt"]
     for checkpoint in looked_for:
         if checkpoint.is_file():
@@ -69,13 +78,14 @@ def find_checkpoint(place: Path) -> Path:
 
 
 def run_config(checkpoint: Path) -> dict[str, Any] | None:
-    """Return the resolved configuration of a checkpoint's run, or none where `config.yaml` is not there.
+    """Return the resolved configuration of a checkpoint's run, or none where it lies in no run with one.
 
     Raises:
         ValueError: If it is damaged.
     """
-    path = checkpoint.parent.parent / "config.yaml"
-    if not path.is_file():
+    folder = checkpoint.resolve().parent
+    path = folder.parent / "config.yaml"
+    if folder.name != "checkpoints" or not path.is_file():
         return None
     try:
         config = yaml.safe_load(path.read_text(encoding="utf-8"))
@@ -87,16 +97,35 @@ def run_config(checkpoint: Path) -> dict[str, Any] | None:
 
 
 def run_sampling(checkpoint: Path) -> Sampling:
-    """Return how a run draws its own sample grids, or the defaults if its `config.yaml` is not there.
+    """Return how a checkpoint's run draws its own sample grids, which the checkpoint says wherever it lies.
+
+    The defaults, if the run was trained without sample grids.
 
     Raises:
-        ValueError: If the configuration is damaged.
+        ValueError: If it is no whole checkpoint.
     """
-    config = run_config(checkpoint)
-    if config is None:
+    stored = open_checkpoint(checkpoint).get(SAMPLING)
+    if stored is None:
         return Sampling()
     try:
-        return Sampling.from_dict(config["sample_grid"]["sampling"])
+        return Sampling.from_dict(stored)
     except (KeyError, TypeError, ValueError) as error:
-        path = checkpoint.parent.parent / "config.yaml"
-        raise damaged(path, _WITHOUT, ValueError(f"sample_grid.sampling: {error!r}")) from error
+        raise DamagedCheckpointError(
+            f"{checkpoint}: its sampling settings cannot be used ({error})"
+        ) from error
+
+
+def _what_there_is(place: Path) -> str:
+    """Name what lies near a place that is not there: the folder's checkpoints, or a name like it."""
+    folder = place.parent
+    steps = [path.name for path in checkpoints_in(folder)]
+    if steps:
+        kept = ", ".join([*steps[:3], "...", *steps[-3:]] if len(steps) > 7 else steps)
+        return (
+            f"there is no {place.name} in {folder}: its checkpoints are {kept}. Older ones are deleted; "
+            f"--checkpoint.keep_every_n_steps keeps some of them in training"
+        )
+    siblings = [path.name for path in folder.iterdir()] if folder.is_dir() else []
+    near = difflib.get_close_matches(place.name, siblings, n=1)
+    hint = f"; did you mean {folder / near[0]}?" if near else ""
+    return f"no checkpoint in {place}, which does not exist{hint}"

@@ -13,18 +13,24 @@ import torch
 from tqdm import tqdm
 
 from lightning_modules.base import DiffusionModule
-from lightning_modules.class_choice import choose_labels
+from lightning_modules.class_choice import choose_labels, chosen_classes, listed
 from lightning_modules.diffusion.samplers import steps_within
-from lightning_modules.drawing import batch_ranges, draw_batch
-from lightning_modules.drawn_set import COUNT, DrawnSet, begin, drawn_set, finish
+from lightning_modules.drawing import batch_ranges, check_finite, draw_batch
+from lightning_modules.drawn_place import COUNT, default_folder
+from lightning_modules.drawn_set import DrawnSet, begin, drawn_set, finish
+from lightning_modules.figures import CLASSES, DENOISING, FILM, GRID, INTERPOLATION, figure_of
 from lightning_modules.files import file_digest
 from lightning_modules.images import image_grid, save_gif, save_png, viewing_scale
 from lightning_modules.pictures import class_grid, denoising_frames, denoising_strip, interpolation_grid
+from lightning_modules.resume.memory import is_out_of_memory
 from lightning_modules.sampling import Sampling
 from lightning_modules.trained import Trained, load_trained
 
 GRID_IMAGES = 100
 """The grid shows at most so many images of a set."""
+
+MAX_SIDE = 2048
+"""Pictures are not magnified beyond so many pixels."""
 
 
 @dataclass(frozen=True)
@@ -71,17 +77,19 @@ def sample(options: SampleOptions) -> str:
     guide = None if options.guide_run is None else load_guide(options.guide_run, module, device)
     check_guidance(options, settings, module)
     labels = choose_labels(options.labels, module.class_names, options.n)
-    drawn = drawn_set(options.out or trained.home / "drawn")
-    begin(drawn, manifest(options, settings, trained, guide), options.fresh)
+    told = manifest(options, settings, trained, guide)
+    own = trained.sampling.to_dict()
+    out = options.out or default_folder(trained.home, told, own, options.weights, options.labels is not None)
+    drawn = drawn_set(out)
+    begin(drawn, told, options.fresh, fewer=options.out is None)
     weaker = None if guide is None else guide.module
     complete = draw_missing(drawn, options, settings, module, weaker, labels)
     if not complete:
         return f"part {options.part[0] + 1} of {options.part[1]} is drawn; other parts are not yet"
     finish(drawn, labels)
-    names = save_pictures(drawn, options, settings, module, weaker, labels)
-    where = options.out if options.out is not None else drawn.manifest.parent
+    names = save_pictures(drawn, out, options, settings, module, weaker, labels)
     return (
-        f"{options.n} images and {', '.join(names)} in {where} ({trained.facts.weights} weights of step "
+        f"{options.n} images and {', '.join(names)} in {out} ({trained.facts.weights} weights of step "
         f"{trained.facts.step}; {settings.sampler}, {settings.evaluations} evaluations an image)"
     )
 
@@ -90,7 +98,7 @@ def chosen_sampling(own: Sampling, options: SampleOptions) -> Sampling:
     """Return the run's own settings with those that the options change.
 
     Raises:
-        ValueError: If they make no grid, or the interval is empty.
+        ValueError: If one is out of its range.
     """
     changes: dict[str, Any] = {
         "sampler": options.sampler,
@@ -109,12 +117,7 @@ def chosen_sampling(own: Sampling, options: SampleOptions) -> Sampling:
     given = {name: value for name, value in changes.items() if value is not None}
     if options.guide_length is not None:
         given["guide_length"] = options.guide_length or None
-    settings = dataclasses.replace(own, **given)
-    settings.sigmas()
-    low, high = settings.guidance_interval
-    if not 0 <= low < high:
-        raise ValueError(f"an interval of noise levels leads from low to high, not from {low:g} to {high:g}")
-    return settings
+    return dataclasses.replace(own, **given)
 
 
 def check_guidance(options: SampleOptions, settings: Sampling, module: DiffusionModule) -> None:
@@ -146,15 +149,24 @@ def load_guide(place: Path, module: DiffusionModule, device: str) -> Trained:
     """Load the model to guide away from.
 
     Raises:
+        FileNotFoundError: If there is none, with those there are.
         ValueError: If it is of other classes or images than the model that draws.
     """
-    guide = load_trained(place, device)
-    for what, own, its in (
-        ("classes", module.class_names, guide.module.class_names),
-        ("image shape", module.image_shape, guide.module.image_shape),
-    ):
-        if own != its:
-            raise ValueError(f"the guide {place} has the {what} {its}, but the model has {own}")
+    try:
+        guide = load_trained(place, device)
+    except FileNotFoundError as error:
+        raise FileNotFoundError(f"--guide-run: {error}") from error
+    its, own = guide.module, module
+    if its.class_names != own.class_names:
+        raise ValueError(
+            f"--guide-run {place} was trained on other classes than the model. {listed(own.class_names)}; "
+            f"the guide: {listed(its.class_names)}"
+        )
+    if its.image_shape != own.image_shape:
+        raise ValueError(
+            f"--guide-run {place} draws images of {its.image_shape[-1]} px, but the model of "
+            f"{own.image_shape[-1]} px"
+        )
     return guide
 
 
@@ -168,12 +180,13 @@ def manifest(
     options: SampleOptions, settings: Sampling, trained: Trained, guide: Trained | None
 ) -> dict[str, Any]:
     """Return all that images depend on, as plain values; not what they do not: batches, parts, device."""
-    names = trained.module.class_names if options.labels is None else options.labels.split(",")
+    names = trained.module.class_names
+    chosen = chosen_classes(options.labels, names)
     return {
         "format": 1,
         COUNT: options.n,
         "seed": options.seed,
-        "labels": [name.strip() for name in names],
+        "labels": [names[label] if label < len(names) else None for label in chosen],
         "model": identity(trained),
         "guide": None if guide is None else identity(guide),
         "sampling": settings.to_dict(),
@@ -203,18 +216,23 @@ def draw_missing(
         for batch in missing:
             wanted = labels[batch.start : batch.stop]
             try:
-                drawn.add(draw_batch(module, settings, wanted, batch, options.seed, guide))
-            except torch.OutOfMemoryError as error:
+                images = draw_batch(module, settings, wanted, batch, options.seed, guide)
+            except (RuntimeError, MemoryError) as error:
+                if not is_out_of_memory(error):
+                    raise
                 raise ValueError(
-                    f"{len(batch)} images at a time do not fit into the GPU's memory: go on with "
+                    f"{len(batch)} images at a time do not fit into memory: go on with "
                     f"--batch-size {max(1, len(batch) // 2)}"
                 ) from error
+            check_finite(images, settings)
+            drawn.add(images)
             bar.update(len(batch))
     return not drawn.missing(batches)
 
 
 def save_pictures(
     drawn: DrawnSet,
+    out: Path,
     options: SampleOptions,
     settings: Sampling,
     module: DiffusionModule,
@@ -222,26 +240,25 @@ def save_pictures(
     labels: list[int],
 ) -> list[str]:
     """Write the grid and the pictures that were asked for beside the set, and return their names."""
-    folder = drawn.manifest.parent
-    prefix = "" if options.out is None or options.out.suffix != ".npz" else f"{options.out.stem}."
     scale = viewing_scale(module.image_shape[-1])
     shown = min(options.n, GRID_IMAGES)
-    pictures = {"grid.png": image_grid(drawn.first(shown), math.ceil(math.sqrt(shown)))}
+    pictures = {GRID: image_grid(drawn.first(shown), math.ceil(math.sqrt(shown)))}
     if options.classes:
-        pictures["classes.png"] = class_grid(module, settings, options.seed, guide=guide)
-    if options.interpolation:
-        pictures["interpolation.png"] = interpolation_grid(
-            module, settings, labels[:6], options.seed, guide=guide
+        pictures[CLASSES] = class_grid(
+            module, settings, options.seed, guide=guide, batch_size=options.batch_size
         )
+    if options.interpolation:
+        pictures[INTERPOLATION] = interpolation_grid(module, settings, labels[:6], options.seed, guide=guide)
     if options.video:
         frames = denoising_frames(module, settings, labels[:16], options.seed, guide)
-        pictures["denoising.png"] = denoising_strip([frame[:6] for frame in frames])
+        pictures[DENOISING] = denoising_strip([frame[:6] for frame in frames])
         columns = math.ceil(math.sqrt(len(frames[0])))
         save_gif(
             [image_grid(frame, columns) for frame in frames],
-            folder / f"{prefix}denoising.gif",
+            figure_of(out, FILM),
             max(1, scale // 2),
         )
     for name, picture in pictures.items():
-        save_png(picture, folder / f"{prefix}{name}", scale)
-    return [f"{prefix}{name}" for name in [*pictures, *(["denoising.gif"] if options.video else [])]]
+        largest = MAX_SIDE // max(picture.shape[1:])
+        save_png(picture, figure_of(out, name), max(1, min(scale, largest)))
+    return [figure_of(out, name).name for name in [*pictures, *([FILM] if options.video else [])]]

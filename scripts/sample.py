@@ -9,7 +9,16 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from lightning_modules.averages.names import HELP, weights_name
-from lightning_modules.command_line.scripts import ScriptParser, number, whole
+from lightning_modules.command_line.sampling_types import (
+    count,
+    guide_length,
+    noise_level,
+    seed,
+    share,
+    share_of_environment,
+    steps,
+)
+from lightning_modules.command_line.scripts import ScriptParser, number
 
 SAMPLERS = ["euler", "ancestral", "heun", "stochastic_heun", "dpmpp_2m", "dpmpp_3m", "unipc", "ipndm"]
 GRIDS = ["karras", "log_snr", "flow"]
@@ -17,17 +26,22 @@ THRESHOLDS = ["none", "clip", "dynamic"]
 
 EPILOG = """examples:
   sample.py runs/demo                                 16 images from the newest run, classes in turn
-  sample.py runs/demo --labels tabby,siamese --n 64 --guidance 2
-  sample.py runs/demo --weights ema=0.15              an average of another length
+  sample.py runs/demo --labels tabby,siamese --n 64 --guidance 3
+  sample.py runs/demo --weights ema=0.25              an average of another length
   sample.py runs/demo --sampler unipc --nfe 10 --out pictures
   sample.py runs/demo --n 50000 --batch-size 256 --out samples.npz
   sample.py runs/demo --guidance 3 --guide-length 0.25   away from its own long average
-  sample.py runs/demo --guidance 2 --guide-run runs/demo/latest/checkpoints/step=00000200.ckpt
+  sample.py runs/demo --guidance 2 --guide-run runs/demo/latest/checkpoints/step=00001300.ckpt
   sample.py runs/demo --classes --interpolation --video
   for k in 1 2 3 4; do sample.py runs/demo --n 50000 --out samples.npz --part $k/4 & done
 
-The same command goes on with a drawing that was killed, and draws more if --n has grown. Image i depends on
-the seed, its label and i alone, whatever the batch size and the number of parts.
+The same command goes on with a drawing that was killed, and draws more if --n has grown; without --out
+other settings go into another folder. Image i depends on the seed, its label and i alone, whatever the batch
+size and the number of parts.
+
+--labels takes names of classes. A name with a comma, a quote or a blank at an end stands in double quotes:
+--labels '"a, b",tabby'. Where no class is called so, none means no class, and a number the class at that
+place, counted from 0; /none and /0 always mean that.
 """
 
 
@@ -60,27 +74,36 @@ def _parse(args: Sequence[str] | None) -> argparse.Namespace:
         help="a run directory, an experiment (its newest run), a checkpoint, or a .safetensors export",
     )
     parser.add_argument("--weights", type=weights_name, help=f"{HELP} (default: the run's main average)")
-    parser.add_argument("--n", type=whole(1), default=16, help="number of images (default 16)")
-    parser.add_argument("--labels", help="classes in turn, names or numbers: tabby,siamese (default: all)")
+    parser.add_argument("--n", type=count, default=16, help="number of images (default 16)")
+    parser.add_argument("--labels", help="classes in turn: tabby,siamese (default: all); see below")
     parser.add_argument(
-        "--seed", type=whole(0), default=0, help="image i depends on the seed and i alone (default 0)"
+        "--seed", type=seed, default=0, help="image i depends on the seed and i alone (default 0)"
     )
     _add_sampling(parser.add_argument_group("sampling", "what is not given is as in the run's own grids"))
     _add_output(parser.add_argument_group("output"))
     options = parser.parse_args(args)
+    if options.part is None:
+        try:
+            options.part = share_of_environment(os.environ)
+        except argparse.ArgumentTypeError as error:
+            parser.error(str(error))
     if options.fresh and options.part[1] > 1:
         parser.error("--fresh would remove what the other parts have drawn: remove the images first")
     if options.interval is not None:
-        options.interval = tuple(options.interval)
+        low, high = options.interval = tuple(options.interval)
+        if not low < high:
+            parser.error(f"argument --interval: leads from low to high, not from {low:g} to {high:g}")
     return options
 
 
 def _add_sampling(group: argparse._ArgumentGroup) -> None:
     group.add_argument("--sampler", choices=SAMPLERS)
     length = group.add_mutually_exclusive_group()
-    length.add_argument("--steps", type=whole(1), help="denoising steps")
+    length.add_argument("--steps", type=steps, help="denoising steps")
     length.add_argument(
-        "--nfe", type=whole(1), help="evaluations of the denoiser per image at most, turned into steps"
+        "--nfe",
+        type=steps,
+        help="evaluations of the denoiser per image at most",
     )
     group.add_argument("--grid", choices=GRIDS, help="spacing of the noise levels")
     group.add_argument("--shift", type=number(above=0.0), help="shift of the flow grid towards noise")
@@ -91,11 +114,15 @@ def _add_sampling(group: argparse._ArgumentGroup) -> None:
     )
     group.add_argument("--guidance", type=number(), help="scale of guidance; 1 is none")
     group.add_argument(
-        "--interval", type=float, nargs=2, metavar=("LOW", "HIGH"), help="guide between these noise levels"
+        "--interval",
+        type=noise_level,
+        nargs=2,
+        metavar=("LOW", "HIGH"),
+        help="guide between these noise levels",
     )
     group.add_argument(
         "--guide-length",
-        type=number(least=0.0),
+        type=guide_length,
         metavar="LENGTH",
         help="guide away from the run's own average of this length, one of its ema.lengths (autoguidance); "
         "0: from the images of all classes",
@@ -111,15 +138,16 @@ def _add_sampling(group: argparse._ArgumentGroup) -> None:
 
 
 def _add_output(group: argparse._ArgumentGroup) -> None:
-    group.add_argument("--batch-size", type=whole(1), default=64, help="images at a time (default 64)")
+    group.add_argument("--batch-size", type=count, default=64, help="images at a time (default 64)")
     group.add_argument(
-        "--out", type=Path, help="folder for the images, or a file samples.npz (default: drawn/ in the run)"
+        "--out",
+        type=Path,
+        help="folder for the images, or a file samples.npz (default: in drawn/ of the run)",
     )
     group.add_argument("--fresh", action="store_true", help="replace images drawn with other settings")
     group.add_argument(
         "--part",
-        type=_part,
-        default=(int(os.environ.get("RANK", "0")), int(os.environ.get("WORLD_SIZE", "1"))),
+        type=share,
         metavar="K/N",
         help="draw every Nth batch from the Kth on, on GPU K where there are any; N processes with the same "
         "--out share the work (default: RANK and WORLD_SIZE, as torchrun sets them)",
@@ -131,13 +159,6 @@ def _add_output(group: argparse._ArgumentGroup) -> None:
     group.add_argument(
         "--video", action="store_true", help="denoising.gif and denoising.png: how images come about"
     )
-
-
-def _part(text: str) -> tuple[int, int]:
-    number, slash, count = text.partition("/")
-    if not (slash and number.isdigit() and count.isdigit() and 1 <= int(number) <= int(count)):
-        raise argparse.ArgumentTypeError(f"is K/N with K from 1 to N, such as 2/4, not {text}")
-    return int(number) - 1, int(count)
 
 
 if __name__ == "__main__":

@@ -12,10 +12,10 @@ from lightning_modules.averages.post_hoc import (
     KEY,
     described,
     is_from_the_beginning,
-    open_checkpoint,
     reconstruct,
 )
 from lightning_modules.base import DiffusionModule
+from lightning_modules.checkpoints.opening import open_checkpoint
 from lightning_modules.checkpoints.whole import checkpoints_in
 from lightning_modules.models import load_model
 from lightning_modules.runs import run_config

@@ -12,6 +12,7 @@ from torch import Tensor
 from tqdm import tqdm
 
 from lightning_modules.averages.profiles import Fit, Profile, exponent_of, fit
+from lightning_modules.checkpoints.opening import open_checkpoint
 from lightning_modules.checkpoints.whole import fault
 
 KEY = "power_averages"
@@ -47,12 +48,6 @@ class _Kept(NamedTuple):
     path: Path
     name: str
     profile: Profile
-
-
-def open_checkpoint(path: Path) -> dict[str, Any]:
-    """Open a checkpoint without reading its tensors, which come from the file when they are used."""
-    stored: dict[str, Any] = torch.load(path, map_location="cpu", weights_only=True, mmap=True)
-    return stored
 
 
 def reconstruct(checkpoints: Sequence[Path], length: float, step: int | None = None) -> Reconstruction:

@@ -14,6 +14,7 @@ from lightning_modules.callbacks.ema import averaged_weights
 from lightning_modules.callbacks.telemetry import between_steps, write_picture
 from lightning_modules.captions import class_caption
 from lightning_modules.images import save_png, to_uint8
+from lightning_modules.runs import SAMPLING
 from lightning_modules.sampling import Sampling
 from lightning_modules.sheets import Sheet
 
@@ -72,6 +73,12 @@ class SampleGrid(Callback):
     def setup(self, trainer: Trainer, pl_module: LightningModule, stage: str) -> None:
         """Ask for the run directory here, where all processes do: Lightning broadcasts the answer."""
         self._folder = self.run_directory or trainer.log_dir
+
+    def on_save_checkpoint(
+        self, trainer: Trainer, pl_module: LightningModule, checkpoint: dict[str, Any]
+    ) -> None:
+        """Note how the model is to be drawn from, so that its checkpoint alone says so."""
+        checkpoint[SAMPLING] = self.sampling.to_dict()
 
     def on_train_batch_end(
         self,

@@ -28,7 +28,7 @@ class DamagedCheckpointError(ValueError):
     """A checkpoint is not what was written."""
 
 
-class UnsafeCheckpointError(pickle.UnpicklingError):
+class UnsafeCheckpointError(pickle.UnpicklingError, ValueError):
     """A checkpoint holds more than data, so that loading it could run code."""
 
 

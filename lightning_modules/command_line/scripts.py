@@ -86,8 +86,8 @@ def no_such(value: str, choices: Collection[str]) -> str:
     return f"there is no '{value}'.{hint} There are {', '.join(choices)}"
 
 
-def whole(least: int) -> Callable[[str], int]:
-    """Return a type for argparse: a whole number that is at least so large."""
+def whole(least: int, most: int | None = None) -> Callable[[str], int]:
+    """Return a type for argparse: a whole number that is at least so large, and at most so."""
 
     def parse(text: str) -> int:
         try:
@@ -96,6 +96,8 @@ def whole(least: int) -> Callable[[str], int]:
             raise argparse.ArgumentTypeError(f"must be a whole number, not '{text}'") from None
         if value < least:
             raise argparse.ArgumentTypeError(f"must be at least {least}, not {value}")
+        if most is not None and value > most:
+            raise argparse.ArgumentTypeError(f"must be at most {most:,}, not {value:,}")
         return value
 
     return parse

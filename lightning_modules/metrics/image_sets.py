@@ -10,15 +10,15 @@ import numpy as np
 import numpy.typing as npt
 
 from datamodules.cache import default_cache_dir, open_cache
+from datamodules.errors import DataError
 from datamodules.image_folder import ImageFolderDataModule
 from datamodules.index import scan_folder
 from datamodules.pixels import Transform
+from lightning_modules.figures import without_figures
 from lightning_modules.metrics.features import Images
 from lightning_modules.metrics.pairs import EvaluationError
 
 Rows = npt.NDArray[np.int64]
-_NOT_SAMPLES = ("grid.png", "strip.png")
-"""Pictures of many samples that lie beside the samples themselves."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -49,7 +49,8 @@ def folder_images(folder: Path, image_size: int | None = None, cache_dir: Path |
     """Open a folder of images as training would: decoded once, cropped to squares, cached.
 
     Args:
-        folder: Images; sub-folders are classes. A `grid.png` beside images is left out.
+        folder: Images; sub-folders are classes. Pictures that `scripts/sample.py` has drawn beside samples
+            are left out.
         image_size: Side in pixels; none takes the shorter side of the first image.
         cache_dir: Folder of decoded images; none takes the default one.
 
@@ -57,8 +58,10 @@ def folder_images(folder: Path, image_size: int | None = None, cache_dir: Path |
         DataError: If there is no image that can be decoded.
     """
     files = scan_folder(folder)
-    samples = [row for row, path in enumerate(files.paths) if Path(path).name not in _NOT_SAMPLES]
-    if samples and len(samples) < len(files):
+    samples = without_figures(files.root, files.paths)
+    if not samples:
+        raise DataError(f"{folder} holds pictures of samples, but none of the samples themselves")
+    if len(samples) < len(files):
         files = files.keep(np.array(samples, dtype=np.int64), files.rejected)
     size = image_size or _side(files.root / files.paths[0])
     cache = open_cache(files, Transform(size, (255, 255, 255)), cache_dir or default_cache_dir(), workers=0)

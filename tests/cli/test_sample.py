@@ -127,7 +127,7 @@ def test_option_changes_images_of_more_steps(args: list[str], trained: Run, tmp_
 def test_default_folder_is_in_the_run(trained: Run, tmp_path: Path, elsewhere: Path) -> None:
     run = shutil.copytree(trained.folder, tmp_path / "copy", symlinks=True)
     load_script("sample").main([str(run), "--n", "1"])
-    assert sorted(path.name for path in (run / "drawn").iterdir()) == [
+    assert sorted(path.name for path in (run / "drawn" / "step=00000004").iterdir()) == [
         "00000.png",
         "drawing.json",
         "grid.png",

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import shutil
 import signal
 import subprocess
 import sys
@@ -278,21 +279,182 @@ def test_guidance_that_does_nothing_is_refused(
 
 
 @pytest.mark.parametrize(
-    ("args", "says"),
+    "args",
     [
-        (["--guidance", "2", "--interval", "3", "1"], "from low to high, not from 3 to 1"),
-        (["--grid", "flow", "--shift", "0"], "shift of a flow grid is positive"),
-        (["--sampler", "stochastic_heun", "--churn", "-1"], "at least 0, not -1"),
+        *(["--n", value] for value in ("0", "-1", "1e9", "100000000000", "many")),
+        *(["--seed", value] for value in ("-1", "1.5", "9" * 20)),
+        *(["--steps", value] for value in ("0", "-3", "1000000000")),
+        *(["--nfe", value] for value in ("0", "1000000000")),
+        *(["--shift", value] for value in ("0", "-1", "nan", "inf")),
+        *(["--sigma-min", value] for value in ("0", "-1", "nan", "inf")),
+        *(["--guidance", value] for value in ("nan", "inf", "strong")),
+        *(["--interval", *value] for value in (("3", "1"), ("1", "1"), ("-1", "2"), ("nan", "2"))),
+        *(["--guide-length", value] for value in ("-0.1", "0.3", "nan")),
+        *(["--churn", value] for value in ("-1", "nan", "inf")),
+        *(["--batch-size", value] for value in ("0", "-1")),
+        *(["--part", value] for value in ("0/2", "3/2", "1/0", "1", "a/b", "²/3")),
+        *(["--weights", value] for value in ("ema=", "ema=nan", "ema=0", "ema=inf", "mean")),
+        ["--sampler", "heum"],
     ],
     ids=" ".join,
 )
-def test_settings_that_cannot_be_are_refused_before_anything_is_written(
+def test_an_option_out_of_its_range_is_refused_before_anything_is_looked_at(
+    args: list[str], tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    status, message = refusal([str(tmp_path / "no-run"), *args], capsys, "sample")
+    assert status == 2
+    assert f"error: {args[0]}: " in message
+
+
+@pytest.mark.parametrize(
+    ("args", "says"),
+    [(["--sigma-min", "30"], "sigma_min"), (["--guide-length", "0.1", "--guidance", "2"], "guide_length")],
+    ids=str,
+)
+def test_settings_that_do_not_fit_the_run_are_refused_before_anything_is_written(
     args: list[str], says: str, trained: Run, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     status, message = refusal([str(trained.folder), "--out", str(tmp_path / "out"), *args], capsys, "sample")
     assert status == 1
     assert says in message.strip().splitlines()[-1]
     assert not (tmp_path / "out").exists()
+
+
+@pytest.mark.parametrize(
+    ("rank", "world"), [("x", "2"), ("0", "two"), ("2", "2"), ("-1", "2"), ("0", "0"), ("1", "")]
+)
+def test_a_share_of_the_environment_that_is_none_is_refused_by_name(
+    rank: str,
+    world: str,
+    trained: Run,
+    tmp_path: Path,
+    capsys: pytest.CaptureFixture[str],
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setenv("RANK", rank)
+    monkeypatch.setenv("WORLD_SIZE", world)
+    status, message = refusal([str(tmp_path / "no-run")], capsys, "sample")
+    assert status == 2
+    assert "RANK=" in message.strip().splitlines()[-1]
+    out = sample(trained, tmp_path / "out", "--n", "1", "--part", "1/1")  # --part goes before it
+    assert "00000.png" in names(out)
+
+
+def test_an_empty_share_of_the_environment_is_none(
+    trained: Run, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for name in ("RANK", "WORLD_SIZE"):
+        monkeypatch.setenv(name, "")
+    assert {"00000.png", "grid.png"} <= names(sample(trained, tmp_path / "out", "--n", "1"))
+
+
+# Places
+
+
+@pytest.fixture
+def own(trained: Run, tmp_path: Path) -> Run:
+    """A copy of the run to draw into."""
+    return Run(shutil.copytree(trained.folder, tmp_path / "own", symlinks=True))
+
+
+SETTINGS = (
+    [],
+    ["--seed", "1"],
+    ["--labels", "tabby"],
+    ["--labels", "none"],
+    ["--weights", "raw"],
+    ["--steps", "3"],
+    ["--sampler", "euler"],
+    ["--guidance", "2"],
+    ["--guidance", "2", "--interval", "0.1", "5"],
+    ["--guidance", "2", "--interval", "0.1", "inf"],
+    ["--guidance", "2", "--guide-run", "{run}/checkpoints/step=00000002.ckpt"],
+    ["--threshold", "clip"],
+    ["--sampler", "stochastic_heun", "--churn", "3"],
+    ["--labels", ",".join(["tabby", "siamese", "calico"] * 20)],
+    ["--labels", ",".join(["tabby", "siamese", "calico"] * 20), "--seed", "1"],
+)
+
+
+def test_without_a_place_other_settings_take_another_folder(own: Run) -> None:
+    for again in range(2):
+        for args in SETTINGS:
+            filled = [arg.format(run=own.folder) for arg in args]
+            load_script("sample").main([str(own.folder), "--n", "2", *filled])
+        folders = list((own.folder / "drawn").iterdir())
+        assert len(folders) == len(SETTINGS), again
+    assert len({(folder / "drawing.json").read_bytes() for folder in folders}) == len(SETTINGS)
+    called = {folder.name for folder in folders}
+    assert {"step=00000004", "step=00000004-seed=1", "step=00000004-labels=tabby"} <= called
+    assert all(len(name) < 120 for name in called)
+
+
+def test_without_a_place_more_are_added_and_fewer_change_nothing(
+    own: Run, capsys: pytest.CaptureFixture[str]
+) -> None:
+    out = own.folder / "drawn" / "step=00000004"
+    load_script("sample").main([str(own.folder), "--n", "2"])
+    load_script("sample").main([str(own.folder), "--n", "5"])
+    before = {name: data for name, data in contents(out).items() if name != "grid.png"}
+    load_script("sample").main([str(own.folder), "--n", "3"])
+    assert {name: data for name, data in contents(out).items() if name != "grid.png"} == before
+    assert "3 images" in capsys.readouterr().out.splitlines()[-1]
+
+
+def test_without_a_place_images_of_something_else_are_left_alone(own: Run) -> None:
+    mine = own.folder / "drawn" / "step=00000004"
+    mine.mkdir(parents=True)
+    Image.new("RGB", (4, 4)).save(mine / "00000.png")
+    before = contents(mine)
+    load_script("sample").main([str(own.folder), "--n", "1"])
+    assert contents(mine) == before
+    assert len(list((own.folder / "drawn").iterdir())) == 2
+
+
+@pytest.mark.parametrize(
+    "name", ["a.png", "a.JPG", "a.npy", "a.safetensors", "file", "folder.npz", "foreign.npz", "text.npz"]
+)
+def test_a_place_that_can_hold_no_images_is_refused_in_a_line(
+    name: str, trained: Run, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    (tmp_path / "file").write_text("mine")
+    (tmp_path / "folder.npz").mkdir()
+    np.savez(tmp_path / "foreign.npz", mine=np.zeros(3))
+    (tmp_path / "text.npz").write_text("mine")
+    before = sorted(tmp_path.iterdir())
+    out = tmp_path / name
+    status, message = refusal([str(trained.folder), "--n", "1", "--out", str(out)], capsys, "sample")
+    assert status == 1
+    assert "--out" in message
+    assert len(message.splitlines()) == 1
+    assert sorted(tmp_path.iterdir()) == before
+
+
+@pytest.mark.parametrize("damage", ["", "{", "[]", "null"])
+def test_a_damaged_manifest_is_named(
+    damage: str, trained: Run, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    out = sample(trained, tmp_path / "out", "--n", "1")
+    (out / "drawing.json").write_text(damage)
+    status, message = refusal([str(trained.folder), "--n", "1", "--out", str(out)], capsys, "sample")
+    assert status == 1
+    assert "drawing.json is damaged" in message
+    assert "--fresh" in message
+    sample(trained, out, "--n", "1", "--fresh")
+
+
+# Evaluation
+
+
+def test_every_file_that_is_drawn_is_a_sample_or_known_to_be_none(trained: Run, tmp_path: Path) -> None:
+    from lightning_modules.metrics.image_sets import folder_images
+
+    every = ["--n", "4", "--classes", "--interpolation", "--video"]
+    out = sample(trained, tmp_path / "tree" / "out", *every)
+    sample(trained, tmp_path / "tree" / "out" / "beside.npz", *every)
+    assert {"grid.png", "denoising.gif", "beside.grid.png", "beside.denoising.gif"} <= names(out)
+    for folder in (out, tmp_path / "tree"):  # by itself, and as one class of several
+        assert len(folder_images(folder, cache_dir=tmp_path / "cache").images) == 4
 
 
 def test_script_and_package_know_the_same_names() -> None:

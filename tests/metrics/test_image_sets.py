@@ -4,6 +4,8 @@ import numpy as np
 import pytest
 from PIL import Image
 
+from datamodules.errors import DataError
+from lightning_modules.figures import FIGURES, FOLDER_MANIFEST
 from lightning_modules.metrics.image_sets import (
     ImageSet,
     class_shares,
@@ -23,12 +25,33 @@ def image_set(sizes, held_out=0.0, names=None, seed=0) -> ImageSet:
     return ImageSet("real", images, labels, names, rng.random(len(labels)) < held_out, "0")
 
 
-def test_folder_leaves_the_grid_of_samples_out(tmp_path):
-    for name, side in (("00000.png", 8), ("00001.png", 8), ("grid.png", 40)):
-        Image.new("RGB", (side, side)).save(tmp_path / name)
-    found = folder_images(tmp_path, cache_dir=tmp_path / "cache")
+def images(folder, *names):
+    folder.mkdir(parents=True, exist_ok=True)
+    for name in names:
+        Image.new("RGB", (8, 8), (len(name), 0, 0)).save(folder / name)
+    return folder
+
+
+def test_pictures_of_samples_are_left_out_where_a_manifest_lies(tmp_path):
+    folder = images(tmp_path / "drawn", "00000.png", "00001.png", *FIGURES)
+    (folder / FOLDER_MANIFEST).write_text("{}")
+    found = folder_images(folder, cache_dir=tmp_path / "cache")
     assert found.images.shape == (2, 3, 8, 8)
-    assert folder_images(tmp_path, 4, tmp_path / "cache").images.shape == (2, 3, 4, 4)
+    assert folder_images(folder, 4, tmp_path / "cache").images.shape == (2, 3, 4, 4)
+
+
+def test_somebody_s_own_images_of_such_names_are_images(tmp_path):
+    folder = images(tmp_path / "mine", "one.png", *FIGURES)
+    assert len(folder_images(folder, cache_dir=tmp_path / "cache")) == 1 + len(FIGURES)
+    (folder / "set.npz.json").write_text("{}")  # beside samples in one file, which is not among them
+    assert len(folder_images(folder, cache_dir=tmp_path / "cache")) == 1 + len(FIGURES)
+
+
+def test_pictures_of_samples_alone_are_no_samples(tmp_path):
+    folder = images(tmp_path / "drawn", *FIGURES)
+    (folder / FOLDER_MANIFEST).write_text("{}")
+    with pytest.raises(DataError, match="none of the samples"):
+        folder_images(folder, cache_dir=tmp_path / "cache")
 
 
 @pytest.mark.parametrize(

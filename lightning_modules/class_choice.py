@@ -8,6 +8,7 @@ from collections.abc import Sequence
 from typing import NamedTuple
 
 from datamodules.errors import printable
+from datamodules.words import counted
 
 NONE = "none"
 """Written for the null label, unless a class has this name."""
@@ -17,7 +18,6 @@ PLACE = "/"
 
 _PART = re.compile(r'\s*(?:"(?P<quoted>(?:[^"]|"")*)"|(?P<bare>[^",][^,]*)?)\s*(?P<end>,|\Z)')
 _NUMBER = re.compile(r"[+-]?[0-9]+(\.[0-9]+)?")
-_SHOWN = 12
 
 
 class Written(NamedTuple):
@@ -81,12 +81,14 @@ def label_of(written: Written, class_names: Sequence[str]) -> int:
     numbers = not written.quoted and place.isascii() and place.isdecimal()
     if numbers and name == place and any(_NUMBER.fullmatch(each) for each in class_names):
         raise ValueError(
-            f"no class is named {name!r}, and some are named by numbers: {listed(class_names)}. For a class "
+            f"no class is named {name!r}, and some are named by numbers: there are {listed(class_names)}. For a class "
             f"by its place, counted from 0, write {PLACE}{name}"
         )
     if numbers and int(place) < len(class_names):
         return int(place)
-    raise ValueError(f"the model has no class {name!r}{_near(name, class_names)}. {listed(class_names)}")
+    raise ValueError(
+        f"the model has no class {name!r}{_near(name, class_names)}: there are {listed(class_names)}"
+    )
 
 
 def split(text: str) -> list[Written]:
@@ -120,14 +122,7 @@ def spelled(name: str) -> str:
 
 def listed(class_names: Sequence[str]) -> str:
     """Say which classes there are; of many a few."""
-    names = [printable(spelled(name)) for name in class_names[:_SHOWN]]
-    if len(class_names) <= _SHOWN:
-        return (
-            f"Its {len(names)} classes: {', '.join(names)}"
-            if len(names) > 1
-            else f"Its one class: {names[0]}"
-        )
-    return f"{len(class_names):,} classes, e.g. {', '.join(names[:5])}"
+    return counted([printable(spelled(name)) for name in class_names])
 
 
 def _near(name: str, class_names: Sequence[str]) -> str:

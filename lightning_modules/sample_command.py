@@ -159,8 +159,8 @@ def load_guide(place: Path, module: DiffusionModule, device: str) -> Trained:
     its, own = guide.module, module
     if its.class_names != own.class_names:
         raise ValueError(
-            f"--guide-run {place} was trained on other classes than the model. {listed(own.class_names)}; "
-            f"the guide: {listed(its.class_names)}"
+            f"--guide-run {place} was trained on other classes than the model: {listed(its.class_names)}; "
+            f"the model has {listed(own.class_names)}"
         )
     if its.image_shape != own.image_shape:
         raise ValueError(

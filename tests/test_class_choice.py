@@ -79,7 +79,7 @@ def test_a_number_that_is_no_name_is_refused_where_names_are_numbers(names):
 
 @pytest.mark.parametrize("text", ['"none"', '"0"', "/2", "/-1", "-1", "2", "", "a,", ",a", "/", "²", "NONE"])
 def test_what_is_no_class_is_refused(text):
-    with pytest.raises(ValueError, match="Its 2 classes: a, b"):
+    with pytest.raises(ValueError, match="2 classes: a, b"):
         chosen_classes(text, ("a", "b"))
 
 
@@ -108,8 +108,8 @@ def test_of_many_classes_a_few_are_named_and_the_nearest():
     names = [f"breed {number:04d}" for number in range(1200)] + ["tabby"]
     with pytest.raises(ValueError, match=r"no class 'Tabbi'; did you mean tabby\?") as error:
         chosen_classes("Tabbi", names)
-    assert "1,201 classes, e.g. breed 0000" in str(error.value)
-    assert len(str(error.value)) < 200
+    assert "1,201 classes: breed 0000" in str(error.value)
+    assert len(str(error.value)) < 250
 
 
 def test_a_list_is_one_line_whatever_the_names():

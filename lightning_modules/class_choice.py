@@ -81,8 +81,8 @@ def label_of(written: Written, class_names: Sequence[str]) -> int:
     numbers = not written.quoted and place.isascii() and place.isdecimal()
     if numbers and name == place and any(_NUMBER.fullmatch(each) for each in class_names):
         raise ValueError(
-            f"no class is named {name!r}, and some are named by numbers: there are {listed(class_names)}. For a class "
-            f"by its place, counted from 0, write {PLACE}{name}"
+            f"no class is named {name!r}, and some are named by numbers: there are {listed(class_names)}. "
+            f"For a class by its place, counted from 0, write {PLACE}{name}"
         )
     if numbers and int(place) < len(class_names):
         return int(place)

@@ -14,6 +14,7 @@ Font = ImageFont.FreeTypeFont | ImageFont.ImageFont
 ELLIPSIS = "…"
 
 SYSTEM_FONTS = (
+    "DejaVuSans.ttf",
     "NotoSansCJK-Regular.ttc",
     "NotoSans-Regular.ttf",
     "wqy-zenhei.ttc",

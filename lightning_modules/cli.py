@@ -26,6 +26,7 @@ from lightning_modules.callbacks.checkpointing import StepCheckpoint
 from lightning_modules.callbacks.ema import EMA
 from lightning_modules.callbacks.evaluation import Evaluation
 from lightning_modules.callbacks.learning_rate import LearningRate
+from lightning_modules.callbacks.loss_plot import LossPlot
 from lightning_modules.callbacks.noise_bands import LossByNoiseLevel
 from lightning_modules.callbacks.progress import StepProgressBar
 from lightning_modules.callbacks.sample_grid import SampleGrid
@@ -208,7 +209,7 @@ class FitCLI(LightningCLI):
         own_logger = self.config.trainer.logger in (None, True)
         made: Trainer = super().instantiate_trainer(**{**kwargs, "logger": False} if own_logger else kwargs)
         # As Lightning does: those that save, or publish what was saved, come last.
-        callbacks = [*made.callbacks, *self._extra_callbacks]  # type: ignore[attr-defined]
+        callbacks = [*made.callbacks, LossPlot(), *self._extra_callbacks]  # type: ignore[attr-defined]
         made.callbacks = sorted(callbacks, key=lambda each: isinstance(each, Checkpoint))  # type: ignore[attr-defined]
         if self.config.trainer.fast_dev_run:
             return made

@@ -1,0 +1,70 @@
+from __future__ import annotations
+
+import logging
+import time
+from typing import Any
+
+from lightning.pytorch import Callback, LightningModule, Trainer
+
+from lightning_modules.base import DiffusionModule
+from lightning_modules.callbacks.run_folder import run_folder
+from lightning_modules.callbacks.sample_grid import SampleGrid
+from lightning_modules.callbacks.telemetry import between_steps
+from lightning_modules.loss_plot import FILE, plot_losses
+from lightning_modules.metrics_file import FILE as METRICS
+from lightning_modules.metrics_file import read_metrics
+
+logger = logging.getLogger(__name__)
+
+
+class LossPlot(Callback):
+    """Draw the run's losses as `loss.png`: after validations and sample grids, and at the end.
+
+    It is drawn from `metrics.csv`, and so shows the whole run, however often that was continued; without
+    that file there is none. Drawing takes at most `share` of the time: what would come too early is left out.
+
+    Args:
+        share: Largest share of the time that is spent on it before the end.
+    """
+
+    def __init__(self, share: float = 0.01) -> None:
+        self.share = share
+        self._not_before = 0.0
+
+    def on_validation_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
+        """Draw what was just measured."""
+        if not trainer.sanity_checking:
+            self._draw(trainer)
+
+    def on_train_batch_start(
+        self,
+        trainer: Trainer,
+        pl_module: DiffusionModule,  # type: ignore[override]
+        batch: Any,
+        batch_idx: int,
+    ) -> None:
+        """Draw after a step with a sample grid, when all of the step is logged."""
+        step = trainer.global_step
+        if step and pl_module.starts_step(batch_idx) and _has_grid(trainer, step):
+            self._draw(trainer)
+
+    def on_train_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
+        """Draw the whole run."""
+        self._not_before = 0.0
+        self._draw(trainer)
+
+    def _draw(self, trainer: Trainer) -> None:
+        folder, began = run_folder(trainer), time.monotonic()
+        if folder is None or began < self._not_before:
+            return
+        try:
+            with between_steps(trainer):
+                plot_losses(read_metrics(folder / METRICS), folder / FILE)
+        except OSError as error:
+            logger.error("Training goes on without %s: %s", folder / FILE, error)
+        self._not_before = began + (time.monotonic() - began) / self.share
+
+
+def _has_grid(trainer: Trainer, step: int) -> bool:
+    grids = [each for each in trainer.callbacks if isinstance(each, SampleGrid)]  # type: ignore[attr-defined]
+    return any(grid.every_n_steps and step % grid.every_n_steps == 0 for grid in grids)

@@ -6,16 +6,14 @@ import logging
 import sys
 import traceback
 import warnings
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
 import yaml
-from lightning.pytorch import Callback, LightningModule, Trainer
+from lightning.pytorch import Callback, Trainer
 from lightning.pytorch.callbacks import Checkpoint
-from lightning.pytorch.cli import ArgsType, LightningArgumentParser, LightningCLI, SaveConfigCallback
-from lightning.pytorch.loggers import TensorBoardLogger
-from torch.utils.tensorboard.summary import hparams
+from lightning.pytorch.cli import ArgsType, LightningArgumentParser, LightningCLI
 
 from datamodules.augmentation import AUGMENTATIONS
 from datamodules.drawn_cats import DrawnCats
@@ -25,6 +23,7 @@ from lightning_modules.base import DiffusionModule
 from lightning_modules.callbacks.checkpointing import StepCheckpoint
 from lightning_modules.callbacks.ema import EMA
 from lightning_modules.callbacks.evaluation import Evaluation
+from lightning_modules.callbacks.hyper_parameters import HyperParameters
 from lightning_modules.callbacks.learning_rate import LearningRate
 from lightning_modules.callbacks.loss_plot import LossPlot
 from lightning_modules.callbacks.noise_bands import LossByNoiseLevel
@@ -58,20 +57,6 @@ runs/<experiment>/<start time>/; look at them with: tensorboard --logdir runs
 
 SOURCES = (DrawnCats, OxfordPetCats)
 """Imported here so that their bare names can be used for --data.source."""
-
-
-class HyperParameters(SaveConfigCallback):
-    """Show the resolved configuration as TensorBoard's hyper-parameters."""
-
-    def save_config(self, trainer: Trainer, pl_module: LightningModule, stage: str) -> None:
-        """Write the summaries; `config.yaml` is written when the run directory is taken."""
-        flat = dict(_flatten(self.config.as_dict()))
-        flat.pop("config", None)  # the paths it was parsed from
-        flat["model.init_args.class_names"] = ", ".join(pl_module.hparams["class_names"])
-        for run_logger in trainer.loggers:
-            if isinstance(run_logger, TensorBoardLogger):
-                for summary in hparams(flat, {"loss_held_out": 0.0}):  # type: ignore[no-untyped-call]
-                    run_logger.experiment.file_writer.add_summary(summary)
 
 
 class FitCLI(LightningCLI):
@@ -254,13 +239,3 @@ def own_error(error: BaseException) -> BaseException:
 
 def _augmentations(augmentation: object) -> int:
     return 0 if augmentation is None else AUGMENTATIONS
-
-
-def _flatten(config: Mapping[str, Any], prefix: str = "") -> list[tuple[str, str | int | float | bool]]:
-    pairs: list[tuple[str, str | int | float | bool]] = []
-    for key, value in config.items():
-        if isinstance(value, Mapping):
-            pairs += _flatten(value, f"{prefix}{key}.")
-        elif value is not None:
-            pairs.append((prefix + key, value if isinstance(value, str | int | float | bool) else str(value)))
-    return pairs

@@ -6,6 +6,10 @@ from contextlib import contextmanager
 from pathlib import Path
 
 from lightning.pytorch.loggers import TensorBoardLogger
+from lightning.pytorch.utilities import rank_zero_only
+from torch.utils.tensorboard.summary import scalar
+
+from lightning_modules.board import description
 
 _log = logging.getLogger(__name__)
 
@@ -15,6 +19,8 @@ class RunLogger(TensorBoardLogger):
 
     Lightning counts the steps of its x axis from 0, so that what is measured after 200 steps would stand at
     199, beside pictures and checkpoints of step 200.
+
+    It leaves Lightning's `epoch` out, which is 0 for ever, and says of each curve what it is.
 
     Where the disk refuses the events, training goes on without them. The writer writes no more after an
     error, so that a run logs again when it is resumed.
@@ -29,11 +35,21 @@ class RunLogger(TensorBoardLogger):
         purge = None if resumed_step is None else resumed_step + 1
         super().__init__(folder.parent, "", folder.name, default_hp_metric=False, purge_step=purge)
         self._refused = False
+        self._described: set[str] = set()
 
+    @rank_zero_only
     def log_metrics(self, metrics: Mapping[str, float], step: int | None = None) -> None:
         """Write scalars; `step` counts from 0."""
+        told = {name: value for name, value in metrics.items() if name != "epoch"}
+        at = None if step is None else step + 1
         with self._unless_refused():
-            super().log_metrics(metrics, None if step is None else step + 1)
+            for name in [name for name in told if name not in self._described]:
+                if text := description(name):
+                    summary = scalar(name, told.pop(name))  # type: ignore[no-untyped-call]
+                    summary.value[0].metadata.summary_description = text
+                    self.experiment.file_writer.add_summary(summary, at)
+            self._described |= metrics.keys()
+            super().log_metrics(told, at)
 
     def save(self) -> None:
         """Bring what was logged to the disk."""

@@ -10,8 +10,10 @@ from lightning.pytorch import Callback, LightningModule, Trainer
 from lightning.pytorch.loggers import TensorBoardLogger
 from torch import Tensor
 from torch.nn.utils import get_total_norm
+from torch.utils.tensorboard.summary import image
 
 from lightning_modules.base import DiffusionModule
+from lightning_modules.board import description
 
 
 class Telemetry(Callback):
@@ -116,7 +118,9 @@ def write_picture(trainer: Trainer, tag: str, picture: Tensor, step: int) -> Non
     """
     for run_logger in trainer.loggers:
         if isinstance(run_logger, TensorBoardLogger):
-            run_logger.experiment.add_image(tag, picture, step)
+            summary = image(tag, picture.numpy(), dataformats="CHW")  # type: ignore[no-untyped-call]
+            summary.value[0].metadata.summary_description = description(tag)
+            run_logger.experiment.file_writer.add_summary(summary, step)
             run_logger.save()
 
 

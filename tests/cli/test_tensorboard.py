@@ -108,6 +108,38 @@ def test_scalars_of_the_run_are_there(board: Board, name: str) -> None:
         group = f"error_sigma_{low:g}_to_{high:g}"
         assert {f"{group}/{kind}" for kind in ("held_out", "identity", "constant")} <= tags
     assert any(re.fullmatch(r"error_sigma_\S+/train", tag) for tag in tags)
+    assert "epoch" not in tags  # it is 0 for ever
+
+
+@pytest.mark.parametrize("plugin", ["scalars", "images"])
+def test_every_curve_and_picture_says_what_it_is(board: Board, name: str, plugin: str) -> None:
+    tags = board.json(f"plugin/{plugin}/tags")[name]
+    assert tags
+    assert [tag for tag, info in tags.items() if not info["description"]] == []
+
+
+def test_curves_that_belong_together_are_in_one_chart(board: Board, name: str) -> None:
+    layout = board.json("plugin/custom_scalars/layout")
+    charts = {
+        chart["title"]: shown(board, name, chart["multiline"]["tag"])
+        for category in layout["category"]
+        for chart in category["chart"]
+    }
+    bands = [f"error_sigma_{low:g}_to_{high:g}" for low, high in itertools.pairwise(BANDS)]
+    assert ["loss", "loss_held_out"] in charts.values()
+    assert any(
+        charts[band.removeprefix("error_").replace("_", " ")]
+        == [f"{band}/{kind}" for kind in ("constant", "held_out", "identity", "train")]
+        for band in bands
+    )
+    assert len(charts) == 1 + len(bands)
+
+
+def shown(board: Board, name: str, patterns: list[str]) -> list[str]:
+    """The curves that TensorBoard finds for a chart."""
+    answers = [board.json("plugin/custom_scalars/scalars", run=name, tag=pattern) for pattern in patterns]
+    assert all(answer["regex_valid"] for answer in answers)
+    return sorted(tag for answer in answers for tag in answer["tag_to_events"])
 
 
 def test_series_have_a_point_per_step(board: Board, name: str, trained: Run) -> None:
@@ -152,20 +184,18 @@ def session(board: Board, name: str) -> dict:
     return group
 
 
-def test_hyper_parameters_of_the_session(board: Board, name: str) -> None:
-    experiment = board.json("plugin/hparams/experiment", {})
-    assert {info["name"] for info in experiment["hparamInfos"]} >= {"data.batch_size", "ema.decay"}
+def test_hyper_parameters_are_the_settings_that_are_no_defaults(board: Board, name: str) -> None:
     values = session(board, name)["hparams"]
     assert values["data.batch_size"] == 4
     assert values["trainer.max_steps"] == 4
-    assert values["model.init_args.width"] == 32
-    assert values["model.class_path"].endswith("DiTDiffusion")
-    assert values["model.init_args.optimizer.init_args.learning_rate"] == pytest.approx(0.02)
-
-
-def test_hyper_parameters_say_nothing_untrue_of_the_classes(board: Board, name: str) -> None:
-    shown = session(board, name)["hparams"].get("model.init_args.class_names", "calico")
-    assert "calico" in shown
+    assert values["ema.decay"] == pytest.approx(0.99)
+    assert values["model"] == "DiTDiffusion"
+    assert values["model.width"] == 32
+    assert values["model.optimizer.learning_rate"] == pytest.approx(0.02)
+    assert values["model.class_names"] == "calico, ginger, russian_blue, siamese, tabby, tuxedo"
+    left_out = {"model.dropout", "model.optimizer.betas", "data.flip", "sample_grid.seed", "data.seed"}
+    assert not left_out & values.keys()
+    assert len(values) < 40
 
 
 def test_sessions_metric_is_the_last_held_out_loss(board: Board, name: str) -> None:

@@ -46,12 +46,18 @@ def check_arguments(
             raise DataError(message)
 
 
-def require_end(trainer: Trainer, images: int, batch_size: int) -> None:
-    """Refuse a training whose first epoch would never end, which to Lightning it must, before it counts.
+def check_trainer(trainer: Trainer, images: int, batch_size: int) -> None:
+    """Refuse what has no meaning for an endless stream of batches.
 
     Raises:
-        DataError: There are neither steps nor a time nor a number of batches to end at.
+        DataError: There are neither steps nor a time nor a number of batches to end at, so that the first
+            epoch would never end; or some batches are to be repeated.
     """
+    if trainer.overfit_batches:  # type: ignore[attr-defined]
+        raise DataError(
+            "overfit_batches repeats batches, and the batches of this data module never repeat: put a few images "
+            "into a folder of their own and train on that"
+        )
     timed = any(isinstance(callback, Timer) for callback in trainer.callbacks)  # type: ignore[attr-defined]
     if trainer.max_steps >= 0 or trainer.max_epochs in (None, -1, 0) or timed:
         return

@@ -15,7 +15,7 @@ from lightning.fabric.utilities.warnings import PossibleUserWarning
 from lightning.pytorch import LightningDataModule
 from torch import Tensor
 
-from datamodules.arguments import check_arguments, require_end
+from datamodules.arguments import check_arguments, check_trainer
 from datamodules.augmentation import AUGMENTATIONS, Augmentation
 from datamodules.batches import HeldOutBatches, TrainBatches
 from datamodules.cache import default_cache_dir
@@ -158,7 +158,7 @@ class ImageFolderDataModule(LightningDataModule):
             self._data.check(self.max_rejected)
             self._checked = True
         if stage == "fit" and self.trainer is not None:
-            require_end(self.trainer, len(self.train_labels), self.batch_size)
+            check_trainer(self.trainer, len(self.train_labels), self.batch_size)
 
     def teardown(self, stage: str | None = None) -> None:
         """End the processes that load batches.

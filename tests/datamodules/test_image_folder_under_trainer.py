@@ -72,6 +72,11 @@ def test_training_that_would_never_end_is_refused(
         assert "max_steps=10" in str(refused.value)
 
 
+def test_batches_cannot_be_repeated(make_folder: MakeFolder, tmp_path: Path) -> None:
+    with pytest.raises(DataError, match="overfit_batches"):
+        fit(tmp_path, data_module(make_folder({"a": 50})), max_steps=2, overfit_batches=2)
+
+
 @pytest.mark.parametrize(
     "options",
     [
@@ -81,7 +86,6 @@ def test_training_that_would_never_end_is_refused(
         {"max_epochs": 2, "max_time": {"seconds": 0}},
         {"max_epochs": 0},
         {"fast_dev_run": 2},
-        {"max_epochs": 2, "overfit_batches": 2},
     ],
 )
 def test_training_that_ends_some_way_is_not_refused(

@@ -55,8 +55,8 @@ def check_trainer(trainer: Trainer, images: int, batch_size: int) -> None:
     """
     if trainer.overfit_batches:  # type: ignore[attr-defined]
         raise DataError(
-            "overfit_batches repeats batches, and the batches of this data module never repeat: put a few images "
-            "into a folder of their own and train on that"
+            "overfit_batches repeats batches, and the batches of this data module never repeat: put a few "
+            "images into a folder of their own and train on that"
         )
     timed = any(isinstance(callback, Timer) for callback in trainer.callbacks)  # type: ignore[attr-defined]
     if trainer.max_steps >= 0 or trainer.max_epochs in (None, -1, 0) or timed:

@@ -20,6 +20,9 @@ from datamodules.cache_build import build, forget_build, holds_images
 from datamodules.cache_format import cache_key, check_images, read_blocks
 from datamodules.index import DataError, ImageIndex, Rejected, printable
 from datamodules.pixels import MappedImages, Transform
+from datamodules.places import cache_place, default_cache_dir
+
+__all__ = ["ImageCache", "default_cache_dir", "open_cache", "write_report"]
 
 _log = logging.getLogger(__name__)
 
@@ -44,13 +47,7 @@ class ImageCache:
     rejected: tuple[Rejected, ...]
 
 
-def default_cache_dir() -> Path:
-    """`$XDG_CACHE_HOME/ninelives`, or `~/.cache/ninelives` where that variable is not set."""
-    base = os.environ.get("XDG_CACHE_HOME")
-    return (Path(base) if base else Path.home() / ".cache") / "ninelives"
-
-
-def open_cache(index: ImageIndex, transform: Transform, cache_dir: Path, workers: int) -> ImageCache:
+def open_cache(index: ImageIndex, transform: Transform, cache_dir: Path | str, workers: int) -> ImageCache:
     """Open the cache of an index, after building it if it is not there or is damaged.
 
     Of several processes that do this at once, one builds and the others wait for it. Only a whole cache ever
@@ -68,22 +65,29 @@ def open_cache(index: ImageIndex, transform: Transform, cache_dir: Path, workers
     Raises:
         DataError: No file can be decoded, there is no room, or the cache cannot be written.
     """
-    key = cache_key(index, transform)
-    folder = cache_dir.expanduser().resolve() / key
+    try:
+        folder = cache_place(cache_dir) / cache_key(index, transform)
+    except OSError as error:
+        raise _unwritable(cache_dir, error) from error
     cache = _read(folder, index, transform)
     if cache is None:
         try:
             cache = _build_and_publish(index, transform, folder, workers)
         except OSError as error:
-            raise DataError(
-                f"the image cache cannot be written to {cache_dir} ({error}); make room there, "
-                "choose another place with --data.cache_dir, or do without: --data.cache false"
-            ) from error
+            raise _unwritable(cache_dir, error) from error
     if cache is None:
         raise DataError(
             f"the image cache {folder} cannot be read although it was just written; is the disk sound?"
         )
     return cache
+
+
+def _unwritable(cache_dir: Path | str, error: OSError) -> DataError:
+    return DataError(
+        f"the image cache cannot be written to {cache_dir} ({error}); make room there or choose another "
+        "place with the variable XDG_CACHE_HOME (in training also --data.cache_dir, or --data.cache false "
+        "to do without)"
+    )
 
 
 def write_report(folder: Path, rejected: Iterable[Rejected]) -> Path:

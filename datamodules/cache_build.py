@@ -119,8 +119,8 @@ def _require_room(folder: Path, files: int, transform: Transform) -> None:
     if needed > free:
         raise DataError(
             f"{files} images of {transform.size} pixels need {needed / 1e9:.2f} GB in {folder.parent}, where "
-            f"{free / 1e9:.2f} GB are free; make room there, choose another place with --data.cache_dir, "
-            "or do without a cache: --data.cache false"
+            f"{free / 1e9:.2f} GB are free; make room there or choose another place with the variable "
+            "XDG_CACHE_HOME (in training also --data.cache_dir, or --data.cache false to do without)"
         )
 
 

@@ -15,6 +15,7 @@ from tqdm import tqdm
 
 from datamodules.cat_painter import paint_cat
 from datamodules.cat_traits import BREEDS, sample_traits
+from datamodules.places import as_path
 from datamodules.source import DataSource
 
 __all__ = ["BREEDS", "DRAWING_VERSION", "DrawnCats", "draw_cat"]
@@ -60,9 +61,7 @@ class DrawnCats(DataSource):
         ValueError: count, size or seed is out of range.
     """
 
-    def __init__(
-        self, count: int = 2000, size: int = 64, seed: int = 0, folder: Path | str = Path("data")
-    ) -> None:
+    def __init__(self, count: int = 2000, size: int = 64, seed: int = 0, folder: str | Path = "data") -> None:
         if count < 1:
             raise ValueError(f"count must be at least 1, not {count}")
         if size < _SMALLEST_SIZE:
@@ -72,7 +71,7 @@ class DrawnCats(DataSource):
         self.count = count
         self.size = size
         self.seed = seed
-        self.folder = Path(folder)
+        self.folder = as_path("--data.source.init_args.folder", folder) or Path()
 
     @property
     def target(self) -> Path:

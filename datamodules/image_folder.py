@@ -27,7 +27,9 @@ from datamodules.micro_batches import MicroBatches
 from datamodules.opened_folder import OpenedFolder, open_folder
 from datamodules.oxford_pets import OxfordPetCats
 from datamodules.pixels import MappedImages, Transform
+from datamodules.places import as_path
 from datamodules.source import DataSource
+from datamodules.splits import SplitFolders
 from datamodules.step_plan import LeftOut, StepPlan
 
 # The sources are here so that the command line knows them by their short names.
@@ -65,6 +67,9 @@ class ImageFolderDataModule(LightningDataModule):
         background: RGB colour (0 to 255) that transparent images are laid on.
         quarantine: List of files to leave out, as `scripts/inspect_data.py --quarantine` writes it.
         limits: Images that are rejected for their size or shape.
+        split_folders: What the first-level folders are: `classes`, or parts of a data set to `merge`, whose
+            own folders are then the classes. `ask` takes them for classes unless all are named as parts are
+            (`train`, `val`, `test`, `images`, `masks`), which is an error.
         cache: Decode once, into a cache on disk. If false, every batch decodes its images anew: it needs no
             room and is about a hundred times slower.
         cache_dir: Folder for decoded images. Default: `$XDG_CACHE_HOME/ninelives`, or `~/.cache/ninelives`.
@@ -83,7 +88,7 @@ class ImageFolderDataModule(LightningDataModule):
 
     def __init__(
         self,
-        root: Path | None = None,
+        root: str | Path | None = None,
         source: DataSource | None = None,
         image_size: int = 32,
         batch_size: int = 64,
@@ -98,11 +103,12 @@ class ImageFolderDataModule(LightningDataModule):
         max_rejected: float = 0.1,
         background: tuple[int, int, int] = (255, 255, 255),
         cache: bool = True,
-        cache_dir: Path | None = None,
+        cache_dir: str | Path | None = None,
         resident: Residence = "auto",
         seed: int = 0,
-        quarantine: Path | None = None,
+        quarantine: str | Path | None = None,
         limits: Limits = Limits(),  # noqa: B008 -- a named tuple cannot change
+        split_folders: SplitFolders = "ask",
     ) -> None:
         super().__init__()
         check_arguments(
@@ -117,13 +123,15 @@ class ImageFolderDataModule(LightningDataModule):
             cache=cache,
             resident=resident,
         )
-        self.root, self.source, self.cache, self.cache_dir = root, source, cache, cache_dir
+        self.root, self.source = as_path("--data.root", root), source
+        self.cache, self.cache_dir = cache, as_path("--data.cache_dir", cache_dir)
         self.crop, self.crop_limit, self.augmentation = crop, crop_limit, augmentation
         self.class_balanced, self.resident = class_balanced, resident
         self.image_size, self.batch_size, self.background = image_size, batch_size, background
         self.held_out, self.flip, self.class_labels = held_out, flip, class_labels
         self.workers, self.max_rejected, self.seed = workers, max_rejected, seed
-        self.quarantine, self.limits = quarantine, limits
+        self.quarantine, self.limits = as_path("--data.quarantine", quarantine), limits
+        self.split_folders = split_folders
         self.split = 1
         self.stop_requested: Callable[[], bool] = bool
         self._loaders: list[StepLoader] = []
@@ -321,4 +329,5 @@ class ImageFolderDataModule(LightningDataModule):
             self.held_out,
             self.class_labels,
             self.workers,
+            self.split_folders,
         )

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import difflib
 import hashlib
 import logging
 import os
@@ -22,7 +21,9 @@ from datamodules.errors import DataError, Rejected, printable
 from datamodules.hash_store import HashStore
 from datamodules.hashing import HASH_BYTES, Hashes, hash_files
 from datamodules.paths import PathTable
+from datamodules.places import cache_place, existing_folder
 from datamodules.quarantine import read_quarantine
+from datamodules.splits import SplitFolders, ask_about, parts_of_a_data_set
 from datamodules.walk import SUFFIXES, FolderWalk
 
 __all__ = ["SUFFIXES", "DataError", "ImageIndex", "Rejected", "printable", "scan_folder"]
@@ -43,6 +44,7 @@ class ImageIndex:
         rejected: Files that were left out, with reasons.
         quarantined: Files that were left out because a quarantine list says so, with its reasons.
         ignored: How many files of each other ending there are beside the images.
+        left_behind: How many folders of each name, and `hidden images`, were passed over as a system's.
     """
 
     root: Path
@@ -53,6 +55,7 @@ class ImageIndex:
     rejected: tuple[Rejected, ...] = ()
     quarantined: tuple[Rejected, ...] = ()
     ignored: tuple[tuple[str, int], ...] = ()
+    left_behind: tuple[tuple[str, int], ...] = ()
 
     def __post_init__(self) -> None:
         object.__setattr__(self, "paths", PathTable.of(self.paths))
@@ -96,17 +99,23 @@ class ImageIndex:
             rejected=tuple(sorted({*self.rejected, *rejected})),
             quarantined=self.quarantined,
             ignored=self.ignored,
+            left_behind=self.left_behind,
         )
 
 
 def scan_folder(
-    root: Path, cache_dir: Path | None = None, quarantine: Path | None = None, threads: int | None = None
+    root: Path | str,
+    cache_dir: Path | str | None = None,
+    quarantine: Path | str | None = None,
+    threads: int | None = None,
+    split_folders: SplitFolders = "classes",
 ) -> ImageIndex:
     """Index every image file under a folder; nothing is decoded yet.
 
     The class of a file is the name of the first-level folder that it lies in, however deep. Without any such
     folder all files are one class; beside class folders, files directly under the root have no class and are
-    rejected. Hidden files and folders are ignored, links are followed, links back to a parent are not.
+    rejected. Hidden files and folders and those of systems are passed over, links are followed, links back to
+    a parent are not.
 
     Args:
         root: The folder.
@@ -114,27 +123,33 @@ def scan_folder(
             nowhere.
         quarantine: List of files to leave out (see `datamodules.quarantine`).
         threads: Files that are read at once. Default: a few more than there are cores.
+        split_folders: What the first-level folders are: `classes`; parts to `merge`, so that the folders
+            inside them are the classes; or, if all of them are named as parts of a data set are (`train`,
+            `val`, `test`), something to `ask` about, which is an error, else classes.
 
     Returns:
         The index, with at least one file.
 
     Raises:
         DataError: `root` does not exist, is no folder, or holds no image file, or the quarantine list cannot
-            be read.
+            be read; or see `split_folders`.
     """
-    folder = _existing_folder(root)
-    excluded = read_quarantine(quarantine) if quarantine else {}
+    folder = existing_folder(root)
+    excluded = read_quarantine(Path(quarantine)) if quarantine else {}
     walk = FolderWalk(str(folder))
     candidates = PathTable.of(tqdm(walk, desc="listing files", unit="file", delay=2.0, leave=False))
     rejected = list(walk.rejected)
-    candidates, nested, quarantined = _sort_out(candidates, excluded, rejected)
+    if split_folders == "ask" and parts_of_a_data_set(names := _first_level(candidates)):
+        raise ask_about(Path(root), names)
+    level = 1 if split_folders == "merge" else 0
+    candidates, nested, quarantined = _sort_out(candidates, excluded, rejected, level)
     if len(quarantined) < len(excluded):
         missing = len(excluded) - len(quarantined)
         _log.warning("%d of %d files listed in %s are not in %s", missing, len(excluded), quarantine, folder)
     paths, hashes = _read_all(folder, candidates, cache_dir, threads, rejected)
     if not len(paths):
         raise DataError(_nothing_found(folder, rejected, quarantined, walk.ignored))
-    labels, class_names = _classes(paths, None if nested else folder.name or "images")
+    labels, class_names = _classes(paths, None if nested else folder.name or "images", level)
     return ImageIndex(
         root=folder,
         paths=paths,
@@ -144,39 +159,32 @@ def scan_folder(
         rejected=tuple(sorted(rejected)),
         quarantined=tuple(quarantined),
         ignored=tuple(sorted(walk.ignored.items())),
+        left_behind=tuple(sorted(walk.left_behind.items())),
     )
 
 
-def _existing_folder(root: Path) -> Path:
-    try:
-        folder = root.expanduser().resolve()
-    except (OSError, RuntimeError) as error:
-        raise DataError(f"folder {root} cannot be reached: {error}") from error
-    if folder.is_dir():
-        return folder
-    if folder.exists():
-        raise DataError(f"{root} is a file, not a folder of images; give the folder that it lies in")
-    siblings = [p.name for p in folder.parent.iterdir() if p.is_dir()] if folder.parent.is_dir() else []
-    near = difflib.get_close_matches(folder.name, siblings, n=1)
-    hint = f"; did you mean {root.parent / near[0]}?" if near else f" (looked for {folder})"
-    raise DataError(f"folder {root} does not exist{hint}")
+def _first_level(paths: PathTable) -> list[str]:
+    """Names of the first-level folders, sorted."""
+    return sorted({path.partition("/")[0] for path in paths if "/" in path})
 
 
 def _sort_out(
-    candidates: PathTable, excluded: Mapping[str, str], rejected: list[Rejected]
+    candidates: PathTable, excluded: Mapping[str, str], rejected: list[Rejected], level: int
 ) -> tuple[PathTable, bool, list[Rejected]]:
     """Take out what lies beside class folders (added to `rejected`) and what is excluded.
+
+    Class folders lie inside so many folders as `level` says.
 
     Returns:
         The files that are left, whether there are class folders, and the excluded files that were there.
     """
-    nested = any("/" in path for path in candidates)
+    nested = any(path.count("/") > level for path in candidates)
     quarantined: list[Rejected] = []
     kept: list[int] = []
     for row, path in enumerate(candidates):
         if path in excluded:
             quarantined.append(Rejected(path, excluded[path]))
-        elif nested and "/" not in path:
+        elif nested and path.count("/") <= level:
             rejected.append(Rejected(path, "lies beside the class folders: move it into one of them"))
         else:
             kept.append(row)
@@ -186,10 +194,14 @@ def _sort_out(
 
 
 def _read_all(
-    folder: Path, paths: PathTable, cache_dir: Path | None, threads: int | None, rejected: list[Rejected]
+    folder: Path,
+    paths: PathTable,
+    cache_dir: Path | str | None,
+    threads: int | None,
+    rejected: list[Rejected],
 ) -> tuple[PathTable, npt.NDArray[np.uint8]]:
     """Hash what is not on record, and keep a record of it; what cannot be read is added to `rejected`."""
-    store = HashStore(cache_dir.expanduser().resolve(), folder) if cache_dir else None
+    store = HashStore(cache_place(cache_dir), folder) if cache_dir else None
     hashes = store.load(paths) if store else Hashes.unknown(len(paths))
     recorded = hashes.stamps.copy()
     started = time.time_ns()
@@ -213,12 +225,14 @@ def _save(store: HashStore, paths: PathTable, hashes: Hashes, started: int) -> N
         _log.warning("content hashes cannot be kept in %s: %s", store.file.parent, error.strerror or error)
 
 
-def _classes(paths: PathTable, single: str | None) -> tuple[npt.NDArray[np.int64], tuple[str, ...]]:
+def _classes(
+    paths: PathTable, single: str | None, level: int
+) -> tuple[npt.NDArray[np.int64], tuple[str, ...]]:
     """Labels (N,) and sorted class names; with a name in `single` all files are of that one class."""
     if single is not None:
         return np.zeros(len(paths), dtype=np.int64), (single,)
     numbers: dict[str, int] = {}  # in the order of the paths, where `a-b/` comes before `a/`
-    found = (numbers.setdefault(path.partition("/")[0], len(numbers)) for path in paths)
+    found = (numbers.setdefault(path.split("/", level + 1)[level], len(numbers)) for path in paths)
     labels = np.fromiter(found, dtype=np.int64, count=len(paths))
     names = sorted(numbers)
     rank = np.empty(len(names), dtype=np.int64)

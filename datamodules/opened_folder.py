@@ -11,7 +11,9 @@ from datamodules.cache import open_cache, write_report
 from datamodules.decode import ChangedFileError
 from datamodules.index import DataError, ImageIndex, printable, scan_folder
 from datamodules.order import held_out_mask
+from datamodules.passed_over import passed_over
 from datamodules.pixels import DecodedImages, Images, Transform
+from datamodules.splits import SplitFolders
 
 _FIRST_FEW = 5
 _ATTEMPTS = 3  # to index a folder that is being written to
@@ -35,7 +37,7 @@ class OpenedFolder(NamedTuple):
     held_out: ImageRows
 
     def check(self, max_rejected: float) -> None:
-        """Say which files were left out, and refuse to go on without too many of them.
+        """Say which files were left out or passed over, and refuse to go on without too many of them.
 
         Args:
             max_rejected: Largest share of the files that may be left out.
@@ -43,6 +45,9 @@ class OpenedFolder(NamedTuple):
         Raises:
             DataError: There are more.
         """
+        others = passed_over(dict(self.files.ignored), dict(self.files.left_behind))
+        if others:
+            rank_zero_info(others)
         rejected = self.files.rejected
         if not rejected:
             return
@@ -69,6 +74,7 @@ def open_folder(
     held_out: float,
     class_labels: bool,
     workers: int,
+    split_folders: SplitFolders = "ask",
 ) -> OpenedFolder:
     """Index a folder, have its images decoded, and divide them; again where it changes meanwhile.
 
@@ -80,13 +86,14 @@ def open_folder(
         held_out: Share of the images to hold out.
         class_labels: Whether folder names are classes.
         workers: Processes that decode.
+        split_folders: What first-level folders are, as `scan_folder` takes it.
 
     Raises:
         DataError: There is nothing to train on, or something keeps writing to the folder.
     """
     for _ in range(_ATTEMPTS):
         try:
-            index, images, report = _decoded(folder, transform, cache_dir, quarantine, workers)
+            index, images, report = _decoded(folder, transform, cache_dir, quarantine, workers, split_folders)
             break
         except ChangedFileError as error:
             changed = error
@@ -99,10 +106,15 @@ def open_folder(
 
 
 def _decoded(
-    folder: Path, transform: Transform, cache_dir: Path | None, quarantine: Path | None, workers: int
+    folder: Path,
+    transform: Transform,
+    cache_dir: Path | None,
+    quarantine: Path | None,
+    workers: int,
+    split_folders: SplitFolders,
 ) -> tuple[ImageIndex, Images, Path | None]:
     """Return what is in the folder, its images, and the list of what was left out."""
-    index = scan_folder(folder, cache_dir, quarantine)
+    index = scan_folder(folder, cache_dir, quarantine, split_folders=split_folders)
     if cache_dir is None:
         return index, DecodedImages(index, transform), None
     cache = open_cache(index, transform, cache_dir, workers)

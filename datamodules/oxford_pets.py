@@ -13,6 +13,7 @@ from tqdm import tqdm
 
 from datamodules.download import download
 from datamodules.index import DataError
+from datamodules.places import as_path
 from datamodules.source import DataSource
 
 _SITE = "https://thor.robots.ox.ac.uk/~vgg/data/pets"
@@ -40,13 +41,13 @@ class OxfordPetCats(DataSource):
 
     def __init__(
         self,
-        folder: Path = Path("data"),
+        folder: str | Path = "data",
         images_url: str = f"{_SITE}/images.tar.gz",
         annotations_url: str = f"{_SITE}/annotations.tar.gz",
         images_sha256: str = _IMAGES_SHA256,
         annotations_sha256: str = _ANNOTATIONS_SHA256,
     ) -> None:
-        self.folder = folder
+        self.folder = as_path("--data.source.init_args.folder", folder) or Path()
         self.images_url, self.images_sha256 = images_url, images_sha256
         self.annotations_url, self.annotations_sha256 = annotations_url, annotations_sha256
 

@@ -13,6 +13,32 @@ from datamodules.errors import Rejected
 SUFFIXES = (".jpg", ".jpeg", ".png", ".webp", ".bmp", ".gif", ".tif", ".tiff", ".jfif", ".avif", ".apng")
 """Endings, in any case, of the files that are taken for images."""
 
+SYSTEM_FOLDERS = frozenset(
+    {
+        "@eadir",  # Synology: thumbnails of every image
+        "@tmp",
+        "@recycle",  # QNAP
+        "@recently-snapshot",
+        "#recycle",
+        "#snapshot",
+        "__macosx",  # ZIP archives made on a Mac
+        "__pycache__",
+        "$recycle.bin",
+        "recycler",
+        "system volume information",
+        "found.000",
+        "lost+found",
+        "temporary items",
+        "network trash folder",
+        "thevolumesettingsfolder",
+    }
+)
+"""Folders, in lower case, that systems and not people make; what is in them is no one's choice. Those whose
+names begin with a dot (`.Trash-1000`, `.ipynb_checkpoints`, `.@__thumb`, `.thumbnails`) are passed over with
+all that is hidden."""
+
+_SYSTEM_FILES = frozenset({"thumbs.db", "ehthumbs.db", "desktop.ini", "icon\r"})
+
 
 class _Folder(NamedTuple):
     """A folder whose entries are being gone through; `ancestors` identify it and the folders it lies in."""
@@ -25,8 +51,8 @@ class _Folder(NamedTuple):
 class FolderWalk:
     """Iterate over the image files below a folder, as relative POSIX paths, sorted.
 
-    Hidden files and folders are passed over, links are followed, links back to a parent are not. Nothing is
-    collected on the way: memory is that of one folder's names.
+    Hidden files and folders and `SYSTEM_FOLDERS` are passed over, links are followed, links back to a parent
+    are not. Nothing is collected on the way: memory is that of one folder's names.
 
     Args:
         root: The folder.
@@ -34,12 +60,14 @@ class FolderWalk:
     Attributes:
         rejected: Folders that cannot be read, known once the iteration is over.
         ignored: How many other files there are of each ending.
+        left_behind: How many folders of each name, and `hidden images`, were passed over.
     """
 
     def __init__(self, root: str) -> None:
         self.root = root
         self.rejected: list[Rejected] = []
         self.ignored: Counter[str] = Counter()
+        self.left_behind: Counter[str] = Counter()
 
     def __iter__(self) -> Iterator[str]:
         identity = folder_identity(self.root)
@@ -54,7 +82,7 @@ class FolderWalk:
                         break
                 elif name.lower().endswith(SUFFIXES):
                     yield prefix + name
-                else:
+                elif name.lower() not in _SYSTEM_FILES:
                     self.ignored[os.path.splitext(name)[1].lower()] += 1  # noqa: PTH122 -- a name, no path
             else:
                 stack.pop()
@@ -66,12 +94,22 @@ class FolderWalk:
         try:
             with os.scandir(path) as listing:
                 for entry in listing:
-                    if not entry.name.startswith("."):
-                        identity = folder_identity(entry.path) if _may_be_folder(entry) else None
+                    identity = folder_identity(entry.path) if _may_be_folder(entry) else None
+                    if not self._pass_over(entry.name, identity is not None):
                         entries.append((entry.name if identity is None else f"{entry.name}/", identity))
         except OSError as error:
             self.rejected.append(Rejected(prefix.rstrip("/"), f"the folder cannot be read: {error.strerror}"))
         return _Folder(prefix, ancestors, iter(sorted(entries, key=lambda entry: entry[0])))
+
+    def _pass_over(self, name: str, is_folder: bool) -> bool:
+        """Whether an entry is a system's, which is noted where it may hold images."""
+        hidden = name.startswith(".")
+        if is_folder and (hidden or name.lower() in SYSTEM_FOLDERS):
+            self.left_behind[name] += 1
+            return True
+        if hidden and name.lower().endswith(SUFFIXES):
+            self.left_behind["hidden images"] += 1
+        return hidden
 
 
 def folder_identity(path: str) -> tuple[int, int] | None:

@@ -170,10 +170,9 @@ def process_age() -> float:
 
 def count_images(root: Path) -> int:
     """Return the number of files below a folder that are images by their names."""
-    from datamodules.index import SUFFIXES
+    from datamodules.walk import FolderWalk
 
-    names = (name for _, _, names in os.walk(root, followlinks=True) for name in names)
-    return sum(name.lower().endswith(SUFFIXES) and not name.startswith(".") for name in names)
+    return sum(1 for _ in FolderWalk(str(root)))
 
 
 def flop_per_image(module: DiffusionModule) -> float:

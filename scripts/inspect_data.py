@@ -10,7 +10,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from lightning_modules.command_line.scripts import ScriptParser, number, whole
+from lightning_modules.command_line.scripts import ScriptParser, number, path, whole
 
 if TYPE_CHECKING:
     from datamodules.decode import Limits
@@ -55,15 +55,18 @@ def inspect(options: argparse.Namespace) -> None:
     from datamodules.inspection.facts import inspect_images
     from datamodules.inspection.findings import findings
     from datamodules.inspection.inspection import Inspection
+    from datamodules.places import existing_folder
 
-    out = _output_folder(options.out, options.folder)
+    out = _output_folder(options.out, existing_folder(options.folder))
     parameters = options.parameters
     if options.config:
         from lightning_modules.capacity import count_parameters
 
         parameters = count_parameters(options.config, options.image_size)
     limits = Limits(options.max_pixels, options.min_side, options.max_aspect)
-    index = scan_folder(options.folder, default_cache_dir(), options.exclude)
+    index = scan_folder(
+        options.folder, default_cache_dir(), options.exclude, split_folders=options.split_folders
+    )
     count = min(options.sample or len(index), len(index))
     rows = np.unique(np.linspace(0, len(index) - 1, count).round().astype(np.int64))
     with tqdm(total=len(rows), desc="looking at images", unit="image") as bar:
@@ -95,13 +98,13 @@ def _write(inspection: Inspection, conclusions: list[Finding], limits: Limits, p
         file.write(as_html(inspection, conclusions, sheet, limits).encode())
 
 
-def _quarantine(inspection: Inspection, path: Path, also: Sequence[str]) -> None:
+def _quarantine(inspection: Inspection, out: Path, also: Sequence[str]) -> None:
     from datamodules.inspection.inspection import to_quarantine
     from datamodules.quarantine import write_quarantine
 
     files = to_quarantine(inspection, also)
-    write_quarantine(path, files)
-    print(f"Quarantine: {len(files)} files in {path}. Train without them: --data.quarantine {path}")
+    write_quarantine(out, files)
+    print(f"Quarantine: {len(files)} files in {out}. Train without them: --data.quarantine {out}")
 
 
 def _output_folder(out: Path | None, folder: Path) -> Path:
@@ -123,8 +126,8 @@ def _parse(args: Sequence[str] | None) -> argparse.Namespace:
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )
     add = parser.add_argument
-    add("folder", type=Path, help="folder of images; sub-folders are classes")
-    add("--out", type=Path, help="folder for the report (default: inspection/<name of the folder>)")
+    add("folder", type=path, help="folder of images; sub-folders are classes")
+    add("--out", type=path, help="folder for the report (default: inspection/<name of the folder>)")
     add("--image-size", type=whole(1), default=64, help="side that training is to use, pixels (default 64)")
     add("--pad", action="store_true", help="show images squared with bars instead of cut to the centre")
     model = parser.add_mutually_exclusive_group()
@@ -132,7 +135,7 @@ def _parse(args: Sequence[str] | None) -> argparse.Namespace:
     model.add_argument(
         "--config", help="a config of fit.py, name or path, whose model's parameters are counted"
     )
-    add("--quarantine", type=Path, metavar="FILE", help="write a list of the files to leave out")
+    add("--quarantine", type=path, metavar="FILE", help="write a list of the files to leave out")
     add(
         "--also",
         nargs="+",
@@ -140,7 +143,13 @@ def _parse(args: Sequence[str] | None) -> argparse.Namespace:
         choices=["copies", "lookalikes", "borders", "flat"],
         help="quarantine these too, not only what cannot be decoded; of copies the largest image stays",
     )
-    add("--exclude", type=Path, metavar="FILE", help="leave out the files of an earlier quarantine list")
+    add("--exclude", type=path, metavar="FILE", help="leave out the files of an earlier quarantine list")
+    add(
+        "--split-folders",
+        choices=["classes", "merge"],
+        default="classes",
+        help="whether the first-level folders are classes, or parts of a data set (train, val) to merge",
+    )
     add("--sample", type=whole(1), help="look at so many files, evenly chosen (default: all)")
     add("--workers", type=whole(0), default=_cores(), help="processes that decode (default: one a core)")
     add("--max-pixels", type=whole(1), default=2**27, help="largest width x height (default 134,217,728)")

@@ -5,6 +5,9 @@ from __future__ import annotations
 from typing import Literal, NamedTuple
 
 from datamodules.inspection.inspection import ENLARGED, Inspection
+from datamodules.passed_over import passed_over
+from datamodules.splits import ask_about, parts_of_a_data_set
+from datamodules.words import listed
 
 _FEW = 10  # images: a smaller class teaches little
 _UNBALANCED = 10.0
@@ -50,10 +53,9 @@ def _files(inspection: Inspection) -> list[Finding]:
         )
     else:
         found.append(Finding("good", "Every file can be decoded", "Nothing is left out."))
-    heic = sum(count for suffix, count in inspection.index.ignored if suffix in (".heic", ".heif"))
-    if heic:
-        advice = "No decoder for them is installed. Convert them to JPEG, or they are passed over."
-        found.append(Finding("look", f"HEIC photographs that are not read: {heic}", advice))
+    others = passed_over(dict(inspection.index.ignored), dict(inspection.index.left_behind))
+    if others:
+        found.append(Finding("look", others.removesuffix("."), "Training passes over them too."))
     if len(inspection.misnamed):
         advice = "Their content decides how they are read. Nothing needs to be done."
         found.append(Finding("good", f"Files with the wrong ending: {len(inspection.misnamed)}", advice))
@@ -62,6 +64,9 @@ def _files(inspection: Inspection) -> list[Finding]:
 
 def _classes(inspection: Inspection) -> list[Finding]:
     counts = {name: count for name, count in inspection.class_counts.items() if count}
+    if parts_of_a_data_set(list(counts)):
+        title = f"The classes are named as parts of a data set are: {listed(list(counts))}"
+        return [Finding("problem", title, str(ask_about(inspection.index.root, list(counts))))]
     if len(counts) < 2:
         advice = "Training is unconditional. For classes, make a sub-folder for each."
         return [Finding("good", "One class", advice)]

@@ -8,6 +8,7 @@ import math
 import re
 import sys
 from collections.abc import Callable, Collection
+from pathlib import Path
 from typing import NoReturn, TypeVar
 
 T = TypeVar("T")
@@ -122,6 +123,13 @@ def number(
         return value
 
     return parse
+
+
+def path(text: str) -> Path:
+    """Parse a path, a type for argparse; an empty one is a shell variable that is not set."""
+    if not text.strip():
+        raise argparse.ArgumentTypeError("is empty: is a shell variable not set?")
+    return Path(text)
 
 
 def name_of(choices: Collection[str]) -> Callable[[str], str]:

@@ -23,6 +23,7 @@ _NOT_OF_DATA = (
     "root",
     "source",
     "quarantine",
+    "split_folders",
     "limits",
     "max_rejected",
     "cache",

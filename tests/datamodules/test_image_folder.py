@@ -234,8 +234,8 @@ def test_a_file_that_changes_between_scan_and_decode_is_indexed_again(
     root = make_folder({"a": 6})
     changes = [root / "a" / "0003.png", root / "a" / "0004.png"]
 
-    def scan_then_change(*args: object) -> object:
-        index = scan_folder(*args)  # type: ignore[arg-type]
+    def scan_then_change(*args: object, **options: object) -> object:
+        index = scan_folder(*args, **options)  # type: ignore[arg-type]
         if changes:
             Image.new("RGB", (8, 8), (len(changes), 0, 0)).save(changes.pop())
         return index
@@ -253,8 +253,8 @@ def test_a_folder_that_changes_all_the_time_is_an_error(
     root = make_folder({"a": 3})
     counter = iter(range(100))
 
-    def scan_then_change(*args: object) -> object:
-        index = scan_folder(*args)  # type: ignore[arg-type]
+    def scan_then_change(*args: object, **options: object) -> object:
+        index = scan_folder(*args, **options)  # type: ignore[arg-type]
         Image.new("RGB", (8, 8), (next(counter), 0, 0)).save(root / "a" / "0001.png")
         return index
 

@@ -173,7 +173,7 @@ def test_missing_folder_names_the_nearest_one(tmp_path: Path) -> None:
 
 def test_a_file_in_place_of_the_folder(tmp_path: Path) -> None:
     with pytest.raises(DataError, match="is a file, not a folder"):
-        scan_folder(touch(tmp_path, "a.zip") / "a.zip")
+        scan_folder(touch(tmp_path, "a.jpg") / "a.jpg")
 
 
 def test_folder_without_images_says_what_was_looked_for(tmp_path: Path) -> None:

@@ -49,13 +49,25 @@ def test_conclusions_come_worst_first_and_say_what_to_do(folder: Path) -> None:
         "Exact copies: 2, near duplicates: 1",
         "black bars: 1",
         "one colour: 1",
-        "HEIC photographs that are not read: 1",
+        "Passed over: 1 .heic (decode them first)",
         "wrong ending: 1",
         "fewer than 10 images: 1",
         "17 distinct images at 64 px: 0.2 pixel values",
     ):
         assert part in titles
     assert all(finding.advice for finding in conclusions)
+
+
+def test_parts_of_a_data_set_are_a_problem(tmp_path: Path) -> None:
+    for name in ("train", "val"):
+        (tmp_path / "set" / name / "@eaDir").mkdir(parents=True)
+        for number in range(10):
+            scene(number + 50 * (name == "val")).save(tmp_path / "set" / name / f"{number}.png")
+    worst, *others = findings(inspection(tmp_path / "set"))
+    assert worst.level == "problem"
+    assert "train, val" in worst.title
+    assert "--data.split_folders merge" in worst.advice
+    assert "2 hidden and system folders (@eaDir)" in " ".join(finding.title for finding in others)
 
 
 def test_a_sound_folder_is_called_so(tmp_path: Path) -> None:

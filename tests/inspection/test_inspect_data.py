@@ -107,6 +107,9 @@ def test_sample_padding_and_an_earlier_list(folder: Path, tmp_path: Path) -> Non
     ("args", "message"),
     [
         (["nowhere"], "error: folder nowhere does not exist"),
+        ([""], "folder: is empty"),
+        (["pets", "--out", " "], "--out: is empty"),
+        (["/"], "whole file system"),
         (["pets", "--out", "pets/report"], "error: the report would lie inside pets"),
         (["pets", "--exclude", "none.txt"], "error: the quarantine list none.txt cannot be read"),
         (["pets", "--also", "copies"], "give --quarantine FILE with it"),

@@ -110,7 +110,7 @@ def test_sample_padding_and_an_earlier_list(folder: Path, tmp_path: Path) -> Non
         ([""], "folder: is empty"),
         (["pets", "--out", " "], "--out: is empty"),
         (["/"], "whole file system"),
-        (["pets", "--out", "pets/report"], "error: the report would lie inside pets"),
+        (["pets", "--out", "pets/report"], "error: the report would lie inside"),
         (["pets", "--exclude", "none.txt"], "error: the quarantine list none.txt cannot be read"),
         (["pets", "--also", "copies"], "give --quarantine FILE with it"),
         (["pets", "--image-size", "0"], "--image-size: must be at least 1, not 0"),

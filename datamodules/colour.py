@@ -8,14 +8,28 @@ from functools import lru_cache
 import numpy as np
 from PIL import Image, ImageCms
 
+_WHITES = {"F": ((1.0, 2.0), (255.0, 320.0), (65535.0, 80000.0)), "I": ((65535.0, 65535.0),)}
+"""What white may be, and the brightest pixel that it is taken for: floats that were resized ring, and 1.01 must
+not make 255 the white of a picture."""
+
+_UNDERSHOOT = 0.1  # of white
+_HIDDEN = 0.95  # share of the pixels that must not all be black beside the brightest one
+
+
+class PixelError(ValueError):
+    """Pixels whose values mean no picture; the message says why."""
+
 
 def plain(image: Image.Image) -> Image.Image:
     """Bring an image into a mode that can be resized: L, LA, RGB, RGBA, CMYK or LAB.
 
     Palettes are looked up and a transparent colour becomes an alpha channel. Grey of more than 8 bits is
     scaled: white is 65535 for 16-bit modes; 32-bit integers and floats do not say where white is, so it is
-    the first of 1 (floats only), 255 (floats only) and 65535 that no pixel exceeds, else the brightest pixel.
-    Colour of 16 bits a channel has its upper 8 bits taken by Pillow already.
+    the first of 1 (floats only), 255 (floats only) and 65535 that no pixel exceeds by far, else the brightest
+    pixel. Colour of 16 bits a channel has its upper 8 bits taken by Pillow already.
+
+    Raises:
+        PixelError: Values are not numbers, are well below 0, or so large that all others are black.
     """
     if image.mode.startswith("I") or image.mode == "F":
         return _deep_grey_to_8_bit(image)
@@ -72,10 +86,17 @@ def _profile_to_srgb(profile: bytes | None, mode: str) -> ImageCms.ImageCmsTrans
 
 
 def _deep_grey_to_8_bit(image: Image.Image) -> Image.Image:
-    values = np.nan_to_num(np.asarray(image).astype(np.float64), posinf=0.0, neginf=0.0)
-    peak = float(values.max(initial=0.0))
-    whites = (1.0, 255.0, 65535.0) if image.mode == "F" else (65535.0,)
-    white = next((candidate for candidate in whites if peak <= candidate), peak)
-    grey = Image.fromarray(np.rint(values.clip(0.0) * (255.0 / white)).astype(np.uint8))
+    values = np.asarray(image).astype(np.float64)
+    strange = int(np.count_nonzero(~np.isfinite(values)))
+    if strange:
+        raise PixelError(f"{strange:,} of its {values.size:,} pixels are not numbers (NaN or infinite)")
+    peak, lowest = float(values.max(initial=0.0)), float(values.min(initial=0.0))
+    whites = _WHITES["F" if image.mode == "F" else "I"]
+    white = next((white for white, highest in whites if peak <= highest), peak)
+    if lowest < -_UNDERSHOOT * white:
+        raise PixelError(f"its values go down to {lowest:g}: bring them to 0 to {white:g} first")
+    if white == peak and np.quantile(values, _HIDDEN) < white / 255.0:
+        raise PixelError(f"its brightest value, {peak:g}, leaves next to all of it black")
+    grey = Image.fromarray(np.rint(values.clip(0.0, white) * (255.0 / white)).astype(np.uint8))
     grey.info = image.info
     return grey

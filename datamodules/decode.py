@@ -10,13 +10,13 @@ from typing import NamedTuple
 
 import numpy as np
 import numpy.typing as npt
-from PIL import ExifTags, Image, UnidentifiedImageError
+from PIL import ExifTags, Image, PngImagePlugin, UnidentifiedImageError
 
-from datamodules.colour import plain, to_srgb
+from datamodules.colour import PixelError, plain, to_srgb
 from datamodules.hashing import digest, open_regular, stamp_of
-from datamodules.quiet import no_warnings
+from datamodules.quiet import no_warnings, silence_libtiff
 
-TRANSFORM_VERSION = 2
+TRANSFORM_VERSION = 3
 """Part of every cache key: raise it whenever `decode_image` gives other pixels for the same file."""
 
 _FORMATS = ("JPEG", "PNG", "WEBP", "BMP", "GIF", "TIFF", "AVIF")
@@ -60,11 +60,14 @@ class Limits(NamedTuple):
         min_side: Smallest width and height. Below the default it is a spacer or a tracking pixel.
         max_aspect: Largest ratio of the sides, either way. Above the default a square cut out of it shows
             next to nothing.
+        max_metadata: Largest size in bytes of a PNG's texts, or of its colour profile, once unpacked.
+            Programs that draw images write whole workflows there, of some megabytes.
     """
 
     max_pixels: int = 128 * 2**20
     min_side: int = 4
     max_aspect: float = 20.0
+    max_metadata: int = 128 * 2**20
 
 
 class ImageError(ValueError):
@@ -134,7 +137,8 @@ def open_image(path: Path, limits: Limits, content_hash: bytes | None = None) ->
         ChangedFileError: The content is not the one asked for.
         ImageError: See `decode_image`. It is also raised for what fails inside the block.
     """
-    _let_pass(limits.max_pixels)
+    _let_pass(limits)
+    silence_libtiff()
     try:
         # What a decoder warns of is harmless or followed by an error, and the size is checked here.
         with no_warnings(), open_regular(path) as file:
@@ -199,10 +203,11 @@ def _to_square(
     return np.ascontiguousarray(np.asarray(square, dtype=np.uint8).transpose(2, 0, 1))
 
 
-def _let_pass(max_pixels: int) -> None:
-    """Raise Pillow's own limit, which is the process's, if it lies below the one that was asked for."""
-    if Image.MAX_IMAGE_PIXELS is not None and max_pixels > 2 * Image.MAX_IMAGE_PIXELS:
-        Image.MAX_IMAGE_PIXELS = max_pixels
+def _let_pass(limits: Limits) -> None:
+    """Put these limits in the place of Pillow's own, which are the process's."""
+    if Image.MAX_IMAGE_PIXELS is not None and limits.max_pixels > 2 * Image.MAX_IMAGE_PIXELS:
+        Image.MAX_IMAGE_PIXELS = limits.max_pixels
+    PngImagePlugin.MAX_TEXT_CHUNK = PngImagePlugin.MAX_TEXT_MEMORY = limits.max_metadata
 
 
 def _check(path: Path, size: tuple[int, int], limits: Limits) -> None:
@@ -222,6 +227,10 @@ def _reason(path: Path, error: Exception) -> str:
     if isinstance(error, OSError) and error.strerror:
         return error.strerror[0].lower() + error.strerror[1:]
     text = " ".join(str(error).split()) or type(error).__name__
+    if isinstance(error, PixelError):
+        return text
+    if "MAX_TEXT" in text:
+        return "its texts or its colour profile are above the limit of --data.limits.max_metadata"
     if isinstance(error, Image.DecompressionBombError):
         return f"more pixels than Pillow's own limit: {text}"
     if "truncated" in text.lower():

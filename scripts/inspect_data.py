@@ -63,7 +63,7 @@ def inspect(options: argparse.Namespace) -> None:
         from lightning_modules.capacity import count_parameters
 
         parameters = count_parameters(options.config, options.image_size)
-    limits = Limits(options.max_pixels, options.min_side, options.max_aspect)
+    limits = Limits(options.max_pixels, options.min_side, options.max_aspect, options.max_metadata)
     index = scan_folder(
         options.folder, default_cache_dir(), options.exclude, split_folders=options.split_folders
     )
@@ -155,6 +155,7 @@ def _parse(args: Sequence[str] | None) -> argparse.Namespace:
     add("--max-pixels", type=whole(1), default=2**27, help="largest width x height (default 134,217,728)")
     add("--min-side", type=whole(1), default=4, help="smallest side in pixels (default 4)")
     add("--max-aspect", type=number(least=1.0), default=20.0, help="largest ratio of the sides (default 20)")
+    add("--max-metadata", type=whole(0), default=2**27, help="largest texts or profile of a PNG, in bytes")
     options = parser.parse_args(args)
     if options.also and not options.quarantine:
         parser.error("--also says what goes into the list: give --quarantine FILE with it")

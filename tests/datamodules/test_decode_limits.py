@@ -2,8 +2,12 @@
 
 from __future__ import annotations
 
+import contextlib
 import hashlib
+import io
 import os
+import struct
+import zlib
 from pathlib import Path
 
 import numpy as np
@@ -140,3 +144,72 @@ def test_content_that_changes_meanwhile_is_refused(tmp_path: Path, monkeypatch: 
 def test_a_pipe_in_the_place_of_an_image_does_not_hang(tmp_path: Path) -> None:
     os.mkfifo(tmp_path / "a.jpg")
     assert "not a regular file" in reason_of(tmp_path / "a.jpg")
+
+
+# What lies beside the pixels
+
+
+def png_with(path: Path, **chunks: bytes) -> Path:
+    """A PNG of quadrants with further chunks behind its header."""
+    file = io.BytesIO()
+    quadrants().save(file, "PNG")
+    content = file.getvalue()
+    header = 8 + 25
+    further = b"".join(
+        struct.pack(">I", len(data))
+        + name.encode()
+        + data
+        + struct.pack(">I", zlib.crc32(name.encode() + data))
+        for name, data in chunks.items()
+    )
+    path.write_bytes(content[:header] + further + content[header:])
+    return path
+
+
+WORKFLOW = b'{"node": 1}' * 300_000  # 3.3 MB
+LARGE = {
+    "tEXt": b"workflow\0" + WORKFLOW,
+    "zTXt": b"workflow\0\0" + zlib.compress(WORKFLOW),
+    "iTXt": b"workflow\0\1\0\0\0" + zlib.compress(WORKFLOW),
+    "iCCP": b"profile\0\0" + zlib.compress(bytes(3_000_000)),
+    "eXIf": b"MM\0*" + bytes(3_000_000),
+    "prVt": WORKFLOW,
+}
+
+
+@pytest.mark.parametrize("chunk", LARGE)
+def test_megabytes_beside_the_pixels_do_not_cost_the_image(tmp_path: Path, chunk: str) -> None:
+    path = png_with(tmp_path / "a.png", **{chunk: LARGE[chunk]})
+    np.testing.assert_array_equal(
+        decode_image(path, 16), decode_image(save(quadrants(), tmp_path / "b.png", "PNG"), 16)
+    )
+
+
+@pytest.mark.parametrize("chunk", ["tEXt", "zTXt", "iTXt", "iCCP"])
+def test_the_limit_of_what_lies_beside_is_ours(tmp_path: Path, chunk: str) -> None:
+    path = png_with(tmp_path / "a.png", **{chunk: LARGE[chunk]})
+    assert "max_metadata" in reason_of(path, Limits(max_metadata=10_000))
+    assert decode_image(path, 16).shape == (3, 16, 16)
+
+
+@pytest.mark.parametrize("file_format", ["JPEG", "WEBP", "TIFF", "AVIF"])
+def test_megabytes_of_metadata_in_other_formats(tmp_path: Path, file_format: str) -> None:
+    path = tmp_path / "a"
+    quadrants().save(path, file_format, icc_profile=bytes(3_000_000))
+    assert decode_image(path, 16).shape == (3, 16, 16)
+
+
+@pytest.mark.parametrize("compression", ["tiff_lzw", "tiff_adobe_deflate", "jpeg", "group4"])
+def test_libtiff_says_nothing_to_the_terminal(
+    tmp_path: Path, compression: str, capfd: pytest.CaptureFixture[str]
+) -> None:
+    """It writes past Python, to the process's own standard error."""
+    path = tmp_path / "a.tif"
+    image = Image.effect_noise((40, 40), 90)
+    (image.convert("1") if compression == "group4" else image).save(path, "TIFF", compression=compression)
+    content = path.read_bytes()
+    for start in range(8, len(content), 7):
+        path.write_bytes(content[:start] + bytes(5) + content[start + 5 :])
+        with contextlib.suppress(ImageError):
+            decode_image(path, 8)
+    assert capfd.readouterr() == ("", "")

@@ -9,8 +9,8 @@ import numpy as np
 from PIL import Image, ImageCms
 
 _WHITES = {"F": ((1.0, 2.0), (255.0, 320.0), (65535.0, 80000.0)), "I": ((65535.0, 65535.0),)}
-"""What white may be, and the brightest pixel that it is taken for: floats that were resized ring, and 1.01 must
-not make 255 the white of a picture."""
+"""What white may be, and the brightest pixel that it is taken for: floats that were resized ring, and 1.01
+must not make 255 the white of a picture."""
 
 _UNDERSHOOT = 0.1  # of white
 _HIDDEN = 0.95  # share of the pixels that must not all be black beside the brightest one

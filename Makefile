@@ -25,7 +25,7 @@ inspect: $(VENV)/.installed  ## Look into a folder of images; ARGS="my_images"
 	$(BIN)/python scripts/inspect_data.py $(ARGS)
 
 tensorboard: $(VENV)/.installed  ## Serve runs/ on http://localhost:6006
-	$(BIN)/tensorboard --logdir runs $(ARGS)
+	$(BIN)/python scripts/board.py $(ARGS)
 
 test: $(VENV)/.installed-dev  ## Run the tests, all but the slow ones, JOBS=2 at a time; options in ARGS
 	$(PYTEST) -m "not slow" $(ARGS)

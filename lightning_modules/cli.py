@@ -52,7 +52,7 @@ DESCRIPTION = """Train a diffusion model on a folder of images.
   fit.py --config cats --print_config                the complete configuration, without training
 
 Every option can stand in the YAML or on the command line, which wins. Runs go to
-runs/<experiment>/<start time>/; look at them with: tensorboard --logdir runs
+runs/<experiment>/<start time>/; look at them with: python scripts/board.py
 """
 
 SOURCES = (DrawnCats, OxfordPetCats)

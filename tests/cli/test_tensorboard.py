@@ -11,13 +11,14 @@ import sys
 import threading
 import time
 from collections.abc import Callable, Iterator
+from pathlib import Path
 from typing import Any
 from urllib.error import URLError
 from urllib.parse import urlencode
 from urllib.request import ProxyHandler, Request, build_opener
 
 import pytest
-from command_line import LIGHTNING_WARNINGS, Run
+from command_line import LIGHTNING_WARNINGS, Run, load_script, refusal
 from PIL import Image
 
 pytestmark = LIGHTNING_WARNINGS
@@ -202,3 +203,18 @@ def test_sessions_metric_is_the_last_held_out_loss(board: Board, name: str) -> N
     metrics = {value["name"]["tag"]: value["value"] for value in session(board, name)["metricValues"]}
     held_out = series(board, name, "loss_held_out")
     assert metrics["loss_held_out"] == pytest.approx(held_out[max(held_out)])
+
+
+def test_a_folder_that_is_not_there_is_refused(capsys: pytest.CaptureFixture[str]) -> None:
+    status, message = refusal(["nowhere"], capsys, "board")
+    assert status == 2
+    assert "nowhere" in message
+
+
+def test_tensorboards_own_options_are_passed_on(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path, trained: Run
+) -> None:
+    script, given = load_script("board"), []
+    monkeypatch.setattr(script, "serve", lambda folder, further: given.append((folder, list(further))))
+    script.main([str(tmp_path), "--port", "6007", "--bind_all"])
+    assert given == [(tmp_path, ["--port", "6007", "--bind_all"])]

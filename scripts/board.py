@@ -1,0 +1,65 @@
+"""Show the runs in TensorBoard, each once: see `python scripts/board.py --help`."""
+
+from __future__ import annotations
+
+import argparse
+import sys
+from collections.abc import Sequence
+from pathlib import Path
+
+from lightning_modules.command_line.scripts import ScriptParser
+
+EPILOG = """examples:
+  board.py                          all runs below runs/, on http://localhost:6006
+  board.py runs/demo                those of an experiment
+  board.py --port 6007 --bind_all   TensorBoard's own options
+
+`tensorboard --logdir runs` shows the same, and the newest run of each experiment twice: it takes the link
+`latest` for another run.
+"""
+
+
+def main(args: Sequence[str] | None = None) -> None:
+    """Serve TensorBoard until it is interrupted.
+
+    Args:
+        args: The command line; none takes the process's.
+    """
+    parser = ScriptParser(
+        prog="board.py",
+        description="Show runs in TensorBoard.",
+        usage="%(prog)s [FOLDER] [TensorBoard's options]",
+        epilog=EPILOG,
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+        allow_abbrev=False,
+    )
+    parser.add_argument("folder", nargs="?", type=Path, default=Path("runs"), help="where the runs are")
+    options, further = parser.parse_known_args(args)
+    if not options.folder.is_dir():
+        parser.error(f"there is no folder {options.folder}")
+    serve(options.folder, further)
+
+
+def serve(folder: Path, further: Sequence[str]) -> None:
+    """Serve a folder of runs.
+
+    Args:
+        folder: Where the runs are.
+        further: TensorBoard's own options.
+    """
+    from tensorboard import program  # type: ignore[import-untyped]
+
+    from lightning_modules.board_links import view_of_runs
+
+    with view_of_runs(folder) as view:
+        board = program.TensorBoard()
+        board.configure(argv=("tensorboard", f"--logdir={view}", *further))
+        try:
+            status = board.main()
+        except KeyboardInterrupt:
+            status = 0
+    sys.exit(status)
+
+
+if __name__ == "__main__":
+    main()

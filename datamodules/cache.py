@@ -14,11 +14,11 @@ from pathlib import Path
 
 import numpy as np
 import numpy.typing as npt
-from filelock import FileLock, Timeout
 
 from datamodules.cache_build import build, forget_build, holds_images
 from datamodules.cache_format import cache_key, check_images, read_blocks
 from datamodules.index import DataError, ImageIndex, Rejected, printable
+from datamodules.locks import lock, open_to_lock
 from datamodules.pixels import MappedImages, Transform
 from datamodules.places import cache_place, default_cache_dir
 
@@ -147,20 +147,16 @@ def _build_and_publish(
 @contextmanager
 def _alone(folder: Path) -> Iterator[bool]:
     """Wait until no other process builds this cache; false where the file system cannot lock."""
-    lock = FileLock(folder.with_name(f".{folder.name}.lock"))
-    try:
-        lock.acquire(timeout=0)
-    except Timeout:
+    place = folder.with_name(f".{folder.name}.lock")
+    descriptor = open_to_lock(place)
+
+    def busy() -> None:
         _log.warning("another process is decoding these images into %s; waiting for it", folder)
-        lock.acquire()
-    except (OSError, NotImplementedError) as error:
-        _log.warning("%s cannot be locked (%s): each process decodes for itself", folder.parent, error)
-        yield False
-        return
+
     try:
-        yield True
+        yield lock(descriptor, place, "each process decodes for itself", busy)
     finally:
-        lock.release()
+        os.close(descriptor)
 
 
 def _publish(temporary: Path, folder: Path, index: ImageIndex, transform: Transform) -> None:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import fcntl
 import hashlib
 import http.client
 import time
@@ -14,6 +13,7 @@ from typing import BinaryIO
 from tqdm import tqdm
 
 from datamodules.index import DataError
+from datamodules.locks import lock
 
 ATTEMPTS = 5
 PAUSE_S = 1.0
@@ -48,7 +48,7 @@ def download(url: str, target: Path, sha256: str) -> None:
     target.parent.mkdir(parents=True, exist_ok=True)
     if not target.exists():
         with part.open("ab") as file:
-            fcntl.flock(file, fcntl.LOCK_EX)  # given up by the system when the process ends, however it ends
+            lock(file.fileno(), part, "start no second download of it")
             if not target.exists():  # else another process finished it while this one waited
                 _fetch_all(url, file, target)
                 _verify(part, sha256, url)

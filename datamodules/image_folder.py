@@ -22,6 +22,7 @@ from datamodules.cache import default_cache_dir
 from datamodules.decode import Limits
 from datamodules.drawn_cats import DrawnCats
 from datamodules.finishing import AugmentedBatch, DraftBatch, Finish, ImageBatch, Residence, residence
+from datamodules.index import ImageIndex
 from datamodules.loader import BatchNumbers, StepLoader
 from datamodules.micro_batches import MicroBatches
 from datamodules.opened_folder import OpenedFolder, open_folder
@@ -188,6 +189,11 @@ class ImageFolderDataModule(LightningDataModule):
     def num_classes(self) -> int:
         """Number of classes, 1 where labels are not used."""
         return len(self.class_names)
+
+    @property
+    def files(self) -> ImageIndex:
+        """The decodable images: names, labels, hashes of their contents."""
+        return self._opened.files
 
     @property
     def fingerprint(self) -> str:

@@ -36,8 +36,10 @@ from lightning_modules.cloud.settings import ModalSettings
 from lightning_modules.metrics_file import MetricsFile
 from lightning_modules.parser import HelpFormatter, TeachingParser, with_config
 from lightning_modules.resume.choice import Wish, choose_run, continue_run
+from lightning_modules.resume.data_index import DataIndex
 from lightning_modules.resume.manifest import identity
 from lightning_modules.run_logger import RunLogger
+from lightning_modules.runs import experiment_name
 
 DESCRIPTION = """Train a diffusion model on a folder of images.
 
@@ -55,6 +57,7 @@ Every option can stand in the YAML or on the command line, which wins. Runs go t
 runs/<experiment>/<start time>/; look at them with: python scripts/board.py
 """
 
+DEFAULT_CONFIG = "demo"
 SOURCES = (DrawnCats, OxfordPetCats)
 """Imported here so that their bare names can be used for --data.source."""
 
@@ -76,7 +79,8 @@ class FitCLI(LightningCLI):
     ) -> None:
         self._continued = continued
         self._extra_callbacks = list(extra_callbacks)
-        resolved, self.config_name = with_config(sys.argv[1:] if args is None else args, default="demo")
+        given = sys.argv[1:] if args is None else args
+        resolved, self.config_name = with_config(given, default=DEFAULT_CONFIG)
         super().__init__(
             DiffusionModule,
             ImageFolderDataModule,
@@ -112,7 +116,8 @@ class FitCLI(LightningCLI):
             "--experiment",
             type=str | None,
             default=None,
-            help="Name of the experiment. Default: the config's.",
+            help="Name of the experiment. Default: the config's; with --data.root the folder's, and the "
+            "config's behind it unless it is the demo's: my_images, my_images-cats.",
         )
         parser.add_argument(
             "--run",
@@ -168,7 +173,8 @@ class FitCLI(LightningCLI):
             self.parser.error("how long shall it train? Give --trainer.max_steps or --trainer.max_time")
         if self.config.run and self.config.fresh:
             self.parser.error("--run names a run to continue and --fresh starts another: give one of them")
-        self.config.experiment = self.config.experiment or self.config_name
+        named = experiment_name(self.config_name, self.config.data.root, DEFAULT_CONFIG)
+        self.config.experiment = self.config.experiment or named
         self.wish = Wish(
             Path(trainer.default_root_dir) / self.config.experiment,
             trainer.max_steps,
@@ -199,13 +205,14 @@ class FitCLI(LightningCLI):
         if self.config.trainer.fast_dev_run:
             return made
         self.identity = self._identity(made.world_size)
+        self.data_index = DataIndex.of(self.datamodule.files)
         if self._continued is None:
-            self.choice = choose_run(self.wish, self.identity)
+            self.choice = choose_run(self.wish, self.identity, self.data_index)
         else:
             self.choice = continue_run(self._continued, length)
         for callback in (self.config_init.checkpoint, self.config_init.sample_grid):
             callback.run_directory = self.choice.folder
-        recovery = self.choice.recovery
+        recovery = self.choice.recovery.for_batches_of(self.datamodule.batch_size)
         self.datamodule.split, self.datamodule.left_out = recovery.split, recovery.left_out
         made.accumulate_grad_batches *= recovery.split
         if own_logger:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-import fcntl
+import logging
 import shutil
 import zipfile
 from collections.abc import Iterator, Sequence
@@ -16,6 +16,7 @@ from PIL import Image
 from torch import Tensor
 
 from datamodules.atomic import whole_file
+from datamodules.locks import lock, try_lock
 from datamodules.walk import SUFFIXES
 from lightning_modules.drawing import DrawnBatch
 from lightning_modules.drawn_place import COUNT
@@ -27,6 +28,8 @@ from lightning_modules.resume.files import read_json
 _PLACES = "it is a folder for PNGs, or a file that ends in .npz"
 _NO_FOLDERS = (*SUFFIXES, ".npy", ".zip", ".tar", ".pt", ".ckpt", ".safetensors", ".onnx", ".json")
 _LONG = 120
+
+_log = logging.getLogger(__name__)
 
 
 class DrawnSet(Protocol):
@@ -242,20 +245,36 @@ def begin(drawn: DrawnSet, manifest: dict[str, Any], fresh: bool = False, fewer:
                 f"Take another --out, or --fresh to replace them."
             )
         if there == manifest:
+            _look_for_locks(drawn)
             return
     write_json(manifest, drawn.manifest)
+    _look_for_locks(drawn)
 
 
 def finish(drawn: DrawnSet, labels: Sequence[int]) -> None:
-    """Finish a set whose every image is there, one process at a time."""
-    with drawn.manifest.open() as file:
-        fcntl.flock(file, fcntl.LOCK_EX)
+    """Finish a set whose every image is there, one process at a time where the file system has locks."""
+    with drawn.manifest.open("rb+") as file:
+        lock(file.fileno(), drawn.manifest)
         drawn.finish(labels)
 
 
 def _short(value: Any) -> str:  # noqa: ANN401
     text = str(value)
     return text if len(text) <= _LONG else f"{text[:_LONG]}..."
+
+
+def _look_for_locks(drawn: DrawnSet) -> None:
+    """Warn before the work, not after it, where processes that share it cannot wait for one another."""
+    with drawn.manifest.open("rb+") as file:
+        try:
+            try_lock(file.fileno())
+        except OSError as error:
+            _log.warning(
+                "%s cannot be locked (%s): where several processes draw its parts, start the last of "
+                "them once more if it fails.",
+                drawn.manifest,
+                error.strerror or error,
+            )
 
 
 def _differences(there: Any, wanted: Any, name: str = "") -> list[tuple[str, Any, Any]]:  # noqa: ANN401

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import pickle
 from pathlib import Path
 from typing import NamedTuple
 
@@ -11,6 +10,7 @@ from lightning_modules.base import DiffusionModule
 from lightning_modules.checkpoints.errors import DamagedCheckpointError
 from lightning_modules.checkpoints.opening import open_checkpoint, verify
 from lightning_modules.dit import DiTDiffusion
+from lightning_modules.resume.memory import is_out_of_memory
 from lightning_modules.unet import UNetDiffusion
 
 MODELS: dict[str, type[DiffusionModule]] = {model.__name__: model for model in (DiTDiffusion, UNetDiffusion)}
@@ -41,7 +41,9 @@ def load_model(checkpoint: Path, device: str = "cpu") -> DiffusionModule:
         module = kind.load_from_checkpoint(checkpoint, map_location=device, weights_only=True)
         module.averages = {float(length): kept["weights"] for length, kept in stored.get(KEY, {}).items()}
         return module
-    except (pickle.UnpicklingError, RuntimeError, EOFError, KeyError, TypeError, ValueError) as error:
+    except (RuntimeError, LookupError, TypeError, ValueError, AttributeError) as error:
+        if is_out_of_memory(error):
+            raise
         reason = (str(error).strip() or type(error).__name__).splitlines()[0]
         raise DamagedCheckpointError(
             f"{checkpoint} is not a whole checkpoint of a model of this project ({reason})"

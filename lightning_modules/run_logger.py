@@ -1,17 +1,59 @@
 from __future__ import annotations
 
 import logging
+import re
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
+from typing import Any
 
+from lightning.fabric.loggers.logger import rank_zero_experiment
 from lightning.pytorch.loggers import TensorBoardLogger
 from lightning.pytorch.utilities import rank_zero_only
+from torch.utils.tensorboard import SummaryWriter
 from torch.utils.tensorboard.summary import scalar
+from torch.utils.tensorboard.writer import FileWriter
 
 from lightning_modules.board import description
 
 _log = logging.getLogger(__name__)
+_EVENTS = re.compile(r"events\.out\.tfevents\.(\d+)(\..*)")
+
+
+class LifeWriter(SummaryWriter):
+    """TensorBoard's writer, whose files follow one another by name in the order in which they were begun.
+
+    TensorBoard reads a run's files by name, which begins with the second of its start, and takes back what
+    an earlier one has logged of later steps. Where a clock was set back, or two processes have begun within
+    a second, the order would be another one, and what is taken back would be the newer.
+    """
+
+    def _get_file_writer(self) -> FileWriter:
+        begins = self.all_writers is None or self.file_writer is None
+        writer: FileWriter = super()._get_file_writer()  # type: ignore[no-untyped-call]
+        if begins:
+            self.flush()
+            _put_last(writer.event_writer)
+        return writer
+
+
+def _put_last(writer: Any) -> None:  # noqa: ANN401
+    """Give the file of an event writer, which has nothing left to write, a name behind all others."""
+    path = Path(writer._file_name)
+    begun = {each: int(match[1]) for each in path.parent.iterdir() if (match := _EVENTS.fullmatch(each.name))}
+    match = _EVENTS.fullmatch(path.name)
+    earlier = [second for each, second in begun.items() if each != path]
+    if match is None or not earlier or int(match[1]) > max(earlier):
+        return
+    last = path.with_name(f"events.out.tfevents.{max(earlier) + 1:010d}{match[2]}")
+    try:
+        path.rename(last)
+    except OSError as error:
+        _log.warning("%s may be read in the wrong order: %s", path, error)
+        return
+    writer._file_name = str(last)
+    # TensorFlow's own file keeps its descriptor; TensorBoard's opens it by name for every write.
+    writer._general_file_writer.filename = str(last).encode()
 
 
 class RunLogger(TensorBoardLogger):
@@ -36,6 +78,15 @@ class RunLogger(TensorBoardLogger):
         super().__init__(folder.parent, "", folder.name, default_hp_metric=False, purge_step=purge)
         self._refused = False
         self._described: set[str] = set()
+
+    @property
+    @rank_zero_experiment
+    def experiment(self) -> SummaryWriter:
+        """The writer, made when it is first used."""
+        if self._experiment is None:
+            Path(self.log_dir).mkdir(parents=True, exist_ok=True)
+            self._experiment = LifeWriter(log_dir=self.log_dir, **self._kwargs)
+        return self._experiment
 
     @rank_zero_only
     def log_metrics(self, metrics: Mapping[str, float], step: int | None = None) -> None:

@@ -11,7 +11,7 @@ from lightning_modules.base import DiffusionModule
 from lightning_modules.export.manifest import read_manifest
 from lightning_modules.export.safetensors_file import load_export
 from lightning_modules.models import CheckpointFacts, checkpoint_facts, load_model
-from lightning_modules.runs import find_checkpoint, run_sampling
+from lightning_modules.runs import CHECKPOINTS, MODEL_CHECKPOINTS, find_checkpoint, run_sampling
 from lightning_modules.sampling import Sampling
 
 
@@ -34,7 +34,7 @@ class Trained(NamedTuple):
     def home(self) -> Path:
         """The run directory that the file is in, or the folder of a file by itself."""
         folder = self.path.parent
-        return folder.parent if folder.name in ("checkpoints", "export") else folder
+        return folder.parent if folder.name in (CHECKPOINTS, MODEL_CHECKPOINTS, "export") else folder
 
 
 def load_trained(place: Path, device: str = "cpu", weights: str | None = None) -> Trained:

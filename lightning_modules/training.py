@@ -14,16 +14,22 @@ from lightning.pytorch.utilities import rank_zero_info
 from datamodules.words import counted
 from lightning_modules.allocator import free_memory, keep_freed_memory
 from lightning_modules.callbacks.spike_guard import RollBackError
-from lightning_modules.checkpoints.errors import CheckpointWriteError, write_error
+from lightning_modules.checkpoints.errors import (
+    CheckpointWriteError,
+    DamagedCheckpointError,
+    UnsafeCheckpointError,
+    write_error,
+)
 from lightning_modules.cli import FitCLI, own_error, quiet_lightning
 from lightning_modules.resume.accidents import go_back, split_further
 from lightning_modules.resume.choice import Choice, tell_further_processes
 from lightning_modules.resume.files import write_text
+from lightning_modules.resume.fitting import CannotCarryOverError, check_fits
+from lightning_modules.resume.leftovers import clear_leftovers
 from lightning_modules.resume.lock import RunLock, RunLockedError
-from lightning_modules.resume.manifest import FILE as MANIFEST
-from lightning_modules.resume.manifest import write_manifest
+from lightning_modules.resume.manifest import record_identity
 from lightning_modules.resume.signals import RESUME_STATUS, StopRequestedError, StopSignals
-from lightning_modules.runs import point_latest, start_run_directory
+from lightning_modules.runs import name_latest, start_run_directory
 
 logger = logging.getLogger(__name__)
 
@@ -62,7 +68,7 @@ def fit(args: Sequence[str] | None = None, extra_callbacks: Sequence[Callback] =
                 del accident, cli  # and with them all that the failed step holds in memory
                 free_memory()
                 cli = _parse(args, folder, extra_callbacks)
-    except RunLockedError as error:
+    except (RunLockedError, CannotCarryOverError, DamagedCheckpointError, UnsafeCheckpointError) as error:
         _refuse(error)
     except StopRequestedError as stop:
         rank_zero_info("%s in %s. The same command continues it.", str(stop).capitalize(), folder)
@@ -100,6 +106,8 @@ def _begin(cli: FitCLI, lock: RunLock) -> None:
 
     Raises:
         RunLockedError: If another process has begun it since this one chose it.
+        CannotCarryOverError: If its weights do not fit the command line's network.
+        DamagedCheckpointError, UnsafeCheckpointError: If its checkpoint is not what training saves.
         CheckpointWriteError: If the file system refuses.
     """
     choice = cli.choice
@@ -111,22 +119,26 @@ def _begin(cli: FitCLI, lock: RunLock) -> None:
     )
     if not cli.trainer.is_global_zero:
         return
+    if choice.checkpoint is not None:
+        check_fits(choice.checkpoint, cli.model)  # before anything of the run is written
     if choice.lock is not None:
         rank_zero_info("Continuing %s at step %d.", choice.folder, choice.step)
     else:
-        _start(choice.folder)
-        lock.acquire()
+        _start(choice.folder, lock)
         rank_zero_info("Run directory: %s", choice.folder)
-    if not (choice.folder / MANIFEST).is_file():
-        write_manifest(choice.folder, cli.identity)
+    clear_leftovers(choice.folder)
+    cli.data_index.keep(choice.folder)
+    record_identity(choice.folder, cli.identity, choice.step)
     write_text(choice.folder / "config.yaml", cli.parser.dump(cli.config, skip_none=False))
-    point_latest(choice.folder)
+    if choice.checkpoint is not None:
+        name_latest(choice.folder)
     tell_further_processes(choice)
 
 
-def _start(folder: Path) -> None:
+def _start(folder: Path, lock: RunLock) -> None:
     try:
         start_run_directory(folder)
+        lock.acquire()
     except FileExistsError:
         raise RunLockedError(
             f"another process began {folder} in the same second. The same command continues that run when it "

@@ -1,5 +1,7 @@
 from __future__ import annotations
 
+import errno
+import fcntl
 import os
 from collections.abc import Iterator
 from pathlib import Path
@@ -13,14 +15,6 @@ if TYPE_CHECKING:
     from modal_emulator import Emulator
 
 
-@pytest.fixture(scope="session", autouse=True)
-def event_files_in_order() -> None:
-    """Let the names of TensorBoard's files tell their order within one process and second: 9 is after 10."""
-    from tensorboard.summary.writer import event_file_writer
-
-    event_file_writer._global_uid = event_file_writer.AtomicCounter(10**6)
-
-
 @pytest.fixture(scope="session")
 def image_folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """24 images of 8 x 8 pixels in two classes; `tiny.data` puts its cache beside it."""
@@ -32,6 +26,17 @@ def image_folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
             pixels = rng.integers(0, 256, (8, 8, 3), dtype=np.uint8)
             Image.fromarray(pixels).save(root / name / f"{number:02}.png")
     return root
+
+
+@pytest.fixture
+def no_locks(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A file system without locks, as some network file systems are."""
+
+    def refuse(*_: object, **__: object) -> None:
+        raise OSError(errno.ENOLCK, "No locks available")
+
+    monkeypatch.setattr(fcntl, "flock", refuse)
+    monkeypatch.setattr(fcntl, "lockf", refuse)
 
 
 @pytest.fixture

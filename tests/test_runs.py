@@ -1,5 +1,9 @@
 from __future__ import annotations
 
+import errno
+import os
+import shutil
+import subprocess
 from datetime import UTC, datetime
 from pathlib import Path
 
@@ -7,9 +11,12 @@ import pytest
 import torch
 import yaml
 
-from lightning_modules.checkpoints.whole import path_of
+from lightning_modules.checkpoints.whole import path_of, point_last
 from lightning_modules.runs import (
+    experiment_name,
     find_checkpoint,
+    find_run,
+    newest_run,
     point_latest,
     run_config,
     run_name,
@@ -21,12 +28,12 @@ from lightning_modules.sampling import Sampling
 
 def make_run(folder: Path, step: int = 3) -> Path:
     """A run directory with a checkpoint and `last.ckpt`."""
-    (folder / "checkpoints").mkdir(parents=True, exist_ok=True)
+    if not folder.exists():
+        start_run_directory(folder)
     point_latest(folder)
     checkpoint = folder / "checkpoints" / f"step={step:08d}.ckpt"
     checkpoint.write_bytes(b"weights")
-    (checkpoint.parent / "last.ckpt").unlink(missing_ok=True)
-    (checkpoint.parent / "last.ckpt").symlink_to(checkpoint.name)
+    point_last(checkpoint.parent, checkpoint)
     return checkpoint
 
 
@@ -70,8 +77,141 @@ def test_no_checkpoint_says_where_it_was_looked_for(tmp_path, place):
     start_run_directory(tmp_path / "cats" / "run")
     with pytest.raises(FileNotFoundError) as error:
         find_checkpoint(tmp_path / place)
-    for looked_for in ("checkpoints", "latest/checkpoints"):
-        assert str(tmp_path / place / looked_for / "last.ckpt") in str(error.value)
+    assert f"no checkpoint in {tmp_path / place}: " in str(error.value)
+    assert str(tmp_path / place / "checkpoints") in str(error.value)
+
+
+@pytest.mark.parametrize(
+    ("root", "config", "name"),
+    [
+        (None, "cats", "cats"),
+        (None, "demo", "demo"),
+        ("my_images", "demo", "my_images"),
+        ("my_images", "cats", "my_images-cats"),
+        ("/elsewhere/my_images/", "cats", "my_images-cats"),
+        ("my images (2)", "demo", "my_images_2_"),
+        ("a/b/..", "demo", "a"),
+        ("猫/кошки", "demo", "кошки"),
+        ("cafe\u0301", "demo", "caf\u00e9"),
+        (".hidden", "demo", "hidden"),
+        ("--fresh", "demo", "fresh"),
+        ("latest", "demo", "imageslatest"),
+        ("###", "demo", "images_"),
+        ("/", "demo", "images"),
+        ("x" * 300, "demo", "x" * 100),
+        (os.fsdecode(b"odd\xff"), "demo", "odd_"),
+    ],
+    ids=repr,
+)
+def test_an_own_folder_names_the_experiment(root, config, name):
+    assert experiment_name(config, root and Path(root), "demo") == name
+
+
+def test_the_folder_one_is_in_has_a_name_too(tmp_path, monkeypatch):
+    images = tmp_path / "my_images" / "inner"
+    images.mkdir(parents=True)
+    monkeypatch.chdir(images.parent)
+    assert experiment_name("demo", Path(), "demo") == "my_images"
+    monkeypatch.chdir(images)
+    assert experiment_name("demo", Path(".."), "demo") == "my_images"
+    (tmp_path / "link").symlink_to(images)
+    assert experiment_name("demo", tmp_path / "link", "demo") == "link"  # as it was given
+
+
+# Copies, and file systems without links
+
+
+def follow_links(here: Path, there: Path) -> None:
+    subprocess.run(["cp", "-rL", here, there], check=True)
+
+
+def leave_links_out(here: Path, there: Path) -> None:
+    """As `rsync -r` does."""
+
+    def links(folder: str, names: list[str]) -> set[str]:
+        return {name for name in names if Path(folder, name).is_symlink()}
+
+    shutil.copytree(here, there, ignore=links)
+
+
+def pack_and_unpack(here: Path, there: Path) -> None:
+    """As Python's zip does it: the link `latest` is an empty folder then."""
+    shutil.unpack_archive(shutil.make_archive(str(here), "zip", here), there)
+
+
+def as_text(here: Path, there: Path) -> None:
+    """What point_latest writes where there are no links."""
+    leave_links_out(here, there)
+    (there / "cats" / "latest").write_text("2026-11-02T00-00-00Z\n")
+
+
+COPIES = [follow_links, leave_links_out, pack_and_unpack, as_text]
+
+
+@pytest.mark.parametrize("copy", COPIES)
+def test_a_copied_run_is_found_by_all_its_names(tmp_path, copy):
+    older, newer = (tmp_path / "runs" / "cats" / f"2026-11-0{day}T00-00-00Z" for day in (1, 2))
+    make_run(older, step=9)
+    make_run(newer, step=3)
+    make_run(newer, step=5)
+    copy(tmp_path / "runs", tmp_path / "copy")
+    experiment = tmp_path / "copy" / "cats"
+    run = experiment / newer.name
+    for place in (experiment, experiment / "latest", run):
+        found = find_checkpoint(place)
+        assert found.name == "step=00000005.ckpt"
+        if place != experiment / "latest" or copy is not follow_links:
+            assert found.parents[1] == run
+    inner = experiment / "latest" / "checkpoints" / "step=00000003.ckpt"
+    assert find_checkpoint(inner).read_bytes() == b"weights"
+    assert find_checkpoint(experiment / older.name).name == "step=00000009.ckpt"
+    assert newest_run(experiment) == find_run(experiment) == run
+    # Where it is trained on, a new checkpoint is found, whatever `latest` is.
+    point_latest(run)
+    (run / "checkpoints" / "step=00000006.ckpt").write_bytes(b"weights")
+    assert find_checkpoint(experiment).name == "step=00000006.ckpt"
+
+
+def test_a_copy_of_latest_alone_is_a_run(tmp_path):
+    make_run(tmp_path / "runs" / "cats" / "one", step=4)
+    (tmp_path / "copy").mkdir()
+    follow_links(tmp_path / "runs" / "cats" / "latest", tmp_path / "copy" / "latest")
+    for place in (tmp_path / "copy", tmp_path / "copy" / "latest"):
+        assert find_checkpoint(place) == tmp_path / "copy" / "latest" / "checkpoints" / "step=00000004.ckpt"
+
+
+@pytest.fixture
+def no_links(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A file system like exFAT or Google Drive."""
+
+    def refuse(*_: object, **__: object) -> None:
+        raise OSError(errno.EPERM, "Operation not permitted")
+
+    monkeypatch.setattr(os, "symlink", refuse)
+
+
+def test_without_links_latest_is_a_text_file_and_the_last_is_found_by_name(tmp_path, no_links):
+    for name, step in (("one", 9), ("two", 3)):
+        folder = tmp_path / "cats" / name
+        start_run_directory(folder)
+        path = path_of(folder / "checkpoints", step)
+        path.write_bytes(b"weights")
+        (folder / "checkpoints" / "last.ckpt").write_bytes(b"older weights")  # a copy of a link
+        point_last(folder / "checkpoints", path)
+        point_latest(folder)
+        assert (tmp_path / "cats" / "latest").read_text() == f"{name}\n"
+        assert find_checkpoint(tmp_path / "cats") == find_checkpoint(tmp_path / "cats" / "latest") == path
+    names = {path.relative_to(tmp_path / "cats").as_posix() for path in tmp_path.rglob("*") if path.is_file()}
+    assert names == {"latest", "one/checkpoints/step=00000009.ckpt", "two/checkpoints/step=00000003.ckpt"}
+
+
+def test_what_latest_says_is_not_believed_if_it_is_no_run(tmp_path):
+    make_run(tmp_path / "cats" / "one")
+    latest = tmp_path / "cats" / "latest"
+    latest.unlink()
+    for content in (b"", b"gone", b"../../etc", b"\xff\xfe", b"x" * 10_000):
+        latest.write_bytes(content)
+        assert newest_run(tmp_path / "cats") == tmp_path / "cats" / "one"
 
 
 def test_a_place_that_is_not_there_names_the_nearest(tmp_path):

@@ -82,6 +82,8 @@ def _main_average(checkpoint: Path) -> str:
     config = run_config(checkpoint)
     if config is None:
         return ""
-    settings = config["ema"]
+    settings = config.get("ema")
+    if not isinstance(settings, dict):
+        return ""
     name = "decay" if settings.get("length") is None else "length"
-    return f"{name} {settings[name]}"
+    return f"{name} {settings.get(name)}"

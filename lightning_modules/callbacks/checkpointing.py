@@ -3,19 +3,21 @@ from __future__ import annotations
 import logging
 import math
 import time
+from os import PathLike
 from pathlib import Path
 from typing import Any, Literal
 
 from lightning.pytorch import LightningModule, Trainer
-from lightning.pytorch.callbacks import Checkpoint
+from lightning.pytorch.callbacks import Checkpoint, ModelCheckpoint
 
 from lightning_modules.base import DiffusionModule
 from lightning_modules.callbacks.telemetry import between_steps
 from lightning_modules.checkpoints.checkpoint_io import WholeCheckpointIO
 from lightning_modules.checkpoints.retention import delete_checkpoints, steps_to_delete
-from lightning_modules.checkpoints.whole import checkpoints_in, path_of, point_last, step_of
+from lightning_modules.checkpoints.whole import checkpoints_in, is_checkpoint, path_of, point_last, step_of
 from lightning_modules.resume.memory import is_out_of_memory
 from lightning_modules.resume.signals import StopRequestedError, StopSignals
+from lightning_modules.runs import CHECKPOINTS, MODEL_CHECKPOINTS, name_latest
 
 logger = logging.getLogger(__name__)
 
@@ -80,10 +82,13 @@ class StepCheckpoint(Checkpoint):
         self._stands_between_steps = False
 
     def setup(self, trainer: Trainer, pl_module: LightningModule, stage: str) -> None:
-        """Write and read whole checkpoints from here on."""
+        """Write and read whole checkpoints from here on; Lightning's own go elsewhere unless told where."""
         trainer.strategy.checkpoint_io = self._io
         root = self.run_directory or trainer.log_dir or trainer.default_root_dir
-        self._folder = Path(root) / "checkpoints"
+        self._folder = Path(root) / CHECKPOINTS
+        for callback in trainer.callbacks:  # type: ignore[attr-defined]
+            if isinstance(callback, ModelCheckpoint) and _lies_in(callback.dirpath, self._folder):
+                callback.dirpath = str(self._folder.with_name(MODEL_CHECKPOINTS))
 
     def on_sanity_check_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
         """Take the signals back from Lightning, which would leave a validation with the status of success."""
@@ -147,11 +152,18 @@ class StepCheckpoint(Checkpoint):
 
     def state_dict(self) -> dict[str, Any]:
         """Return the scores of the best checkpoints, and the metric as it was seen last."""
-        return {"scores": dict(self._scores), "score": self._score}
+        return {
+            "scores": dict(self._scores),
+            "score": self._score,
+            "monitor": self.monitor,
+            "mode": self.mode,
+        }
 
     def load_state_dict(self, state_dict: dict[str, Any]) -> None:
-        """Take the scores up again."""
-        self._scores, self._score = dict(state_dict["scores"]), state_dict["score"]
+        """Take the scores up again, unless they are of another metric."""
+        of = state_dict.get("monitor", self.monitor), state_dict.get("mode", self.mode)
+        if of == (self.monitor, self.mode):
+            self._scores, self._score = dict(state_dict["scores"]), state_dict["score"]
 
     def drain(self) -> None:
         """Wait until what was saved is whole on the disk; an error of writing it is logged."""
@@ -215,7 +227,12 @@ class StepCheckpoint(Checkpoint):
         self._io.drain()
 
     def _publish(self, path: Path) -> None:
-        """Point to a checkpoint that is whole, and delete those that no rule keeps."""
+        """Point to a checkpoint that is whole, and delete those that no rule keeps.
+
+        Files that other callbacks save are none of this one's.
+        """
+        if path.parent != self._folder or not is_checkpoint(path):
+            return
         point_last(path.parent, path)
         self.newest_whole, self._whole_step = path, step_of(path)
         steps = [step_of(each) for each in checkpoints_in(path.parent)]
@@ -229,6 +246,13 @@ class StepCheckpoint(Checkpoint):
             self.mode,
         )
         delete_checkpoints(path_of(path.parent, step) for step in gone)
+        if self.run_directory is not None:
+            name_latest(self.run_directory)
+
+
+def _lies_in(place: str | PathLike[str] | None, folder: Path) -> bool:
+    """Tell whether a callback's folder is a folder, which it is too where it is not told yet."""
+    return place is None or Path(place).absolute() == folder.absolute()
 
 
 def _any_rank(trainer: Trainer, here: bool) -> bool:

@@ -1,7 +1,6 @@
 from __future__ import annotations
 
 import logging
-import pickle
 import threading
 from collections.abc import Callable
 from pathlib import Path
@@ -9,9 +8,10 @@ from typing import TYPE_CHECKING, Any, BinaryIO
 
 import torch
 from lightning.fabric.plugins import CheckpointIO
-from torch.serialization import get_crc32_options, get_unsafe_globals_in_checkpoint, set_crc32_options
+from torch.serialization import get_crc32_options, set_crc32_options
 
 from lightning_modules.checkpoints.errors import DamagedCheckpointError, UnsafeCheckpointError
+from lightning_modules.checkpoints.opening import load_data, unsafe_names
 from lightning_modules.checkpoints.retention import delete_checkpoints
 from lightning_modules.checkpoints.snapshot import Snapshots, size_in_bytes
 from lightning_modules.checkpoints.whole import checksum_file, fault, write_whole
@@ -88,16 +88,7 @@ class WholeCheckpointIO(CheckpointIO):
             raise FileNotFoundError(f"There is no checkpoint {path}.")
         if reason := fault(path):
             raise DamagedCheckpointError(_damage(path.resolve(), reason))
-        try:
-            checkpoint: dict[str, Any] = torch.load(path, map_location, weights_only=True)
-        except pickle.UnpicklingError as error:
-            raise UnsafeCheckpointError(
-                f"{path} was not loaded: it holds more than data{_unsafe_names(path)}, and to load that "
-                f"could run code. No checkpoint of this project does; do not trust where it came from."
-            ) from error
-        except (RuntimeError, EOFError, ValueError) as error:
-            raise DamagedCheckpointError(f"{path} is no checkpoint: {error}") from error
-        return checkpoint
+        return load_data(path, map_location, mmap=False)
 
     def remove_checkpoint(self, path: str | Path) -> None:
         """Delete a checkpoint with its checksum, after any write that has begun."""
@@ -151,19 +142,11 @@ def _save(checkpoint: dict[str, Any], stream: BinaryIO) -> None:
     finally:
         set_crc32_options(crc32)
     stream.flush()
-    if names := _unsafe_names(Path(stream.name)):
+    if names := unsafe_names(Path(stream.name)):
         raise UnsafeCheckpointError(
             f"The checkpoint was not written, for it could not be loaded: it holds more than data{names}. "
             f"Turn what callbacks and hyper-parameters save into numbers, strings, lists, dicts and tensors."
         )
-
-
-def _unsafe_names(path: Path) -> str:
-    try:
-        names = sorted(get_unsafe_globals_in_checkpoint(path))
-    except (RuntimeError, ValueError):  # not an archive of torch.save
-        return ""
-    return f" ({', '.join(names)})" if names else ""
 
 
 def _damage(path: Path, reason: str) -> str:

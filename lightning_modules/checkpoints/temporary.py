@@ -13,10 +13,11 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from datamodules.atomic import SUFFIX, remove_abandoned
+
 if TYPE_CHECKING:
     from _typeshed import ReadableBuffer
 
-SUFFIX = ".tmp"
 UNSUPPORTED = {errno.EINVAL, errno.ENOTSUP, errno.ENOLCK, errno.ENOSYS}
 """What file systems answer that cannot sync a folder, or cannot lock."""
 
@@ -99,25 +100,13 @@ def temporary_file(path: Path) -> Iterator[HashingWriter]:
 
 
 def remove_stale(folder: Path, names: str) -> list[Path]:
-    """Remove a folder's temporary files whose writers are dead, and return them.
-
-    The lock tells, not a process' number, which a container's next process may have again.
+    """Remove a folder's temporary files whose writers are dead, and return them; see `remove_abandoned`.
 
     Args:
         folder: Where to look.
         names: A pattern of the names that the files were to get.
     """
-    removed = []
-    for place in folder.glob(f".{names}.*{SUFFIX}"):
-        with contextlib.suppress(OSError):
-            descriptor = os.open(place, os.O_RDWR | os.O_NOFOLLOW)
-            try:
-                fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
-                place.unlink()
-                removed.append(place)
-            finally:
-                os.close(descriptor)
-    return removed
+    return remove_abandoned(folder, f".{names}.*{SUFFIX}")
 
 
 def sync_folder(folder: Path) -> None:

@@ -30,7 +30,9 @@ from lightning_modules.checkpoints.errors import megabytes, write_error
 from lightning_modules.checkpoints.temporary import remove_stale, sync_folder, temporary_file
 
 LAST = "last.ckpt"
-_NAME = re.compile(r"step=(\d+)\.ckpt")
+_NO_LINKS = {errno.EPERM, errno.ENOTSUP, errno.EOPNOTSUPP, errno.ENOSYS, errno.EINVAL}
+"""What file systems answer that have no symbolic links."""
+_NAME = re.compile(r"step=(\d{8,})\.ckpt")
 _log = logging.getLogger(__name__)
 
 
@@ -107,6 +109,11 @@ def step_of(path: Path) -> int:
     return int(match[1])
 
 
+def is_checkpoint(path: Path) -> bool:
+    """Tell whether a file is named like a checkpoint of this project: `step=` and at least eight digits."""
+    return _NAME.fullmatch(path.name) is not None
+
+
 def path_of(folder: Path, step: int) -> Path:
     """Return the place of the checkpoint of an optimiser step."""
     return folder / f"step={step:08d}.ckpt"
@@ -171,13 +178,22 @@ def set_aside(path: Path) -> Path | None:
 def point_last(folder: Path, target: Path) -> None:
     """Let `last.ckpt` of a folder point to a checkpoint in it, from one instant to the next.
 
+    On a file system without links there is no `last.ckpt`: the newest checkpoint is found by its name. One
+    that a copy has made a file of the link is removed then, since it is of another step.
+
     Raises:
         CheckpointWriteError: If the file system refuses; it points where it did.
     """
     link = folder / f".{LAST}.link"
     try:
         link.unlink(missing_ok=True)
-        link.symlink_to(target.name)
+        try:
+            link.symlink_to(target.name)
+        except OSError as error:
+            if error.errno not in _NO_LINKS:
+                raise
+            (folder / LAST).unlink(missing_ok=True)
+            return
         link.replace(folder / LAST)
         sync_folder(folder)
     except OSError as error:

@@ -5,10 +5,10 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Any
 
-import torch
 from jsonargparse import ArgumentError, ArgumentParser
 
 from datamodules.image_folder import ImageFolderDataModule
+from lightning_modules.models import checkpoint_facts
 from lightning_modules.runs import run_config
 
 
@@ -31,6 +31,8 @@ def run_data(checkpoint: Path, root: Path | None = None) -> ImageFolderDataModul
             f"{config} is not there, which says what the run was trained on; give a checkpoint in its run"
         )
     section: dict[str, Any] = settings.get("data") or {}
+    if not isinstance(section, dict):
+        raise ValueError(f"the data section of {config} cannot be used (it holds {type(section).__name__})")
     if root is not None:
         section["root"] = str(root)
     parser = ArgumentParser(exit_on_error=False)
@@ -46,4 +48,4 @@ def run_data(checkpoint: Path, root: Path | None = None) -> ImageFolderDataModul
 
 def checkpoint_step(checkpoint: Path) -> int:
     """Return the step that a checkpoint was saved at."""
-    return int(torch.load(checkpoint, map_location="cpu", weights_only=True, mmap=True)["global_step"])
+    return checkpoint_facts(checkpoint).step

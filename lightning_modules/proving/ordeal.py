@@ -6,7 +6,6 @@ import contextlib
 import os
 import signal
 import threading
-import time
 from collections.abc import Callable, Sequence
 from dataclasses import replace
 from pathlib import Path
@@ -18,8 +17,9 @@ from lightning_modules.proving.damage import tear
 from lightning_modules.proving.kills import Kill, Kind, Moment, Tear
 from lightning_modules.proving.life import Life, Watch
 from lightning_modules.proving.outcome import Death, Outcome
-from lightning_modules.proving.undisturbed import Start, Undisturbed, run_folder, tail
+from lightning_modules.proving.undisturbed import Start, Undisturbed, run_folder, run_folders, tail
 from lightning_modules.resume.signals import RESUME_STATUS
+from lightning_modules.runs import find_checkpoint
 
 
 class Ordeal:
@@ -107,7 +107,6 @@ class Ordeal:
             orders = replace(orders, file_size_limit=self._like.checkpoint_bytes // 2)
         if kill is not None and kill.kind is Kind.BETWEEN_WRITE_AND_RENAME and kill.detail != Moment.BYTES:
             orders = replace(orders, moment=Moment(kill.detail), moment_from=kill.micro_batch)
-        _wait_for_the_next_second(root)
         child = self._start(orders)
         self.sessions.append(child.pid)
         life = Watch(child, log, kill, self._pace).follow()
@@ -177,8 +176,7 @@ class Ordeal:
     def _compare(self, root: Path, found: dict[int, str]) -> None:
         """Compare a run that has ended, and see that starting it once more changes nothing."""
         run = run_folder(root)
-        last = run / "checkpoints" / "last.ckpt"
-        expected = self._like.folder / "checkpoints" / "last.ckpt"
+        last, expected = find_checkpoint(run), find_checkpoint(self._like.folder)
         self.outcome.comparisons += [
             compare_batches(self._like.batches, found),
             *compare_checkpoints(expected, last),
@@ -196,8 +194,7 @@ class Ordeal:
 
 
 def _checkpoints(root: Path) -> list[Path]:
-    latest = list(root.glob("*/latest"))
-    return checkpoints_in(latest[0].resolve() / "checkpoints") if latest else []
+    return [path for run in run_folders(root) for path in checkpoints_in(run / "checkpoints")]
 
 
 def _is_torn(path: Path, torn: dict[Path, int]) -> bool:
@@ -210,10 +207,3 @@ def _contents(folder: Path) -> dict[str, tuple[int, int]]:
         for path in sorted(folder.rglob("*"))
         if not path.is_dir()
     }
-
-
-def _wait_for_the_next_second(root: Path) -> None:
-    """Let TensorBoard's files of two processes not begin in the same second, whose order it cannot tell."""
-    stamps = [int(path.name.split(".")[3]) for path in root.glob("*/latest/events.out.tfevents.*")]
-    while stamps and int(time.time()) <= max(stamps):
-        time.sleep(0.02)

@@ -10,6 +10,7 @@ from pathlib import Path
 from lightning_modules.checkpoints.whole import checkpoints_in
 from lightning_modules.proving.child import Child, Orders
 from lightning_modules.proving.life import Pace, Watch
+from lightning_modules.runs import newest_run
 
 Start = Callable[[Orders], Child]
 """How a training process is started."""
@@ -83,8 +84,13 @@ def train_undisturbed(
 
 def run_folder(root: Path) -> Path:
     """Return the newest run directory below a folder of runs."""
-    (latest,) = root.glob("*/latest")
-    return latest.resolve()
+    (run,) = run_folders(root)
+    return run
+
+
+def run_folders(root: Path) -> list[Path]:
+    """Return the newest run directory of each experiment below a folder of runs."""
+    return [run.resolve() for experiment in sorted(root.glob("*")) if (run := newest_run(experiment))]
 
 
 def tail(log: Path) -> str:

@@ -5,15 +5,16 @@ from __future__ import annotations
 import logging
 import os
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
-from lightning_modules.checkpoints.whole import newest_whole, step_of
+from lightning_modules.checkpoints.whole import checkpoints_in, newest_whole, step_of
+from lightning_modules.resume.data_index import DataIndex
 from lightning_modules.resume.lock import RunLock
-from lightning_modules.resume.manifest import FILE, differences, read_identity
+from lightning_modules.resume.manifest import FILE, FINGERPRINT, differences, read_identity, remarks
 from lightning_modules.resume.recovery import Recovery
-from lightning_modules.runs import next_run_directory
+from lightning_modules.runs import CHECKPOINTS, newest_run, next_run_directory, runs_of
 
 logger = logging.getLogger(__name__)
 
@@ -55,6 +56,7 @@ class Choice:
         recovery: What it has learnt from its accidents.
         finished: Whether it has reached its target already.
         lock: The lock that is held on it, where it existed.
+        differs: Whether it is of another identity, which was allowed.
     """
 
     folder: Path
@@ -62,6 +64,7 @@ class Choice:
     recovery: Recovery = field(default_factory=Recovery)
     finished: bool = False
     lock: RunLock | None = None
+    differs: bool = False
 
     @property
     def step(self) -> int:
@@ -69,11 +72,16 @@ class Choice:
         return step_of(self.checkpoint) if self.checkpoint else 0
 
 
-def choose_run(wish: Wish, identity: Mapping[str, Any]) -> Choice:
+def choose_run(wish: Wish, identity: Mapping[str, Any], data: DataIndex | None = None) -> Choice:
     """Return the run to train: the experiment's newest, unless the command line says otherwise.
 
     Nothing is started yet. A run of another identity is refused while it is unfinished and has something to
-    lose; where it is finished or has no checkpoint, another run is started.
+    lose; where it is finished another run is started, and one that has no checkpoint yet is passed over.
+
+    Args:
+        wish: What the command line says.
+        identity: What decides the weights of the run it means.
+        data: The images it would train on, so that a refusal can say what is new in them.
 
     Raises:
         RunLockedError: If another process trains in it.
@@ -84,38 +92,28 @@ def choose_run(wish: Wish, identity: Mapping[str, Any]) -> Choice:
     if inherited is not None:
         return inherited
     named = _named(wish)
-    folder = named or (None if wish.fresh else newest_run(wish.experiment))
-    if folder is None or not folder.is_dir():
-        return Choice(named or next_run_directory(wish.experiment))
-    lock = RunLock(folder)
-    lock.acquire()
-    try:
-        choice = _look_into(folder, wish.max_steps, lock)
-        if _is_the_same(choice, wish, identity):
-            return choice
-    except BaseException:
+    for folder in [named] if named else [] if wish.fresh else _candidates(wish.experiment):
+        if not folder.is_dir():
+            continue
+        lock = RunLock(folder)
+        lock.acquire()
+        try:
+            choice = _look_into(folder, wish.max_steps, lock)
+            differs = _differs(choice, wish, identity, data)
+        except BaseException:
+            lock.release()
+            raise
+        if differs is not None:
+            return replace(choice, differs=differs)
         lock.release()
-        raise
-    lock.release()
-    return Choice(next_run_directory(wish.experiment))
+        if choice.checkpoint is not None:
+            break
+    return Choice(named or next_run_directory(wish.experiment))
 
 
 def continue_run(folder: Path, max_steps: int) -> Choice:
     """Return the choice of a run that this process trains already, as it stands now."""
     return _look_into(folder, max_steps, None)
-
-
-def newest_run(experiment: Path) -> Path | None:
-    """Return the newest run of an experiment: the one that `latest` points to, else the last by name."""
-    latest = experiment / "latest"
-    if latest.is_symlink() and latest.is_dir():
-        return experiment / latest.readlink().name
-    runs = sorted(
-        path
-        for path in (experiment.iterdir() if experiment.is_dir() else ())
-        if path.is_dir() and not path.is_symlink() and (path / "checkpoints").is_dir()
-    )
-    return runs[-1] if runs else None
 
 
 def tell_further_processes(choice: Choice) -> None:
@@ -130,6 +128,17 @@ def _inherited() -> Choice | None:
         return None
     folder, checkpoint = Path(os.environ[RUN_VARIABLE]), os.environ[CHECKPOINT_VARIABLE]
     return Choice(folder, Path(checkpoint) if checkpoint else None, Recovery.load(folder))
+
+
+def _candidates(experiment: Path) -> list[Path]:
+    """Return the runs that an experiment may mean: those begun since its newest, last first, and that."""
+    newest = newest_run(experiment)
+    if newest is None:
+        return []
+    begun = [
+        run for run in runs_of(experiment) if run.name > newest.name and not checkpoints_in(run / CHECKPOINTS)
+    ]
+    return [*reversed(begun), newest]
 
 
 def _named(wish: Wish) -> Path | None:
@@ -154,23 +163,33 @@ def _look_into(folder: Path, max_steps: int, lock: RunLock | None) -> Choice:
     return Choice(folder, checkpoint, Recovery.load(folder), finished, lock)
 
 
-def _is_the_same(choice: Choice, wish: Wish, identity: Mapping[str, Any]) -> bool:
-    """Tell whether a run is the one that is wanted, or refuse to decide."""
+def _differs(choice: Choice, wish: Wish, identity: Mapping[str, Any], data: DataIndex | None) -> bool | None:
+    """Tell whether the run that is wanted differs from what it was; none if it is not the one that is wanted.
+
+    Raises:
+        MismatchError: If that is not to be decided here.
+    """
     recorded = read_identity(choice.folder)
     if recorded is None and choice.checkpoint is not None:
         logger.warning(
             "%s has no %s to compare with: this command line is taken to be the run's.", choice.folder, FILE
         )
     different = differences(recorded, identity) if recorded is not None else []
-    if not different:
-        return True
+    if recorded is None or not different:
+        return False
+    if data is not None:
+        before = DataIndex.load(choice.folder, str(recorded.get(FINGERPRINT)))
+        different = [data.changed_since(before) if FINGERPRINT in line else line for line in different]
     lines = "\n  ".join(different)
     if wish.allow_mismatch:
         logger.warning("Continuing %s although it differs:\n  %s", choice.folder, lines)
+        for remark in remarks(recorded, identity, choice.step):
+            logger.warning("%s", remark)
         return True
     if not wish.run and (choice.finished or choice.checkpoint is None):
-        return False
+        return None
     raise MismatchError(
         f"{choice.folder} at step {choice.step} is another run than this command line asks for:\n  {lines}\n"
-        f"Start another run with --fresh, or continue this one all the same with --allow-mismatch."
+        f"Start another run with --fresh, continue this one all the same with --allow-mismatch, or give this "
+        f"one another name with --experiment."
     )

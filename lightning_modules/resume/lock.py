@@ -11,6 +11,7 @@ from pathlib import Path
 
 logger = logging.getLogger(__name__)
 
+FILE = ".lock"
 _FLOCK = "hhqqi4x"  # struct flock of 64-bit Linux: type, whence, start, length, pid
 
 
@@ -32,13 +33,16 @@ class RunLock:
         self.folder = folder
         self._file: int | None = None
 
-    def acquire(self) -> None:
+    def acquire(self, quietly: bool = False) -> None:
         """Take the lock, or go on without one, with a warning, where the file system has no locks.
+
+        Args:
+            quietly: Whether to leave the warning out.
 
         Raises:
             RunLockedError: If another process holds it.
         """
-        path = self.folder / ".lock"
+        path = self.folder / FILE
         file = os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o644)
         try:
             fcntl.lockf(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
@@ -52,11 +56,20 @@ class RunLock:
                     f"--fresh."
                 ) from None
             os.close(file)
-            logger.warning(
-                "No lock on %s (%s): see to it yourself that one process trains there.", path, error
-            )
+            if not quietly:
+                logger.warning(
+                    "No lock on %s (%s): see to it yourself that one process trains there.", path, error
+                )
             return
         self._file = file
+        if os.fstat(file).st_nlink == 0:  # another process has cleared the empty folder away meanwhile
+            self.release()
+            raise RunLockedError(f"another process has removed {self.folder}. The same command starts anew.")
+
+    @property
+    def held(self) -> bool:
+        """Whether this process holds it; false too where the file system has no locks."""
+        return self._file is not None
 
     def release(self) -> None:
         """Give the lock back; the file stays, so that a finished run is not touched when it is looked at."""

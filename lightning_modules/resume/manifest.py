@@ -8,6 +8,7 @@ import os
 import platform
 import subprocess
 from collections.abc import Mapping
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
@@ -40,6 +41,9 @@ _NOT_PART = {
 }
 """What of a section is no part of it, or stands elsewhere."""
 
+FINGERPRINT = "data.fingerprint"
+_WARM_UP = "learning_rate.warm_up"
+_WHAT = "delete it if you are sure that this command line is the run's"
 _MISSING = "nothing"
 _LATER: dict[str, object] = {
     "ema.length": None,
@@ -81,9 +85,31 @@ def circumstances() -> dict[str, Any]:
     }
 
 
-def write_manifest(folder: Path, of: Mapping[str, Any]) -> None:
-    """Write a run's identity and the circumstances of its start: the whole file or none."""
-    content = {"identity": of, "circumstances": circumstances()}
+def record_identity(folder: Path, of: Mapping[str, Any], step: int) -> None:
+    """Write what a run is from a step on, and the circumstances of its start: the whole file or none.
+
+    Where the run was another one before, what it was is kept under `earlier`, with the step and the time
+    that it was so until. A manifest that says the same already is left alone.
+
+    Args:
+        folder: The run directory.
+        of: Its identity.
+        step: Optimiser steps taken so far.
+
+    Raises:
+        CheckpointWriteError: If the file system refuses.
+        ValueError: If the manifest that is there is damaged.
+    """
+    recorded = read_identity(folder)
+    content: dict[str, Any] = {"identity": of, "circumstances": circumstances()}
+    if recorded is not None:
+        if not differences(recorded, of):
+            return
+        there = read_json(folder / FILE, _WHAT)
+        now = f"{datetime.now(UTC):%Y-%m-%dT%H:%M:%SZ}"
+        was = {"until_step": step, "until": now, "identity": recorded}
+        content["circumstances"] = there.get("circumstances")
+        content["earlier"] = [*there.get("earlier", []), was]
     write_text(folder / FILE, json.dumps(content, indent=1, default=str))
 
 
@@ -96,10 +122,11 @@ def read_identity(folder: Path) -> dict[str, Any] | None:
     path = folder / FILE
     if not path.is_file():
         return None
-    what = "delete it if you are sure that this command line is the run's"
-    content = read_json(path, what)
+    content = read_json(path, _WHAT)
     if not isinstance(content.get("identity"), dict):
-        raise damaged(path, what, KeyError("identity"))
+        raise damaged(path, _WHAT, KeyError("identity"))
+    if not isinstance(content.get("earlier", []), list):
+        raise damaged(path, _WHAT, TypeError("'earlier' is no list"))
     return dict(content["identity"])
 
 
@@ -115,6 +142,20 @@ def differences(recorded: Mapping[str, Any], wanted: Mapping[str, Any]) -> list[
         for name in sorted({*recorded, *wanted})
         if recorded.get(name, _MISSING) != wanted.get(name, _MISSING)
     ]
+
+
+def remarks(recorded: Mapping[str, Any], wanted: Mapping[str, Any], step: int) -> list[str]:
+    """Return what is worth saying of settings that a run is to be continued with, a sentence each."""
+    said = []
+    old, new = recorded.get(_WARM_UP), wanted.get(_WARM_UP)
+    if isinstance(old, int) and isinstance(new, int) and old != new and step >= max(old, new):
+        said.append(f"{_WARM_UP}: at step {step} both warm-ups are over, so that the change has no effect.")
+    if recorded.get("data.held_out") != wanted.get("data.held_out"):
+        said.append(
+            "data.held_out: some of the images that are held out now may have been trained on before, and "
+            "look better than new ones."
+        )
+    return said
 
 
 def _stands_apart(name: str) -> bool:

@@ -10,6 +10,7 @@ from datamodules.step_plan import LeftOut, StepPlan
 from lightning_modules.resume.files import damaged, read_json, write_text
 
 FILE = "recovery.json"
+_MOST = 2**40  # steps or parts: no run has more
 
 
 @dataclass(frozen=True)
@@ -37,6 +38,10 @@ class Recovery:
             )
         return replace(self, split=min(2 * self.split, batch_size))
 
+    def for_batches_of(self, batch_size: int) -> Recovery:
+        """Return the recovery for batches of another size than the one that did not fit into memory."""
+        return replace(self, split=min(self.split, batch_size))
+
     def without(self, back_to: int, bad_step: int) -> Recovery:
         """Return the recovery without the data of the steps from `back_to` to `bad_step`, both included."""
         plan = StepPlan(left_out=self.left_out)
@@ -60,7 +65,21 @@ class Recovery:
         what = "delete it to go on as if the run had met no accident, with other data than before"
         content = read_json(path, what)
         try:
-            windows = tuple(LeftOut(int(start), int(steps)) for start, steps in content["left_out"])
-            return Recovery(int(content["split"]), windows)
+            windows = tuple(
+                LeftOut(_number(start, "from_step", 0), _number(steps, "steps", 1))
+                for start, steps in content["left_out"]
+            )
+            return Recovery(_number(content["split"], "split", 1), windows)
         except (KeyError, TypeError, ValueError) as error:
             raise damaged(path, what, error) from error
+
+
+def _number(value: object, name: str, least: int) -> int:
+    """Return a whole number that a run can have written.
+
+    Raises:
+        ValueError: If it cannot have.
+    """
+    if type(value) is not int or not least <= value <= _MOST:
+        raise ValueError(f"{name} is a whole number from {least} to {_MOST:,}, not {value!r}")
+    return value

@@ -1,12 +1,17 @@
 from __future__ import annotations
 
+from pathlib import Path
+
 import pytest
+from lightning.pytorch.callbacks import ModelCheckpoint
 from lightning.pytorch.loggers import TensorBoardLogger
 from tiny import assert_bitwise_equal, data, fit, load, module
 
 from lightning_modules.callbacks.checkpointing import StepCheckpoint
 from lightning_modules.callbacks.learning_rate import LearningRate
 from lightning_modules.callbacks.step_seed import StepSeed
+from lightning_modules.checkpoints.whole import newest_whole
+from lightning_modules.runs import find_checkpoint
 
 
 def names(folder) -> list[str]:
@@ -86,3 +91,52 @@ def test_resuming_saves_no_half_step(image_folder, tmp_path, accumulation):
         assert_bitwise_equal(load(folder / "step=00000006.ckpt")["state_dict"], straight["state_dict"])
     after = load(folder / "step=00000004.ckpt")["loops"]["fit_loop"]["epoch_loop.batch_progress"]
     assert after == before
+
+
+@pytest.mark.filterwarnings("ignore:Checkpoint directory .* exists and is not empty")
+@pytest.mark.filterwarnings("ignore:The dirpath has changed")
+@pytest.mark.parametrize("first", [True, False], ids=["before", "behind"])
+@pytest.mark.parametrize(
+    "options",
+    [{}, {"save_last": True}, {"filename": "{step:08d}", "save_top_k": -1}],
+    ids=["plain", "last", "our names"],
+)
+def test_lightning_s_own_checkpoints_lie_beside_and_disturb_nothing(image_folder, tmp_path, first, options):
+    def train(resume: bool, steps: int) -> None:
+        theirs = ModelCheckpoint(every_n_train_steps=1, **options)
+        ours = StepCheckpoint(2, keep_last=1)
+        callbacks = [theirs, ours] if first else [ours, theirs]
+        newest = newest_whole(tmp_path / "checkpoints") if resume else None
+        fit(tmp_path, module(), data(image_folder), callbacks, newest, max_steps=steps)
+        assert Path(theirs.best_model_path).parent == tmp_path / "model_checkpoints"
+        assert Path(theirs.best_model_path).exists()
+
+    train(False, 3)
+    assert names(tmp_path / "checkpoints") == ["last.ckpt", "step=00000003.ckpt"]
+    train(True, 5)
+    assert names(tmp_path / "checkpoints") == ["last.ckpt", "step=00000005.ckpt"]
+    assert (tmp_path / "checkpoints" / "last.ckpt").resolve().name == "step=00000005.ckpt"
+    assert find_checkpoint(tmp_path).name == "step=00000005.ckpt"
+
+
+def test_lightning_s_own_checkpoints_go_where_they_are_told(image_folder, tmp_path):
+    theirs = ModelCheckpoint(tmp_path / "mine", every_n_train_steps=2, filename="{step}")
+    fit(tmp_path, module(), data(image_folder), [theirs, StepCheckpoint(2)], max_steps=2)
+    assert names(tmp_path / "mine") == ["step=2.ckpt"]
+    assert names(tmp_path / "checkpoints") == ["last.ckpt", "step=00000002.ckpt"]
+
+
+def test_scores_of_another_metric_are_not_taken_up():
+    """Nor is the lowest of one the highest of another."""
+    one = StepCheckpoint(keep_best=1)
+    one.load_state_dict({"scores": {4: 0.5}, "score": 0.5, "monitor": "loss_held_out", "mode": "min"})
+    state = one.state_dict()
+    for other in (
+        StepCheckpoint(keep_best=1, monitor="evaluation/kid"),
+        StepCheckpoint(keep_best=1, mode="max"),
+    ):
+        other.load_state_dict(state)
+        assert other.state_dict()["scores"] == {}
+    same = StepCheckpoint(keep_best=1)
+    same.load_state_dict(state)
+    assert same.state_dict() == state

@@ -45,6 +45,7 @@ def shrunk(cats: Path, folder: Path) -> list[str]:
     """Options that make any config small: little data, few steps, few and quickly drawn samples."""
     return options(
         {
+            "experiment": "demo",
             "data.root": cats,
             "data.cache_dir": folder / "cache",
             "data.image_size": 16,

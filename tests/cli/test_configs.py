@@ -120,7 +120,7 @@ def test_config_trains(name: str, cats: Path, tmp_path: Path) -> None:
     if read(name)["trainer"].get("precision") == "16-mixed":
         cpu["trainer.precision"] = "32-true"
     load_script("fit").main(["--config", name, *long_enough(cats, tmp_path), *options(cpu)])
-    run = Run((tmp_path / "runs" / name / "latest").resolve())
+    run = Run((tmp_path / "runs" / "demo" / "latest").resolve())
     assert run.checkpoint()["global_step"] == 2
     assert sorted(run.scalars("loss")) == [1, 2]
     assert (run.folder / "samples" / "step=00000002.png").is_file()

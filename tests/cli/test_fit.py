@@ -110,11 +110,13 @@ def test_experiment_names_the_directory_and_latest_follows(
     assert latest(tmp_path, "mine").folder.name == "2026-01-01T00-00-01Z"
 
 
-def test_experiment_is_named_by_the_config(args: list[str], tmp_path: Path) -> None:
+def test_experiment_is_named_by_folder_and_config(args: list[str], cats: Path, tmp_path: Path) -> None:
     config = tmp_path / "whiskers.yaml"
     config.write_text("trainer:\n  max_steps: 1\nmodel:\n  class_path: DiTDiffusion\n")
-    fit(["--config", str(config), *args])
-    assert [path.name for path in (tmp_path / "runs").iterdir()] == ["whiskers"]
+    at = args.index("--experiment")
+    fit(["--config", str(config), *args[:at], *args[at + 2 :]])
+    (folder,) = (tmp_path / "runs").iterdir()
+    assert folder.name == f"{cats.name}-whiskers"  # on a folder of one's own
 
 
 def test_written_config_reproduces_the_run(args: list[str], tmp_path: Path, names: None) -> None:

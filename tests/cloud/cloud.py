@@ -14,6 +14,7 @@ ENTRY = REPOSITORY / "modal_entry.py"
 RUN = "2026-01-01T00-00-00Z"
 
 TINY = {
+    "experiment": "demo",
     "data.root": "cats",
     "data.image_size": 16,
     "data.batch_size": 4,

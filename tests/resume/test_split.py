@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import json
+
 import numpy as np
 import pytest
 import torch
@@ -97,6 +99,30 @@ def test_recovery_is_written_whole_and_read_back(tmp_path):
     recovery.save(tmp_path)
     assert Recovery.load(tmp_path) == recovery
     assert [path.name for path in tmp_path.iterdir()] == ["recovery.json"]
+
+
+@pytest.mark.parametrize(
+    ("split", "left_out"),
+    [
+        (0, []),
+        (-1, []),
+        (2**50, []),
+        (1.5, []),
+        (True, []),
+        ("2", []),
+        (1, [[-1, 2]]),
+        (1, [[3, 0]]),
+        (1, [[3, -2]]),
+        (1, [[3, 10**18]]),
+        (1, [[3, 2.5]]),
+        (1, [[3]]),
+        (1, 7),
+    ],
+)
+def test_a_recovery_that_no_run_has_written_is_refused(tmp_path, split, left_out):
+    (tmp_path / "recovery.json").write_text(json.dumps({"split": split, "left_out": left_out}))
+    with pytest.raises(ValueError, match=r"recovery\.json is damaged"):
+        Recovery.load(tmp_path)
 
 
 def test_leaving_out_again_goes_on_behind_what_was_left_out_before():

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import json
 import subprocess
 
 import pytest
 import torch
 from command_line import LIGHTNING_WARNINGS, Run, options, refusal
+from PIL import Image
 from resuming import At, CrashError, child, contents, crash, latest, runs, same_end, stopped_at
 
 from lightning_modules.training import fit
@@ -67,10 +69,20 @@ def test_other_images_are_another_identity(args, cats, tmp_path, capsys):
     subprocess.run(["cp", "-r", cats, moved], check=True)
     args = [*args, "--data.root", str(moved)]
     stopped_at(2, args)  # the same images elsewhere are the same
-    next(moved.rglob("*.png")).unlink()
+    gone, changed, *_ = sorted(moved.rglob("*.png"))
+    gone.unlink()
+    with Image.open(changed) as picture:
+        picture.transpose(Image.Transpose.FLIP_LEFT_RIGHT).save(changed)
     status, message = refusal(args, capsys)
     assert status == 2
-    assert "data.fingerprint" in message
+    assert "data: 24 images in the run, 23 now, 1 of them new, 2 gone" in message
+    # Accepted once, they are the run's, and what it was is kept.
+    stopped_at(4, [*args, "--allow-mismatch"])
+    stopped_at(6, args)
+    manifest = json.loads((latest(tmp_path).folder / "manifest.json").read_text())
+    (earlier,) = manifest["earlier"]
+    assert earlier["until_step"] == 3
+    assert earlier["identity"]["data.fingerprint"] != manifest["identity"]["data.fingerprint"]
 
 
 def test_a_mismatch_can_be_allowed(args, tmp_path, caplog):

@@ -75,7 +75,10 @@ def load_data(path: Path, device: MAP_LOCATION = "cpu", mmap: bool = True) -> di
         raise _unsafe(path) from error
     except DamagedCheckpointError:
         raise
-    except (RuntimeError, EOFError, ValueError, TypeError, LookupError, AttributeError) as error:
+    except (
+        *(RuntimeError, EOFError, ValueError, TypeError, LookupError, AttributeError),
+        zipfile.BadZipFile,
+    ) as error:
         if is_out_of_memory(error):
             raise
         reason = (str(error).strip() or type(error).__name__).splitlines()[0]
@@ -118,6 +121,9 @@ def _refuse_what_is_no_archive(path: Path) -> None:
             raise _no_checkpoint(path, "it is no archive that torch.save writes")
         if not zipfile.is_zipfile(file):
             raise _no_checkpoint(path, "it is truncated: the file ends before its archive does")
+        with zipfile.ZipFile(file) as archive:
+            if not any(name.endswith("data.pkl") for name in archive.namelist()):
+                raise _no_checkpoint(path, "it is an archive of something else")
 
 
 def _no_checkpoint(path: Path, reason: str) -> DamagedCheckpointError:

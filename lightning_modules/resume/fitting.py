@@ -49,7 +49,9 @@ def check_fits(checkpoint: Path, model: DiffusionModule) -> None:
     stored = open_checkpoint(checkpoint)
     for name in _OF_TRAINING:
         if name not in stored:
-            raise DamagedCheckpointError(f"{checkpoint} cannot be continued: it has no '{name}'")
+            raise DamagedCheckpointError(
+                f"{checkpoint} is not a whole checkpoint of a model of this project (it has no '{name}')"
+            )
     kind, own = stored["model"], type(model).__name__
     if kind != own:
         raise _refusal(checkpoint, [f"model: {kind} in the run, {own} now"])

@@ -38,12 +38,18 @@ class PreflightError(RuntimeError):
     """Something that training needs is not there.
 
     Attributes:
+        cause: What is not there.
         lasting: Whether another attempt would meet the same.
     """
 
     def __init__(self, cause: str, lasting: bool) -> None:
-        super().__init__(cause)
+        # Both in `args`: the error must survive the way out of a container.
+        super().__init__(cause, lasting)
+        self.cause = cause
         self.lasting = lasting
+
+    def __str__(self) -> str:
+        return self.cause
 
 
 @dataclass(frozen=True)

@@ -21,11 +21,15 @@ class RollBackError(Exception):
 
     Attributes:
         step: The step that was not taken, counted from 0: as many steps as had been taken.
+        reason: What went astray.
     """
 
     def __init__(self, step: int, reason: str) -> None:
-        super().__init__(reason)
-        self.step = step
+        super().__init__(step, reason)  # both, so that it survives being sent to another process
+        self.step, self.reason = step, reason
+
+    def __str__(self) -> str:
+        return self.reason
 
 
 @dataclass

@@ -111,8 +111,11 @@ def _system_binds(root: Path) -> list[tuple[Path, str]]:
             target.mkdir()
             binds.append((source, f"/{name}"))
     python = {Path(sys.prefix), Path(sys.base_prefix), Path(sys.executable).resolve().parents[1]}
+    # Packages can also be elsewhere, through a .pth file of the environment.
+    python |= {path for path in map(Path, sys.path) if path.name in ("site-packages", "dist-packages")}
     for folder in sorted(python):
-        if folder.parts[1] not in SYSTEM:
+        inside_another = any(parent in python for parent in folder.parents)
+        if folder.parts[1] not in SYSTEM and not inside_another:
             (root / folder.relative_to("/")).mkdir(parents=True, exist_ok=True)
             binds.append((folder, str(folder)))
     (root / "tmp").mkdir(mode=0o1777, exist_ok=True)

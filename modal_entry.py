@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import dataclasses
+import os
+import shlex
 import sys
 from collections.abc import Sequence
 from datetime import UTC, datetime
@@ -10,12 +13,16 @@ from typing import Any
 
 import modal
 
+from lightning_modules.cloud.access import VARIABLE, link, new_token
 from lightning_modules.cloud.command import entry_point
+from lightning_modules.cloud.failures import told_once
 from lightning_modules.cloud.image import build_image
 from lightning_modules.cloud.job import Job, Outcome
 from lightning_modules.cloud.launch import prepare, refuse, without_settings
 from lightning_modules.cloud.paths import DATA, RUNS
 from lightning_modules.cloud.run_choice import choose
+from lightning_modules.cloud.settings import ModalSettings
+from lightning_modules.cloud.wording import next_commands
 
 ROOT = Path(__file__).resolve().parent
 
@@ -23,6 +30,7 @@ ROOT = Path(__file__).resolve().parent
 # GPUs, timeout and Volumes are part of what is created.
 COMMAND = entry_point(sys.argv, Path(__file__)) if modal.is_local() else None
 JOB, SETTINGS = prepare(COMMAND)
+BOARD = new_token() if COMMAND is not None and COMMAND.name == "tensorboard" else None
 
 app = modal.App("ninelives")
 image = build_image(ROOT)
@@ -44,34 +52,45 @@ VOLUMES: dict[Any, Any] = {DATA: data_volume, RUNS: runs_volume}
 )
 def train(job: dict[str, Any]) -> dict[str, Any]:
     """Train a run, from where it is to its end or the container's."""
-    from lightning_modules.cloud.container import train_in_container
+    from lightning_modules.cloud.container import Host, train_in_container
 
-    outcome = train_in_container(
-        Job.from_dict(job),
+    host = Host(
         data_volume,
         runs_volume,
         hand_over=lambda: str(train.spawn(job).object_id),
         cancellation=modal.exception.InputCancellation,
+        call=str(modal.current_function_call_id()),
     )
-    return outcome.as_dict()
+    return train_in_container(Job.from_dict(job), host).as_dict()
 
 
 @app.function(image=image, volumes=VOLUMES, gpu=SETTINGS.gpus, timeout=4 * 3600)
-def run_script(name: str, args: list[str]) -> tuple[dict[str, bytes], str | None]:
-    """Run a script on a run of the Volume, and return the files that it made, and its error if it failed."""
+def run_script(
+    name: str, args: list[str], place: str, settings: dict[str, Any]
+) -> tuple[dict[str, bytes], int, str]:
+    """Run a script on a run of the Volume; return the files that it made, its status and its last words."""
     from lightning_modules.cloud.scripts import files_of_script
 
-    return files_of_script(name, args)
+    return files_of_script(name, args, place, ModalSettings(**settings))
 
 
-@app.function(image=image, volumes={RUNS: runs_volume}, max_containers=1, timeout=86400)
-@modal.concurrent(max_inputs=100)
-@modal.wsgi_app()
-def board() -> Any:  # noqa: ANN401
-    """Serve TensorBoard over the runs Volume."""
-    from lightning_modules.cloud.board import serve_board
+if BOARD is not None or not modal.is_local():  # a page that is there only when it is asked for
 
-    return serve_board(Path(RUNS), Path("/tmp/board"), runs_volume.reload, seconds=30.0)
+    @app.function(
+        image=image,
+        volumes={RUNS: runs_volume},
+        secrets=[modal.Secret.from_dict({VARIABLE: BOARD or ""})],
+        max_containers=1,
+        timeout=86400,
+    )
+    @modal.concurrent(max_inputs=100)
+    @modal.wsgi_app()
+    def board() -> Any:  # noqa: ANN401
+        """Serve TensorBoard over the runs Volume, to those who have the token."""
+        from lightning_modules.cloud.board import serve_board
+
+        token = os.environ.get(VARIABLE, "")
+        return serve_board(Path(RUNS), Path("/tmp/board"), runs_volume.reload, seconds=30.0, token=token)
 
 
 @app.local_entrypoint()
@@ -79,8 +98,9 @@ def fit(*arglist: str) -> None:
     """Train a run, as `scripts/fit.py` would, on Modal's GPUs."""
     if JOB is None:
         refuse("start it as: modal run modal_entry.py::fit ...")
-    print("\n".join(JOB.summary))
-    _finish(_follow(_with_run(JOB)))
+    with told_once():
+        job = _with_run(JOB)
+        _finish(_follow(job), None if job.trial else f"{job.experiment}/{job.run}")
 
 
 @app.local_entrypoint()
@@ -100,8 +120,15 @@ def tensorboard(*arglist: str) -> None:
     """Serve TensorBoard over all runs, until Ctrl-C."""
     import threading
 
-    print(f"TensorBoard: {board.get_web_url()}   (Ctrl-C ends it)", flush=True)
-    threading.Event().wait()
+    if BOARD is None:
+        refuse("start it as: modal run modal_entry.py::tensorboard")
+    with told_once():
+        address = board.get_web_url()
+        if not address:
+            refuse("Modal gave the page no address")
+        print("TensorBoard opens with this link alone; keep it to yourself. Ctrl-C ends it.")
+        print(link(address, BOARD), flush=True)
+        threading.Event().wait()
 
 
 @app.local_entrypoint()
@@ -110,7 +137,8 @@ def upload_data(*arglist: str) -> None:
     from lightning_modules.cloud.upload import upload_folder
 
     folder = Path(without_settings(arglist)[0]).resolve()
-    sent, there = upload_folder(folder, data_volume)
+    with told_once():
+        sent, there = upload_folder(folder, data_volume)
     print(f"{sent} files uploaded, {there} were there. Train on them with --data.root {folder.name}")
 
 
@@ -118,14 +146,19 @@ def _run_script(name: str, arglist: Sequence[str], folder: str) -> None:
     """Run a script in the cloud, and write the files that it made into a folder of this machine."""
     from lightning_modules.cloud.scripts import remote_arguments
 
-    args, place = remote_arguments(without_settings(arglist), Path.cwd() / folder)
-    files, error = run_script.remote(name, args)
-    if error is not None:
-        refuse(error.removeprefix("error: "))
-    place.mkdir(parents=True, exist_ok=True)
-    for file, content in files.items():
-        (place / file).write_bytes(content)
-    print(f"{len(files)} files in {place}")
+    args, place = remote_arguments(without_settings(arglist), Path(folder))
+    with told_once():
+        files, status, said = run_script.remote(name, args, str(place), dataclasses.asdict(SETTINGS))
+        if files:
+            place.mkdir(parents=True, exist_ok=True)
+        for file, content in files.items():
+            (place / file).write_bytes(content)
+    if said:
+        print(said, file=sys.stderr)
+    if files:
+        print(f"{len(files)} files in {place.resolve()}")
+    if status:
+        sys.exit(status)
 
 
 def _with_run(job: Job) -> Job:
@@ -134,13 +167,13 @@ def _with_run(job: Job) -> Job:
     Raises:
         SystemExit: If the run is finished, or its data is not there.
     """
-    from dataclasses import replace
-
     from lightning_modules.cloud.upload import sizes_on
 
     if job.data is not None and not sizes_on(data_volume, job.data.removeprefix(f"{DATA}/")):
-        name = Path(job.data).name
-        refuse(f"no {name} on the data Volume: upload it with modal run modal_entry.py::upload_data {name}")
+        upload = shlex.join(
+            ["modal", "run", "modal_entry.py::upload_data", job.folder or Path(job.data).name]
+        )
+        refuse(f"no {Path(job.data).name} on the data Volume: upload it with {upload}")
     if job.trial:
         return job
     chosen = choose(
@@ -157,7 +190,7 @@ def _with_run(job: Job) -> Job:
         print("to train on, or start another run with --fresh.")
         sys.exit(0)
     print(f"Run: {where}, " + (f"on from step {chosen.step}" if chosen.step else "from the beginning"))
-    return replace(job, run=chosen.name)
+    return dataclasses.replace(job, run=chosen.name)
 
 
 def _follow(job: Job) -> Outcome:
@@ -171,15 +204,20 @@ def _follow(job: Job) -> Outcome:
         call = modal.FunctionCall.from_id(outcome.call)
 
 
-def _finish(outcome: Outcome) -> None:
-    """Say how a run ended, and exit as scripts/fit.py would.
+def _finish(outcome: Outcome, run: str | None) -> None:
+    """Say how a run ended and what can be done with it, and exit as scripts/fit.py would.
+
+    Args:
+        outcome: How it ended.
+        run: The run on the Volume; none after a trial.
 
     Raises:
         SystemExit: If it has not reached its target.
     """
-    if outcome.status == "refused":
-        refuse(outcome.message)
+    if outcome.status in ("refused", "failed"):  # the container has said why
+        sys.exit(2 if outcome.status == "refused" else 1)
     print(outcome.message)
+    if run is not None:
+        print("\n".join(next_commands(run, SETTINGS)))
     if outcome.status == "stopped":
-        print("The same command continues it.")
         sys.exit(75)

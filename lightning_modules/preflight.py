@@ -127,7 +127,7 @@ class Preflight:
         Raises:
             PreflightError: If it cannot.
         """
-        self.run(f"{folder} writable", lambda: _write(folder), lasting=False)
+        self.run(f"{folder.name} writable", lambda: _write(folder), lasting=False)
 
     def block(self, title: str) -> str:
         """Return all that was found, to be read."""
@@ -151,7 +151,9 @@ class Preflight:
         except PreflightError:
             raise
         except Exception as error:
-            raise PreflightError(f"{name}: {type(error).__name__}: {error}", lasting) from error
+            own = type(error) is RuntimeError
+            cause = f"{name}: {error}" if own else f"{name}: {type(error).__name__}: {error}"
+            raise PreflightError(cause, lasting) from error
 
 
 def resident_mib() -> float:
@@ -209,7 +211,7 @@ def _cuda(expected: bool) -> tuple[str, dict[str, float]]:
 
     if not torch.cuda.is_available():
         if expected:
-            raise RuntimeError("a GPU was asked for, and CUDA finds none")
+            raise RuntimeError("a GPU was asked for and there is none; '--modal.gpu []' trains on CPU cores")
         return f"none; {torch.get_num_threads()} CPU threads", {"present": 0.0}
     properties = torch.cuda.get_device_properties(0)
     started = time.perf_counter()

@@ -30,11 +30,13 @@ class Spending(Callback):
     Attributes:
         stopped: Why the run was stopped: `budget`, `time`, or not at all.
         ran: Whether this container has trained.
+        step: The last step that it has done; 0 before the first.
     """
 
     def __init__(self, ledger: Ledger, max_usd: float | None, handover: float, reserve: float = 30.0) -> None:
         self.stopped: str | None = None
         self.ran = False
+        self.step = 0
         self._ledger, self._max_usd, self._handover, self._reserve = ledger, max_usd, handover, reserve
         self._first_step: int | None = None
         self._first_at = 0.0
@@ -58,7 +60,7 @@ class Spending(Callback):
         """Log the cost, measure the steps, and ask for a stop when it is time."""
         if not trainer.is_global_zero or not pl_module.ends_step(batch_idx):
             return
-        step = trainer.global_step
+        step = self.step = trainer.global_step
         if logs_at(trainer, step):
             pl_module.log("cost/usd", self._ledger.usd, batch_size=1)
         self._measure(trainer, step)

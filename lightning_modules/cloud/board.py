@@ -9,13 +9,15 @@ from collections.abc import Callable, Iterable
 from pathlib import Path
 from typing import Any
 
+from lightning_modules.cloud.access import Locked
+
 logger = logging.getLogger(__name__)
 
 EVENTS = "events.out.tfevents.*"
 
 
-def serve_board(runs: Path, mirror: Path, reload: Callable[[], None], seconds: float) -> Any:  # noqa: ANN401
-    """Return TensorBoard as a WSGI application.
+def serve_board(runs: Path, mirror: Path, reload: Callable[[], None], seconds: float, token: str) -> Locked:
+    """Return TensorBoard as a WSGI application for those who have the token.
 
     A Volume cannot be reloaded while one of its files is open, and TensorBoard keeps its files open. So it
     is given a mirror of the event files, on the container's own disk, which follows the Volume.
@@ -25,6 +27,10 @@ def serve_board(runs: Path, mirror: Path, reload: Callable[[], None], seconds: f
         mirror: Folder for the copies.
         reload: Takes over what was published on the Volume.
         seconds: Time between two looks at the Volume.
+        token: What opens it.
+
+    Raises:
+        ValueError: If the token is empty.
     """
     mirror.mkdir(parents=True, exist_ok=True)
     follow_once(runs, mirror, reload)
@@ -32,7 +38,7 @@ def serve_board(runs: Path, mirror: Path, reload: Callable[[], None], seconds: f
         target=_follow, args=(runs, mirror, reload, seconds), name="volume-mirror", daemon=True
     )
     follower.start()
-    return _application(mirror, seconds)
+    return Locked(_application(mirror, seconds), token)
 
 
 def _application(logdir: Path, seconds: float) -> Any:  # noqa: ANN401

@@ -8,16 +8,26 @@ import signal
 import sys
 import tempfile
 import time
+import traceback
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from dataclasses import dataclass
 from pathlib import Path
 from types import FrameType
 from typing import TYPE_CHECKING, Protocol
 
 from lightning_modules.cloud.cost import Ledger
+from lightning_modules.cloud.failures import (
+    Failures,
+    TrainingFailedError,
+    leaving_the_container,
+    one_line,
+    without_traceback,
+)
 from lightning_modules.cloud.job import Job, Outcome
 from lightning_modules.cloud.paths import DATA, RUNS
 from lightning_modules.cloud.prices import gpu_of_device, usd_per_second
+from lightning_modules.cloud.wording import output_for_the_user
 from lightning_modules.preflight import Preflight, PreflightError, process_age
 
 if TYPE_CHECKING:
@@ -38,97 +48,160 @@ class Volume(Protocol):
         """Take over what other containers have published."""
 
 
-def train_in_container(
-    job: Job, data: Volume, runs: Volume, hand_over: Callable[[], str], cancellation: type[BaseException]
-) -> Outcome:
-    """Train a run, as far as this container gets.
+@dataclass(frozen=True)
+class Host:
+    """What Modal gives a container.
 
-    Args:
-        job: The run.
+    Attributes:
         data: The data Volume, mounted at `/data`.
         runs: The runs Volume, mounted at `/runs`.
         hand_over: Starts another container for the job, and returns the id of its call.
         cancellation: What Modal raises in a function whose call is cancelled.
+        call: The id of the call that runs here, the same when it is tried again.
+    """
+
+    data: Volume
+    runs: Volume
+    hand_over: Callable[[], str]
+    cancellation: type[BaseException]
+    call: str
+
+
+def train_in_container(job: Job, host: Host) -> Outcome:
+    """Train a run, as far as this container gets.
+
+    Why a run is refused or has failed is told here, in the log, and nowhere else: the user's terminal shows
+    it, and where nobody follows the run `modal app logs` does.
+
+    Args:
+        job: The run.
+        host: Its surroundings.
 
     Returns:
         How it ended, if it ended as it should.
 
     Raises:
         KeyboardInterrupt: After a preemption: Modal starts the job again and counts no failure.
-        BaseException: `cancellation` after a cancelled call, and every error of training, for Modal to
-            count and to try again. Everything whole has been committed before.
+        BaseException: `cancellation` after a cancelled call, and an error of training, for Modal to count
+            and to try again, once more if it comes at the same step. Everything whole has been committed.
     """
     started = time.time() - process_age()
     preflight = Preflight()
-    try:
-        data.reload()
-        runs.reload()
-        preflight.imports()
-        preflight.cuda(expected=bool(job.settings.gpus))
-        preflight.writable(Path(RUNS))
-        preflight.writable(Path(DATA))
-        _find_data(preflight, job)
-    except PreflightError as error:
-        print(f"{preflight.block('container start')}\nerror: {error}", file=sys.stderr, flush=True)
-        if error.lasting:
-            return Outcome("refused", str(error))
-        raise
-    ledger = Ledger(*_rate(job), started)
-    with _cancellations() as cancelled:
+    with output_for_the_user(job.settings), leaving_the_container():
         try:
-            outcome = _fit(job, preflight, ledger, data, runs, hand_over)
-        except KeyboardInterrupt:
-            if cancelled:
-                raise cancellation("The call was cancelled; the run is saved.") from None
-            raise
-        finally:
-            _commit(runs)
-    print(ledger.line(), flush=True)
-    return outcome
+            host.data.reload()
+            host.runs.reload()
+            preflight.imports()
+            preflight.cuda(expected=bool(job.settings.gpus))
+            preflight.writable(Path(RUNS))
+            preflight.writable(Path(DATA))
+            _find_data(preflight, job)
+        except PreflightError as error:
+            return _not_ready(error)
+        ledger = Ledger(*_rate(job), started)
+        with _cancellations() as cancelled:
+            try:
+                outcome = _fit(job, preflight, ledger, host)
+            except KeyboardInterrupt:
+                if cancelled:
+                    raise host.cancellation("The call was cancelled; the run is saved.") from None
+                raise
+            finally:
+                _commit(host.runs)
+        print(ledger.line(), flush=True)
+        return outcome
 
 
-def _fit(
-    job: Job, preflight: Preflight, ledger: Ledger, data: Volume, runs: Volume, hand_over: Callable[[], str]
-) -> Outcome:
+def _not_ready(error: PreflightError) -> Outcome:
+    """Tell what is not there.
+
+    Raises:
+        PreflightError: If it may be there in another container.
+    """
+    if not error.lasting:
+        raise without_traceback(error)
+    _tell(error)
+    return Outcome("refused", str(error))
+
+
+def _tell(error: BaseException) -> None:
+    print(f"error: {one_line(error)}", file=sys.stderr, flush=True)
+
+
+def _fit(job: Job, preflight: Preflight, ledger: Ledger, host: Host) -> Outcome:
     from lightning_modules.callbacks.container_start import ContainerStart
     from lightning_modules.callbacks.spending import Spending
     from lightning_modules.callbacks.volume_commit import VolumeCommit
     from lightning_modules.training import fit
 
     logging.basicConfig(level=logging.INFO, format="%(message)s")
-    folder = None if job.trial or job.run is None else Path(RUNS) / job.experiment / job.run
+    run = f"{job.experiment}/{job.run}"
+    folder = None if job.trial or job.run is None else Path(RUNS) / run
+    failures = Failures(Path(RUNS) / ".failures", host.call)
     spending = Spending(ledger, job.settings.max_usd, job.settings.handover)
-    callbacks = [ContainerStart(preflight, lambda: _commit(data)), spending, VolumeCommit(runs.commit)]
+    start = ContainerStart(preflight, lambda: _commit(host.data))
     try:
-        cli = fit(_command_line(job), callbacks)
-        reached = f"{folder} has reached step {max(cli.trainer.global_step, job.max_steps)}"
-        outcome = Outcome("finished", f"{reached}." if folder else "One batch went through.")
+        cli = fit(_command_line(job), [start, spending, VolumeCommit(host.runs.commit)])
+        step = max(cli.trainer.global_step, job.max_steps)
+        outcome = Outcome(
+            "finished", f"{run} has reached step {step}." if folder else "One batch went through."
+        )
     except SystemExit as stop:
-        outcome = _meaning(stop, spending, folder)
+        outcome = _meaning(stop, job, spending, failures)
+    except Exception as error:
+        outcome = _failed(error, job, spending, failures)
+    failures.forget()
     if folder is not None and folder.is_dir() and outcome.status != "refused":
         ledger.open(folder)
         if outcome.status != "finished" or spending.ran:
             ledger.write(folder)
     if outcome.status == "stopped" and spending.stopped == "time":
-        runs.commit()  # or the next container would not find what this one has done
-        return Outcome("handed over", outcome.message, hand_over())
+        host.runs.commit()  # or the next container would not find what this one has done
+        return Outcome("handed over", outcome.message, host.hand_over())
     return outcome
 
 
-def _meaning(stop: SystemExit, spending: Spending, folder: Path | None) -> Outcome:
+def _meaning(stop: SystemExit, job: Job, spending: Spending, failures: Failures) -> Outcome:
     """Say what it means that training has exited.
 
     Raises:
         KeyboardInterrupt: It was interrupted.
-        RuntimeError: It failed.
+        TrainingFailedError: It failed, and another attempt may not.
     """
+    from lightning_modules.callbacks.spike_guard import RollBackError
+
     if stop.code == RESUME_STATUS:
         if spending.stopped is None:
             raise KeyboardInterrupt from None
-        return Outcome("stopped", f"{folder} was stopped at a checkpoint ({spending.stopped}).")
-    if stop.code == REFUSED_STATUS:
-        return Outcome("refused", "the run was refused; the reason stands above.")
-    raise RuntimeError(str(stop.code)) from None
+        stopped = f"{job.experiment}/{job.run} was stopped at a checkpoint"
+        if spending.stopped == "time":
+            return Outcome("stopped", f"{stopped}: its container's time is up. Another one goes on.")
+        more = "The same command with a larger --max-usd continues it."
+        return Outcome("stopped", f"{stopped}: its budget of ${job.settings.max_usd} is used up. {more}")
+    if stop.code == REFUSED_STATUS:  # training has said why
+        return Outcome("refused", "The run was refused.")
+    error = TrainingFailedError(str(stop.code).removeprefix("error: "))
+    if isinstance(stop.__context__, MemoryError | RollBackError):  # it would end there again
+        _tell(error)
+        return Outcome("failed", str(error))
+    return _failed(error, job, spending, failures)
+
+
+def _failed(error: Exception, job: Job, spending: Spending, failures: Failures) -> Outcome:
+    """Tell an error that another attempt would meet again.
+
+    Raises:
+        Exception: The error, where another attempt may do better: Modal prints it, and tries again.
+    """
+    if isinstance(error, PreflightError):
+        return _not_ready(error)
+    said = isinstance(error, TrainingFailedError)
+    if job.trial and not said:
+        traceback.print_exception(error)
+    elif not failures.again(error, spending.step) and not job.trial:
+        raise without_traceback(error) if said else error
+    _tell(error)
+    return Outcome("failed", one_line(error))
 
 
 def _command_line(job: Job) -> list[str]:

@@ -7,7 +7,7 @@ FIT = """Train a run on a GPU, with the options of scripts/fit.py.
   modal run --detach modal_entry.py::fit --config cats --max-usd 5         goes on without this machine
   modal run modal_entry.py::fit --config cats                              once more: continues the run
   modal run modal_entry.py::fit --config cats --fresh                      another run
-  modal run modal_entry.py::fit --config cats --modal.gpu '[L40S, A10]'    GPUs in order of preference
+  modal run modal_entry.py::fit --config cats --modal.gpu L40S,A10         GPUs in order of preference
   modal run modal_entry.py::fit --config cats --print_config               the configuration, without training
 
 What to ask Modal for is the configuration's section modal: gpu, cpu, memory, timeout, region, max_retries,

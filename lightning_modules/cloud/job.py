@@ -9,7 +9,7 @@ from typing import Any, Literal
 
 from lightning_modules.cloud.settings import ModalSettings
 
-Status = Literal["finished", "stopped", "handed over", "refused"]
+Status = Literal["finished", "stopped", "handed over", "refused", "failed"]
 
 
 @dataclass(frozen=True)
@@ -26,6 +26,7 @@ class Job:
         allow_mismatch: Whether to continue a run of another identity.
         data: Where the data set is expected on the data Volume; None if a data source fetches or draws it.
         settings: The `modal:` section.
+        folder: The data set's folder on the user's machine, where there is one.
         summary: What the user is told before the start, line by line.
     """
 
@@ -38,6 +39,7 @@ class Job:
     allow_mismatch: bool
     data: str | None
     settings: ModalSettings
+    folder: str | None = None
     summary: list[str] = field(default_factory=list)
 
     def as_dict(self) -> dict[str, Any]:
@@ -60,7 +62,7 @@ class Outcome:
 
     Attributes:
         status: `finished` at its target, `stopped` before it on purpose, `handed over` to another container,
-            or `refused` for a reason that another attempt would meet again.
+            `refused` for a reason that another attempt would meet again, or `failed` in the same way twice.
         message: What there is to say of it.
         call: The function call that goes on, where it was handed over.
     """

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import dataclasses
+import difflib
 import json
 import os
 import subprocess
@@ -18,6 +20,8 @@ from lightning_modules.cloud.settings import ModalSettings
 
 ROOT = Path(__file__).resolve().parents[2]
 REFUSED = 2
+_HERE = ("data_volume", "gpu", "runs_volume")
+"""Settings of the entry points that have no configuration."""
 
 
 def resolve(args: Sequence[str]) -> Job:
@@ -51,14 +55,21 @@ def settings_of(args: Sequence[str]) -> ModalSettings:
         flag, equals, value = arg.partition("=")
         if flag.startswith("--modal."):
             given[flag.removeprefix("--modal.")] = value if equals else next(remaining, "")
-    allowed = {"data_volume", "runs_volume", "gpu"}
-    if not given.keys() <= allowed:
-        wrong = ", ".join(f"--modal.{name}" for name in sorted(given.keys() - allowed))
-        refuse(f"{wrong}: only --modal.{', --modal.'.join(sorted(allowed))} can be given here")
+    for name in given.keys() - _HERE:
+        near = difflib.get_close_matches(name, _HERE, n=1)
+        hint = (
+            f"Did you mean --modal.{near[0]}?" if near else f"There are --modal.{', --modal.'.join(_HERE)}."
+        )
+        of_fit = name in {each.name for each in dataclasses.fields(ModalSettings)}
+        refuse(
+            f"--modal.{name} is an option of fit alone"
+            if of_fit
+            else f"--modal.{name} is not an option. {hint}"
+        )
     usual = ModalSettings()
     try:
         return ModalSettings(
-            gpu=_names(given["gpu"]) if "gpu" in given else usual.gpu,
+            gpu=given.get("gpu", usual.gpu),
             data_volume=given.get("data_volume", usual.data_volume),
             runs_volume=given.get("runs_volume", usual.runs_volume),
         )
@@ -90,7 +101,9 @@ def refuse(reason: str) -> NoReturn:
 
 
 def prepare(command: Command | None) -> tuple[Job | None, ModalSettings]:
-    """Return the job of a `fit` and the settings of any entry point, before there is an app.
+    """Return the job of a `fit`, of which it tells what it will cost, and the settings of any entry point.
+
+    All this is before there is an app.
 
     Args:
         command: What `modal run` was asked for; none for `modal serve` and the like.
@@ -105,6 +118,7 @@ def prepare(command: Command | None) -> tuple[Job | None, ModalSettings]:
         sys.exit(0)
     if command.name == "fit":
         job = resolve(command.args)
+        print("\n".join(job.summary), flush=True)
         return job, job.settings
     settings, given = settings_of(command.args), without_settings(command.args)
     if command.name == "upload_data" and (len(given) != 1 or not Path(given[0]).is_dir()):
@@ -114,7 +128,3 @@ def prepare(command: Command | None) -> tuple[Job | None, ModalSettings]:
     if command.name == "tensorboard" and given:
         refuse(f"tensorboard takes no {given[0]}")
     return None, settings
-
-
-def _names(text: str) -> list[str]:
-    return [name.strip() for name in text.strip("[] ").split(",") if name.strip() not in ("", "null")]

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import sys
 from collections.abc import Sequence
 from pathlib import Path, PurePosixPath
@@ -40,7 +41,9 @@ def main(args: Sequence[str]) -> None:
         args: Where to write the job, and the command line.
     """
     quiet_lightning()
+    logging.getLogger("lightning.fabric.utilities.seed").setLevel(logging.WARNING)  # nothing is drawn here
     out, *command_line = args
+    sys.argv = ["scripts/fit.py", *command_line]  # what the parser calls itself
     try:
         job = resolve(command_line)
     except (OSError, ValueError) as error:
@@ -84,6 +87,7 @@ def resolve(args: Sequence[str]) -> Job:
         allow_mismatch=wish.allow_mismatch,
         data=config["data"]["root"],
         settings=settings,
+        folder=root if root is not None and Path(root).expanduser().is_dir() else None,
         summary=summary,
     )
 

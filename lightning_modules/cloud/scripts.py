@@ -4,12 +4,18 @@ from __future__ import annotations
 
 import argparse
 import importlib.util
+import sys
 import tempfile
 from collections.abc import Sequence
 from pathlib import Path, PurePosixPath
 from types import ModuleType
 
+from lightning_modules.cloud.failures import leaving_the_container
 from lightning_modules.cloud.paths import RUNS
+from lightning_modules.cloud.settings import ModalSettings
+from lightning_modules.cloud.wording import for_the_user, output_for_the_user
+
+REFUSED = 2
 
 SCRIPTS = Path(__file__).resolve().parents[2] / "scripts"
 
@@ -38,15 +44,31 @@ def remote_arguments(args: Sequence[str], folder: Path) -> tuple[list[str], Path
     return [run, *options], known.out or folder / PurePosixPath(run).relative_to(RUNS)
 
 
-def files_of_script(name: str, args: Sequence[str]) -> tuple[dict[str, bytes], str | None]:
-    """Run a script that writes into `--out`, and return the files by name, and the error it ended with."""
-    error = None
+def files_of_script(
+    name: str, args: Sequence[str], place: str, settings: ModalSettings
+) -> tuple[dict[str, bytes], int, str]:
+    """Run a script that writes into `--out`, as far as it gets.
+
+    Args:
+        name: The script.
+        args: Its command line without `--out`.
+        place: Where its files will be on the user's machine, for what it says.
+        settings: The names of the Volumes, for what it says.
+
+    Returns:
+        The files by name, the exit status, and what the script said last where that is not in the log.
+    """
     with tempfile.TemporaryDirectory() as folder:
-        try:
-            load_script(name).main([*args, "--out", folder])
-        except SystemExit as stop:
-            error = str(stop.code) if stop.code else None
-        return {path.name: path.read_bytes() for path in sorted(Path(folder).iterdir())}, error
+        names = {folder: place}
+        sys.argv = [f"scripts/{name}.py"]  # what its parser calls itself
+        status, said = 0, ""
+        with output_for_the_user(settings, names), leaving_the_container():
+            try:
+                load_script(name).main([*args, "--out", folder])
+            except SystemExit as stop:
+                status = stop.code if isinstance(stop.code, int) else 0 if stop.code is None else REFUSED
+                said = for_the_user(stop.code, settings, names) if isinstance(stop.code, str) else ""
+        return {path.name: path.read_bytes() for path in sorted(Path(folder).iterdir())}, status, said
 
 
 def on_volume(run: PurePosixPath) -> str:

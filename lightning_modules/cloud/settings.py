@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import difflib
 import re
 from collections.abc import Sequence
 from dataclasses import dataclass, field
@@ -11,6 +12,9 @@ from lightning_modules.cloud.prices import GPUS
 LONGEST = 24 * 3600
 """Seconds that Modal lets a function run at most."""
 
+_CPU = ("", "NULL", "NONE", "CPU")
+_OTHER_NAMES = {"A100": "A100-40GB", "A10G": "A10"}
+
 _NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,62}")
 
 
@@ -19,8 +23,8 @@ class ModalSettings:
     """What to ask Modal for. Training on your own machine ignores it.
 
     Args:
-        gpu: Types of GPU in order of preference, the next one where the one before is not free: `[L4, A10]`.
-            An empty list trains on CPU cores.
+        gpu: Types of GPU in order of preference, the next one where the one before is not free: `L4`, or
+            `L4,A10`. An empty list, `[]`, trains on CPU cores.
         count: GPUs per container. Only 1 is supported.
         cpu: CPU cores to reserve.
         memory: Memory to reserve in MiB.
@@ -35,7 +39,7 @@ class ModalSettings:
         ValueError: If Modal would refuse a value, or would do something else than it says.
     """
 
-    gpu: list[str] = field(default_factory=lambda: ["L4", "A10", "T4"])
+    gpu: list[str] | str | None = field(default_factory=lambda: ["L4", "A10", "T4"])
     count: int = 1
     cpu: float = 4.0
     memory: int = 16384
@@ -48,8 +52,7 @@ class ModalSettings:
 
     def __post_init__(self) -> None:
         _refuse(self.count != 1, f"modal.count is {self.count}, but one GPU per container is what runs here")
-        unknown = [name for name in self.gpu if name.upper() not in GPUS]
-        _refuse(unknown, f"modal.gpu: there is no GPU {_list(unknown)}; there are {', '.join(GPUS)}")
+        object.__setattr__(self, "gpu", _gpu_names(self.gpu))
         _refuse(not 0 < self.cpu <= 64, f"modal.cpu must be more than 0 and at most 64 cores, not {self.cpu}")
         _refuse(self.memory < 1024, f"modal.memory is in MiB and at least 1024, not {self.memory}")
         out_of_range = not 30 <= self.timeout <= LONGEST
@@ -65,7 +68,7 @@ class ModalSettings:
     @property
     def gpus(self) -> list[str] | None:
         """The GPUs as Modal is asked for them; None for CPU cores."""
-        return [name.upper() for name in self.gpu] or None
+        return list(self.gpu or ()) or None
 
     @property
     def handover(self) -> float:
@@ -78,5 +81,28 @@ def _refuse(wrong: object, message: str) -> None:
         raise ValueError(message)
 
 
-def _list(names: Sequence[str]) -> str:
-    return " or ".join(repr(name) for name in names)
+def _gpu_names(given: Sequence[str] | str | None) -> list[str]:
+    """Return the GPUs that are meant, by the names of the table of prices.
+
+    Args:
+        given: One, several between commas, a list, or none; with a count, `H100:1`, or in other letters.
+
+    Raises:
+        ValueError: If there is no such GPU, or several of one are asked for.
+    """
+    asked = given.strip("[] ").split(",") if isinstance(given, str) else given or ()
+    names = [name.strip(" '\"").upper() for name in asked]
+    return [_gpu_name(name) for name in names if name not in _CPU]
+
+
+def _gpu_name(asked: str) -> str:
+    name, _, count = asked.partition(":")
+    _refuse(
+        count not in ("", "1"),
+        f"modal.gpu: {asked} asks for {count} GPUs, but one per container is what runs here",
+    )
+    name = _OTHER_NAMES.get(name, name)
+    near = difflib.get_close_matches(name, GPUS, n=1, cutoff=0.5)
+    hint = f" Did you mean {near[0]}?" if near else ""
+    _refuse(name not in GPUS, f"modal.gpu: there is no GPU {name!r}; there are {', '.join(GPUS)}.{hint}")
+    return name

@@ -53,12 +53,45 @@ def test_settings_of_a_command_without_config() -> None:
     assert settings_of(["--modal.gpu", "[]"]).gpus is None
 
 
-@pytest.mark.parametrize("args", [["--modal.timeout", "60"], ["--modal.gpu", "Z80"]])
-def test_settings_that_are_refused(args: list[str], capsys: pytest.CaptureFixture[str]) -> None:
+@pytest.mark.parametrize(
+    ("args", "says"),
+    [
+        (["--modal.timeout", "60"], "--modal.timeout is an option of fit alone"),
+        (["--modal.gpu", "Z80"], "no GPU 'Z80'"),
+        (["--modal.gpu", "H10"], "Did you mean H100?"),
+        (["--modal.gpus=L4"], "Did you mean --modal.gpu?"),
+        (["--modal.run_volume", "x"], "Did you mean --modal.runs_volume?"),
+        (["--modal.zzz", "x"], "--modal.data_volume, --modal.gpu, --modal.runs_volume"),
+    ],
+)
+def test_settings_that_are_refused(args: list[str], says: str, capsys: pytest.CaptureFixture[str]) -> None:
     with pytest.raises(SystemExit) as stopped:
         settings_of(args)
     assert stopped.value.code == 2
-    assert capsys.readouterr().err.startswith("error: ")
+    said = capsys.readouterr().err
+    assert said.startswith("error: ")
+    assert says in said
+
+
+@pytest.mark.parametrize(
+    ("given", "gpus"),
+    [
+        ("H100", ["H100"]),
+        ("h100,A100", ["H100", "A100-40GB"]),
+        ("[H100, A100]", ["H100", "A100-40GB"]),
+        ("['L4', \"T4\"]", ["L4", "T4"]),
+        (["H100:1", "a10g"], ["H100", "A10"]),
+        ("H100:1", ["H100"]),
+        ("[]", None),
+        ([], None),
+        (None, None),
+        ("none", None),
+        ("cpu", None),
+    ],
+)
+def test_gpus_in_every_way_of_writing_them(given: list[str] | str | None, gpus: list[str] | None) -> None:
+    assert ModalSettings(gpu=given).gpus == gpus
+    assert ModalSettings(gpu=ModalSettings(gpu=given).gpus).gpus == gpus
 
 
 @pytest.mark.parametrize(
@@ -84,6 +117,7 @@ def test_other_entry_points_are_refused_before_there_is_an_app(
     [
         ({"gpu": ["L4", "Z80"]}, "no GPU 'Z80'"),
         ({"count": 2}, "one GPU per container"),
+        ({"gpu": "H100:2"}, "one per container"),
         ({"timeout": 86401}, "30 to 86400"),
         ({"max_usd": 0}, "more than 0"),
         ({"max_retries": 11}, "0 to 10"),
@@ -103,7 +137,17 @@ def test_the_handover_comes_before_the_timeout() -> None:
 
 def test_a_job_travels_as_plain_values() -> None:
     job = Job(
-        "a: 1", "cats", 10, "run", False, False, True, None, ModalSettings(gpu=["A10"], max_usd=2.5), ["x"]
+        "a: 1",
+        "cats",
+        10,
+        "run",
+        False,
+        False,
+        True,
+        None,
+        ModalSettings(gpu=["A10"], max_usd=2.5),
+        "x",
+        ["x"],
     )
     assert Job.from_dict(json.loads(job.as_json())) == job
 
@@ -227,7 +271,7 @@ def test_a_gpu_that_was_asked_for_and_is_not_there_may_be_elsewhere(monkeypatch:
 
     monkeypatch.setattr(torch.cuda, "is_available", lambda: False)
     Preflight().cuda(expected=False)
-    with pytest.raises(PreflightError, match="CUDA finds none") as failed:
+    with pytest.raises(PreflightError, match="there is none") as failed:
         Preflight().cuda(expected=True)
     assert not failed.value.lasting
 

@@ -9,6 +9,7 @@ import pytest
 import yaml
 
 from lightning_modules.cloud.resolve import CloudCLI, resolve
+from lightning_modules.cloud.settings import ModalSettings
 
 pytestmark = [
     # Lightning 2.6 asks jsonargparse and torch in their old ways.
@@ -42,6 +43,8 @@ def test_a_folder_is_looked_for_under_its_name_on_the_data_volume(tmp_path: Path
     (images / "a.png").touch()
     job = resolve(["--data.root", "photos/my_images"])
     assert job.data == "/data/my_images"
+    assert job.folder == "photos/my_images"
+    assert resolve(["--data.root", "not_here"]).folder is None
     assert "photos/my_images has 1 images here" in job.summary[0]
     assert config("--data.root", "/data/set/inner")["data"]["root"] == "/data/set/inner"
     assert config("--data.root", "not_here")["data"]["root"] == "/data/not_here"
@@ -65,6 +68,14 @@ def test_the_job_says_what_the_command_line_said() -> None:
     assert "UNetDiffusion" in text
     assert "140." in text  # GFLOP per image, what the config's header says
     assert "A10" in text
+
+
+@pytest.mark.parametrize("given", ["H100", "H100,A100", "[H100, A100]", "H100:1", "[]"])
+def test_gpus_need_no_brackets(given: str, tmp_path: Path) -> None:
+    job = resolve(["--modal.gpu", given])
+    assert job.settings == ModalSettings(gpu=given)
+    (tmp_path / "demo.yaml").write_text(job.config)  # as the container takes it
+    assert resolve(["--config", "demo.yaml"]).settings == job.settings
 
 
 def test_the_resolved_configuration_resolves_to_itself(tmp_path: Path) -> None:

@@ -58,7 +58,15 @@ class Machine:
     def attempt(self) -> Outcome | BaseException:
         """Train in a container; an exception is printed and sent as Modal does it."""
         job = Job(
-            "a: 1", "cats", 10, "run", self.trial, False, False, str(self.folder / "data"), self.settings
+            "a: 1",
+            "cats",
+            10,
+            "run",
+            self.trial,
+            False,
+            False,
+            str(self.folder / "data" / "cats"),
+            self.settings,
         )
         host = Host(Quiet(), Quiet(), lambda: "fc-2", Cancelled, "fc-1")
         try:
@@ -81,7 +89,7 @@ def machine(
 ) -> Iterator[Machine]:
     made = Machine(tmp_path, capsys)
     for name, place in (("RUNS", "runs"), ("DATA", "data")):
-        (tmp_path / place).mkdir()
+        (tmp_path / place / "cats").mkdir(parents=True)
         monkeypatch.setattr(container, name, str(tmp_path / place))
     monkeypatch.setattr(Preflight, "imports", lambda self: None)
     monkeypatch.setattr(lightning_modules.training, "fit", lambda args, callbacks: made.fit(callbacks))
@@ -118,7 +126,7 @@ def test_a_refusal_is_told_by_training_and_by_nobody_else(machine: Machine) -> N
 
 
 def test_missing_data_is_one_line_and_no_other_attempt(machine: Machine) -> None:
-    (machine.folder / "data").rmdir()
+    (machine.folder / "data" / "cats").rmdir()
     outcome = machine.attempt()
     assert isinstance(outcome, Outcome)
     assert outcome.status == "refused"

@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 from PIL import Image
 from torch import Tensor
 
-from datamodules.atomic import whole_file
+from datamodules.atomic import remove_abandoned, whole_file
 from datamodules.locks import lock, try_lock
 from datamodules.walk import SUFFIXES
 from lightning_modules.drawing import DrawnBatch
@@ -223,6 +223,7 @@ def begin(drawn: DrawnSet, manifest: dict[str, Any], fresh: bool = False, fewer:
             say what it was drawn with.
     """
     place = drawn.manifest.parent
+    remove_abandoned(place)
     if not drawn.manifest.is_file() and not drawn.is_empty():
         raise ValueError(
             f"{place} holds images already, and no {drawn.manifest.name} that says what they were drawn "

@@ -183,7 +183,7 @@ def find_checkpoint(place: Path) -> Path:
     )
 
 
-def experiment_name(config: str, root: Path | None, default: str) -> str:
+def experiment_name(config: str, root: Path | str | None, default: str) -> str:
     """Return the experiment that a command line belongs to, the same for the same command line.
 
     Args:
@@ -198,7 +198,7 @@ def experiment_name(config: str, root: Path | None, default: str) -> str:
     if root is None:
         return config
     # Not resolved: a link is named as the user names it. `.` and `..` are.
-    name = Path(os.path.abspath(root.expanduser())).name  # noqa: PTH100
+    name = Path(os.path.abspath(Path(root).expanduser())).name  # noqa: PTH100
     name = unicodedata.normalize("NFC", name)
     name = re.sub(r"[^\w.+=-]+", "_", name).lstrip(".-")
     while len(name.encode()) > _LONGEST_FOLDER:

@@ -104,6 +104,7 @@ def test_no_checkpoint_says_where_it_was_looked_for(tmp_path, place):
     ids=repr,
 )
 def test_an_own_folder_names_the_experiment(root, config, name):
+    assert experiment_name(config, root, "demo") == name
     assert experiment_name(config, root and Path(root), "demo") == name
 
 

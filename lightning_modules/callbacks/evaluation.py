@@ -118,14 +118,21 @@ class Evaluation(Callback):
 
     def state_dict(self) -> dict[str, Any]:
         """Return the KIDs so far and what was said, so that a resumed run knows of a plateau."""
-        return {"history": [list(measured) for measured in self.history], "said": dict(self.said)}
+        history = [list(measured) for measured in self.history]
+        return {"history": history, "said": dict(self.said), "measured": self._measured_with()}
 
     def load_state_dict(self, state_dict: dict[str, Any]) -> None:
-        """Take up the KIDs so far."""
+        """Take up the KIDs so far, unless they were measured in another way."""
+        if state_dict.get("measured", self._measured_with()) != self._measured_with():
+            return
         from lightning_modules.metrics.verdicts import Measured
 
         self.history = [Measured(int(step), float(kid)) for step, kid in state_dict["history"]]
         self.said = dict(state_dict["said"])
+
+    def _measured_with(self) -> dict[str, Any]:
+        settings = {"images": self.images, "features": self.features, "seed": self.seed}
+        return settings | {"sampling": self.sampling.to_dict()}
 
     def _affordable(self) -> bool:
         elapsed = time.perf_counter() - self._started

@@ -5,7 +5,7 @@ from __future__ import annotations
 import logging
 import os
 from collections.abc import Mapping
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -56,7 +56,6 @@ class Choice:
         recovery: What it has learnt from its accidents.
         finished: Whether it has reached its target already.
         lock: The lock that is held on it, where it existed.
-        differs: Whether it is of another identity, which was allowed.
     """
 
     folder: Path
@@ -64,7 +63,6 @@ class Choice:
     recovery: Recovery = field(default_factory=Recovery)
     finished: bool = False
     lock: RunLock | None = None
-    differs: bool = False
 
     @property
     def step(self) -> int:
@@ -99,12 +97,12 @@ def choose_run(wish: Wish, identity: Mapping[str, Any], data: DataIndex | None =
         lock.acquire()
         try:
             choice = _look_into(folder, wish.max_steps, lock)
-            differs = _differs(choice, wish, identity, data)
+            wanted = _is_wanted(choice, wish, identity, data)
         except BaseException:
             lock.release()
             raise
-        if differs is not None:
-            return replace(choice, differs=differs)
+        if wanted:
+            return choice
         lock.release()
         if choice.checkpoint is not None:
             break
@@ -163,11 +161,11 @@ def _look_into(folder: Path, max_steps: int, lock: RunLock | None) -> Choice:
     return Choice(folder, checkpoint, Recovery.load(folder), finished, lock)
 
 
-def _differs(choice: Choice, wish: Wish, identity: Mapping[str, Any], data: DataIndex | None) -> bool | None:
-    """Tell whether the run that is wanted differs from what it was; none if it is not the one that is wanted.
+def _is_wanted(choice: Choice, wish: Wish, identity: Mapping[str, Any], data: DataIndex | None) -> bool:
+    """Tell whether a run is the one that is wanted, or refuse to decide.
 
     Raises:
-        MismatchError: If that is not to be decided here.
+        MismatchError: If it is another one that has something to lose, with the differences.
     """
     recorded = read_identity(choice.folder)
     if recorded is None and choice.checkpoint is not None:
@@ -176,7 +174,7 @@ def _differs(choice: Choice, wish: Wish, identity: Mapping[str, Any], data: Data
         )
     different = differences(recorded, identity) if recorded is not None else []
     if recorded is None or not different:
-        return False
+        return True
     if data is not None:
         before = DataIndex.load(choice.folder, str(recorded.get(FINGERPRINT)))
         different = [data.changed_since(before) if FINGERPRINT in line else line for line in different]
@@ -187,7 +185,7 @@ def _differs(choice: Choice, wish: Wish, identity: Mapping[str, Any], data: Data
             logger.warning("%s", remark)
         return True
     if not wish.run and (choice.finished or choice.checkpoint is None):
-        return None
+        return False
     raise MismatchError(
         f"{choice.folder} at step {choice.step} is another run than this command line asks for:\n  {lines}\n"
         f"Start another run with --fresh, continue this one all the same with --allow-mismatch, or give this "

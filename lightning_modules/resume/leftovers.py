@@ -11,12 +11,12 @@ from pathlib import Path
 from datamodules.atomic import remove_abandoned
 from lightning_modules.resume.lock import FILE as LOCK
 from lightning_modules.resume.lock import RunLock, RunLockedError
-from lightning_modules.runs import CHECKPOINTS, LATEST
+from lightning_modules.runs import CHECKPOINTS, LATEST, MODEL_CHECKPOINTS
 
 logger = logging.getLogger(__name__)
 
 _DATED = re.compile(r"\d{4}-\d\d-\d\dT\d\d-\d\d-\d\dZ(-\d+)?")
-_FOLDERS = (".", "samples", "evaluation")
+_FOLDERS = (".", "samples", "evaluation", "export", MODEL_CHECKPOINTS)
 
 
 def clear_leftovers(folder: Path) -> None:

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
+ELLIPSIS = "…"
+
 
 def listed(names: Sequence[str], most: int = 8, longest: int = 32) -> str:
     """Join names for a message: all of them if they are few, else the first and how many more there are.
@@ -23,7 +25,19 @@ def counted(names: Sequence[str], one: str = "class", several: str = "classes") 
     return f"{len(names):,} {one if len(names) == 1 else several}: {listed(names)}"
 
 
-def shortened(text: str, longest: int) -> str:
-    """Return a text of at most `longest` characters, on one line; an ellipsis stands for the rest."""
+def shortened(text: str, longest: int, dots: str = ELLIPSIS) -> str:
+    """Return a text of at most `longest` characters, on one line.
+
+    The middle is left out, since names of a kind often differ at their ends.
+
+    Args:
+        text: The text.
+        longest: Characters; less than the dots have gives the dots alone.
+        dots: What stands for the middle.
+    """
     line = " ".join(text.split())
-    return line if len(line) <= longest else f"{line[: max(longest, 1) - 1].rstrip()}…"
+    if len(line) <= longest:
+        return line
+    room = max(longest - len(dots), 0)
+    tail = room // 3
+    return f"{line[: room - tail].rstrip()}{dots}{line[len(line) - tail :].lstrip()}"

@@ -3,15 +3,15 @@
 from __future__ import annotations
 
 import importlib.util
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from functools import lru_cache
 from pathlib import Path
 
 from PIL import ImageFont
 
-Font = ImageFont.FreeTypeFont | ImageFont.ImageFont
+from datamodules.words import ELLIPSIS, shortened
 
-ELLIPSIS = "…"
+Font = ImageFont.FreeTypeFont | ImageFont.ImageFont
 
 SYSTEM_FONTS = (
     "DejaVuSans.ttf",
@@ -35,10 +35,22 @@ def class_caption(class_names: Sequence[str], label: int) -> str:
 
     Args:
         class_names: Names of the classes by label.
-        label: The class.
+        label: The class, or the null label, which is their number.
     """
+    if label == len(class_names):
+        return "no class"
     name = class_names[label]
     return name if any(_can_write_all(font, name) for font in _fonts(_ANY_SIZE)) else f"class {label}"
+
+
+def class_captions(class_names: Sequence[str], labels: Iterable[int]) -> list[str]:
+    """Return a caption for each of some labels; none where there is one class, which says nothing.
+
+    Args:
+        class_names: Names of the classes by label.
+        labels: The labels.
+    """
+    return [class_caption(class_names, label) for label in labels] if len(class_names) > 1 else []
 
 
 def writable(text: str, size: int) -> tuple[str, Font]:
@@ -57,13 +69,18 @@ def writable(text: str, size: int) -> tuple[str, Font]:
 
 
 def fitted(text: str, font: Font, width: float) -> str:
-    """Return a text of at most `width` pixels, with an ellipsis where its end is left out."""
+    """Return a text of at most `width` pixels, with an ellipsis where its middle is left out."""
     if font.getlength(text) <= width:
         return text
     dots = ELLIPSIS if _can_write(font, ELLIPSIS) else "..."
-    while text and font.getlength(text.rstrip() + dots) > width:
-        text = text[:-1]
-    return text.rstrip() + dots
+    return next(
+        (
+            short
+            for longest in range(len(text) - 1, 0, -1)
+            if font.getlength(short := shortened(text, longest, dots)) <= width
+        ),
+        dots,
+    )
 
 
 def _fonts(size: int) -> Iterator[Font]:

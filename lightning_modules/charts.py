@@ -49,11 +49,13 @@ class Panel:
         title: Above it.
         box: Left, top, right and bottom in pixels.
         curves: Points and style of each curve, later ones above.
+        span: Least and largest place on the horizontal axis, in addition to those of the curves.
     """
 
     title: str
     box: tuple[int, int, int, int]
     curves: list[tuple[Points, Style]] = field(default_factory=list)
+    span: Sequence[float] = ()
 
     def draw(self, pen: Pen) -> None:
         """Draw axes and curves."""
@@ -63,7 +65,9 @@ class Panel:
         shown = [point for points, _ in self.curves for point in points]
         if not shown:
             return
-        x = Axis([place for place, _ in shown], (left, right), _TICKS_EVERY_X, logarithmic=False)
+        x = Axis(
+            [*self.span, *(place for place, _ in shown)], (left, right), _TICKS_EVERY_X, logarithmic=False
+        )
         positive = min(value for _, value in shown) > 0
         y = Axis([value for _, value in shown], (bottom, top), _TICKS_EVERY_Y, logarithmic=positive)
         for tick in y.ticks:

@@ -47,14 +47,16 @@ def plot_losses(scalars: Mapping[str, Series], path: Path) -> bool:
     rows = -(-len(bands) // _COLUMNS)
     pen = Pen(_WIDTH, _LOSS_HEIGHT + rows * _BAND_HEIGHT + _LEGEND_HEIGHT)
     loss = {"train": scalars.get("loss", ()), "held_out": scalars.get("loss_held_out", ())}
-    top = _panel("Loss by step", (0, 8, _WIDTH, _LOSS_HEIGHT - 8), loss)
+    steps = [step for series in (loss, *bands.values()) for points in series.values() for step, _ in points]
+    span = (min(steps, default=0), max(steps, default=1))
+    top = _panel("Loss by step", (0, 8, _WIDTH, _LOSS_HEIGHT - 8), loss, span)
     top.curves.insert(0, (_evenly(_finite(loss["train"])), _SCATTER))
     top.draw(pen)
     for number, ((low, high), series) in enumerate(bands.items()):
         row, column = divmod(number, _COLUMNS)
         left, upper = column * _WIDTH // _COLUMNS, _LOSS_HEIGHT + row * _BAND_HEIGHT
         box = (left, upper, left + _WIDTH // _COLUMNS, upper + _BAND_HEIGHT - 12)
-        _panel(f"Error at noise levels {low} to {high}", box, series).draw(pen)
+        _panel(f"Error at noise levels {low} to {high}", box, series, span).draw(pen)
     drawn = {name for series in (loss, *bands.values()) for name, points in series.items() if points}
     _legend(pen, _LOSS_HEIGHT + rows * _BAND_HEIGHT + 8, drawn)
     with whole_file(path) as temporary:
@@ -62,8 +64,10 @@ def plot_losses(scalars: Mapping[str, Series], path: Path) -> bool:
     return True
 
 
-def _panel(title: str, box: tuple[int, int, int, int], series: Mapping[str, Series]) -> Panel:
-    panel = Panel(title, box)
+def _panel(
+    title: str, box: tuple[int, int, int, int], series: Mapping[str, Series], span: Sequence[int]
+) -> Panel:
+    panel = Panel(title, box, span=span)
     for name, (style, _) in _STYLES.items():
         points = _finite(series.get(name, ()))
         panel.curves.append((_averaged(points) if name == "train" else points, style))

@@ -3,16 +3,19 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Sequence
 
 import torch
 from torch import Tensor
 
 from lightning_modules.base import DiffusionModule
+from lightning_modules.captions import class_captions
 from lightning_modules.diffusion.preconditioning import Denoiser
 from lightning_modules.drawing import batch_ranges
 from lightning_modules.image_noise import ImageNoise, InterpolatedNoise
-from lightning_modules.images import image_grid, to_uint8
+from lightning_modules.images import to_uint8
 from lightning_modules.sampling import Sampling
+from lightning_modules.sheets import LaidOut, Sheet
 
 _MAX_COLUMNS = 20
 """With more classes than this a column for each would not be seen any more."""
@@ -25,10 +28,11 @@ def class_grid(
     rows: int = 4,
     guide: DiffusionModule | None = None,
     batch_size: int = 64,
-) -> Tensor:
+) -> LaidOut:
     """Draw every class from the same noise: a column is a class, a row a stream of noise.
 
-    More classes than fit into a row are drawn once each, in their order, as many in a row as there are rows.
+    More classes than fit into a row are drawn once each, in their order, as many in a row as there are rows;
+    their names stand below, as long as there is room for them.
 
     Args:
         module: The model that draws.
@@ -39,17 +43,20 @@ def class_grid(
         batch_size: Images at a time.
 
     Returns:
-        One image, uint8, (3, H', W').
+        The images, laid out.
     """
-    columns = module.num_classes
-    if columns > _MAX_COLUMNS:
-        rows, columns = 1, math.ceil(math.sqrt(columns))
+    count = columns = module.num_classes
+    names = class_captions(module.class_names, range(count))
+    sheet = Sheet(columns, column_names=names)
+    if count > _MAX_COLUMNS:
+        rows, columns = 1, math.ceil(math.sqrt(count))
+        sheet = Sheet(columns, f"{count:,} classes in their order, row by row", captions=names)
     drawn = [
         to_uint8(module.sample(torch.tensor(list(labels)), settings, seed, [row] * len(labels), guide))
         for row in range(rows)
-        for labels in batch_ranges(module.num_classes, batch_size)
+        for labels in batch_ranges(count, batch_size)
     ]
-    return image_grid(torch.cat(drawn), columns)
+    return LaidOut(sheet, torch.cat(drawn))
 
 
 def interpolation_grid(
@@ -59,7 +66,7 @@ def interpolation_grid(
     seed: int = 0,
     columns: int = 8,
     guide: DiffusionModule | None = None,
-) -> Tensor:
+) -> LaidOut:
     """Draw from noise on the way between that of two images: row `r` leads from image `2 r` to `2 r + 1`.
 
     Args:
@@ -71,7 +78,7 @@ def interpolation_grid(
         guide: A weaker model to guide away from.
 
     Returns:
-        One image, uint8, (3, H', W').
+        The images, laid out.
     """
     shares = torch.linspace(0, 1, columns)
     drawn = []
@@ -83,7 +90,13 @@ def interpolation_grid(
         noise = InterpolatedNoise(start, end, shares)
         wanted = torch.full((columns,), label)
         drawn.append(to_uint8(module.draw(wanted, settings, noise, guide)))
-    return image_grid(torch.cat(drawn), columns)
+    sheet = Sheet(
+        columns,
+        "from one image's noise to another's",
+        [f"{share:.0%}" for share in shares.tolist()],
+        class_captions(module.class_names, labels),
+    )
+    return LaidOut(sheet, torch.cat(drawn))
 
 
 def denoising_frames(
@@ -121,16 +134,18 @@ def denoising_frames(
     return frames
 
 
-def denoising_strip(frames: list[Tensor], columns: int = 10) -> Tensor:
+def denoising_strip(frames: list[Tensor], row_names: Sequence[str] = (), columns: int = 10) -> LaidOut:
     """Lay frames of `denoising_frames` out: a row is an image, from its first estimate to the image itself.
 
     Args:
         frames: uint8, (B, 3, H, W) each.
+        row_names: What each image is of.
         columns: Frames shown, evenly chosen, the first and the last among them.
 
     Returns:
-        One image, uint8, (3, H', W').
+        The images, laid out.
     """
     count = min(columns, len(frames))
     chosen = torch.linspace(0, len(frames) - 1, count).round().int().tolist()
-    return image_grid(torch.stack([frames[i] for i in chosen], dim=1).flatten(0, 1), count)
+    sheet = Sheet(count, "estimate after so many evaluations", [f"{i + 1}" for i in chosen], row_names)
+    return LaidOut(sheet, torch.stack([frames[i] for i in chosen], dim=1).flatten(0, 1))

@@ -102,10 +102,11 @@ class RunLogger(TensorBoardLogger):
             self._described |= metrics.keys()
             super().log_metrics(told, at)
 
+    @rank_zero_only
     def save(self) -> None:
-        """Bring what was logged to the disk."""
+        """Bring what was logged to the disk, but not Lightning's `hparams.yaml`: `config.yaml` says more."""
         with self._unless_refused():
-            super().save()
+            self.experiment.flush()
 
     def finalize(self, status: str) -> None:
         """Do so for the last time."""

@@ -13,6 +13,7 @@ import torch
 from tqdm import tqdm
 
 from lightning_modules.base import DiffusionModule
+from lightning_modules.captions import class_captions
 from lightning_modules.class_choice import choose_labels, chosen_classes, listed
 from lightning_modules.diffusion.samplers import steps_within
 from lightning_modules.drawing import batch_ranges, check_finite, draw_batch
@@ -24,13 +25,11 @@ from lightning_modules.images import image_grid, save_gif, save_png, viewing_sca
 from lightning_modules.pictures import class_grid, denoising_frames, denoising_strip, interpolation_grid
 from lightning_modules.resume.memory import is_out_of_memory
 from lightning_modules.sampling import Sampling
+from lightning_modules.sheets import LaidOut, Sheet
 from lightning_modules.trained import Trained, load_trained
 
 GRID_IMAGES = 100
 """The grid shows at most so many images of a set."""
-
-MAX_SIDE = 2048
-"""Pictures are not magnified beyond so many pixels."""
 
 
 @dataclass(frozen=True)
@@ -240,9 +239,9 @@ def save_pictures(
     labels: list[int],
 ) -> list[str]:
     """Write the grid and the pictures that were asked for beside the set, and return their names."""
-    scale = viewing_scale(module.image_shape[-1])
-    shown = min(options.n, GRID_IMAGES)
-    pictures = {GRID: image_grid(drawn.first(shown), math.ceil(math.sqrt(shown)))}
+    shown, names = min(options.n, GRID_IMAGES), module.class_names
+    grid = Sheet(math.ceil(math.sqrt(shown)), captions=class_captions(names, labels[:shown]))
+    pictures = {GRID: LaidOut(grid, drawn.first(shown))}
     if options.classes:
         pictures[CLASSES] = class_grid(
             module, settings, options.seed, guide=guide, batch_size=options.batch_size
@@ -251,14 +250,14 @@ def save_pictures(
         pictures[INTERPOLATION] = interpolation_grid(module, settings, labels[:6], options.seed, guide=guide)
     if options.video:
         frames = denoising_frames(module, settings, labels[:16], options.seed, guide)
-        pictures[DENOISING] = denoising_strip([frame[:6] for frame in frames])
+        few = class_captions(names, labels[:6])
+        pictures[DENOISING] = denoising_strip([frame[:6] for frame in frames], few)
         columns = math.ceil(math.sqrt(len(frames[0])))
         save_gif(
             [image_grid(frame, columns) for frame in frames],
             figure_of(out, FILM),
-            max(1, scale // 2),
+            max(1, viewing_scale(module.image_shape[-1]) // 2),
         )
     for name, picture in pictures.items():
-        largest = MAX_SIDE // max(picture.shape[1:])
-        save_png(picture, figure_of(out, name), max(1, min(scale, largest)))
+        save_png(picture.draw(), figure_of(out, name))
     return [figure_of(out, name).name for name in [*pictures, *([FILM] if options.video else [])]]

@@ -4,9 +4,10 @@ import torch
 from tiny import SIZE, module, randomise
 
 from lightning_modules.image_noise import ImageNoise, InterpolatedNoise, slerp
-from lightning_modules.images import image_grid, to_uint8
+from lightning_modules.images import to_uint8
 from lightning_modules.pictures import class_grid, denoising_frames, denoising_strip, interpolation_grid
 from lightning_modules.sampling import Sampling
+from lightning_modules.sheets import LaidOut
 
 SETTINGS = Sampling(steps=4)
 
@@ -17,14 +18,14 @@ def model():
     return drawn
 
 
-def tile(grid: torch.Tensor, row: int, column: int) -> torch.Tensor:
-    step = SIZE + 2
-    return grid[:, row * step : row * step + SIZE, column * step : column * step + SIZE].int()
+def tile(laid_out: LaidOut, row: int, column: int) -> torch.Tensor:
+    return laid_out.images[row * laid_out.sheet.columns + column].int()
 
 
 def test_class_grid_has_a_class_a_column_and_the_same_noise_a_row():
     grid = class_grid(model(), SETTINGS, seed=3, rows=2)
-    assert grid.shape == (3, 2 * SIZE + 2, 2 * SIZE + 2)
+    assert list(grid.sheet.column_names) == ["a", "b"]
+    assert len(grid.images) == 4
     for row in range(2):
         for column in range(2):
             alone = to_uint8(model().sample(torch.tensor([column]), SETTINGS, 3, [row]))[0].int()
@@ -35,6 +36,8 @@ def test_class_grid_has_a_class_a_column_and_the_same_noise_a_row():
 def test_interpolation_starts_and_ends_at_the_images_of_the_set():
     grid = interpolation_grid(model(), SETTINGS, [0, 1], seed=3, columns=5)
     images = to_uint8(model().sample(torch.tensor([0, 0, 1, 1]), SETTINGS, 3)).int()
+    assert list(grid.sheet.column_names) == ["0%", "25%", "50%", "75%", "100%"]
+    assert list(grid.sheet.row_names) == ["a", "b"]
     for row in range(2):
         assert (tile(grid, row, 0) - images[2 * row]).abs().max() <= 1
         assert (tile(grid, row, 4) - images[2 * row + 1]).abs().max() <= 1
@@ -51,11 +54,20 @@ def test_frames_are_the_estimates_and_end_with_the_images():
 
 def test_strip_shows_the_first_and_the_last_frame():
     frames = [torch.full((2, 3, SIZE, SIZE), value, dtype=torch.uint8) for value in range(21)]
-    strip = denoising_strip(frames, columns=5)
-    assert torch.equal(
-        strip, image_grid(torch.cat([torch.stack([frames[i][0] for i in (0, 5, 10, 15, 20)])] * 2), 5)
-    )
-    assert denoising_strip(frames[:3], columns=5).shape[-1] == 3 * SIZE + 2 * 2
+    strip = denoising_strip(frames, ["a", "b"], columns=5)
+    assert strip.images[:, 0, 0, 0].tolist() == [0, 5, 10, 15, 20] * 2
+    assert list(strip.sheet.column_names) == ["1", "6", "11", "16", "21"]
+    assert list(strip.sheet.row_names) == ["a", "b"]
+    assert denoising_strip(frames[:3], columns=5).sheet.columns == 3
+
+
+def test_more_classes_than_columns_are_drawn_once_each():
+    names = [f"class {number}" for number in range(30)]
+    many = module(class_names=names)
+    grid = class_grid(randomise(many), SETTINGS)
+    assert (grid.sheet.columns, len(grid.images)) == (6, 30)
+    assert list(grid.sheet.captions) == names
+    assert "30 classes" in grid.sheet.title
 
 
 def test_pictures_leave_the_module_in_training():

@@ -16,7 +16,7 @@ from lightning_modules.callbacks.learning_rate import LearningRate
 from lightning_modules.callbacks.noise_bands import LossByNoiseLevel
 from lightning_modules.callbacks.run_folder import run_folder
 from lightning_modules.callbacks.telemetry import between_steps, write_picture, write_scalars
-from lightning_modules.captions import class_caption
+from lightning_modules.captions import class_captions
 from lightning_modules.drawing import draw_images
 from lightning_modules.images import save_png
 from lightning_modules.sampling import Sampling
@@ -162,9 +162,8 @@ class Evaluation(Callback):
             bands = reference.errors(module)
         raw = reference.errors(module) if _keeps_average(trainer) else bands
         found = reference.compare(images.numpy())
-        names = module.class_names
-        captions = [class_caption(names, label) for label in reference.labels] if len(names) > 1 else []
-        pictures = {"samples": Sheet(8, f"step {step:,}", captions=captions[:64]).draw(images[:64])}
+        captions = class_captions(module.class_names, reference.labels[:64])
+        pictures = {"samples": Sheet(8, f"step {step:,}", captions=captions).draw(images[:64])}
         if found.pairs is not None:
             pictures["closest_pairs"] = found.pairs.sheet(f"step {step:,}")
         _show(trainer, step, pictures)

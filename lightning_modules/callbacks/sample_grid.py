@@ -12,7 +12,7 @@ from torch import Tensor
 from lightning_modules.base import DiffusionModule
 from lightning_modules.callbacks.ema import averaged_weights
 from lightning_modules.callbacks.telemetry import between_steps, write_picture
-from lightning_modules.captions import class_caption
+from lightning_modules.captions import class_captions
 from lightning_modules.images import save_png, to_uint8
 from lightning_modules.runs import SAMPLING
 from lightning_modules.sampling import Sampling
@@ -63,11 +63,9 @@ class SampleGrid(Callback):
     def sheet(self, class_names: Sequence[str], step: int) -> Sheet:
         """Return how the grid is laid out, and what stands beside it."""
         title, count = f"step {step:,}", len(class_names)
-        if count == 1:
-            return Sheet(self.columns, title)
-        if count > self.columns:
+        if count > self.columns > 0:
             title += f" · {self.columns:,} of {count:,} classes"
-        names = [class_caption(class_names, column % count) for column in range(self.columns)]
+        names = class_captions(class_names, (column % count for column in range(self.columns)))
         return Sheet(self.columns, title, names)
 
     def setup(self, trainer: Trainer, pl_module: LightningModule, stage: str) -> None:

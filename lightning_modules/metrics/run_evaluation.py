@@ -15,7 +15,7 @@ from tqdm import tqdm
 from datamodules.cache import default_cache_dir
 from lightning_modules.averages.loading import load_weights
 from lightning_modules.base import DiffusionModule
-from lightning_modules.captions import class_caption
+from lightning_modules.captions import class_captions
 from lightning_modules.diffusion.samplers import evaluations
 from lightning_modules.drawing import draw_images
 from lightning_modules.images import save_png
@@ -180,9 +180,8 @@ class RunEvaluation:
 
     def picture(self, images: Images, name: str, title: str) -> None:
         """Write a grid of the first samples, with the classes that they were asked for."""
-        names = self.real.class_names
-        told = self.same_classes and len(names) > 1
-        captions = [class_caption(names, label) for label in self.labels[:64]] if told else []
+        labels = self.labels[:64] if self.same_classes else []
+        captions = class_captions(self.real.class_names, labels)
         sheet = Sheet(8, title, captions=captions)
         save_png(sheet.draw(torch.from_numpy(images[:64])), self.setup.out / f"samples-{name}.png")
 

@@ -73,6 +73,9 @@ def default_cache_dir() -> Path:
 
     The last is taken, and warned of, where there is no home or it cannot be written to, as in containers that
     run under a number that they do not know.
+
+    Raises:
+        DataError: There is no such place.
     """
     base = os.environ.get("XDG_CACHE_HOME")
     if base:
@@ -90,7 +93,13 @@ def default_cache_dir() -> Path:
 
 @functools.cache
 def _temporary_cache(reason: str) -> Path:
-    folder = Path(tempfile.gettempdir()) / f"ninelives-{os.geteuid()}"
+    try:
+        folder = Path(tempfile.gettempdir()) / f"ninelives-{os.geteuid()}"
+    except OSError as error:
+        raise DataError(
+            f"{reason}, and there is no folder for temporary files either: name a place for decoded images "
+            "with the variable XDG_CACHE_HOME (in training also --data.cache_dir)"
+        ) from error
     with contextlib.suppress(OSError):  # told by who writes to it
         folder.mkdir(0o700, exist_ok=True)
     _log.warning(

@@ -194,6 +194,16 @@ def test_without_a_home_the_cache_is_a_temporary_one(
     assert "XDG_CACHE_HOME" in warning
 
 
+def test_without_any_place_the_variable_is_named(temporary: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def none() -> str:
+        raise FileNotFoundError(2, "No usable temporary directory found")
+
+    monkeypatch.setattr("tempfile.gettempdir", none)
+    monkeypatch.setattr(os, "access", lambda path, mode: False)
+    with pytest.raises(DataError, match="XDG_CACHE_HOME"):
+        default_cache_dir()
+
+
 def test_a_home_that_cannot_be_written_to(
     temporary: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:

@@ -52,6 +52,7 @@ def inspect(options: argparse.Namespace) -> None:
     from datamodules.cache import default_cache_dir
     from datamodules.decode import Limits
     from datamodules.index import scan_folder
+    from datamodules.inspection.advice import suggestion
     from datamodules.inspection.facts import inspect_images
     from datamodules.inspection.findings import findings
     from datamodules.inspection.inspection import Inspection
@@ -72,14 +73,29 @@ def inspect(options: argparse.Namespace) -> None:
     with tqdm(total=len(rows), desc="looking at images", unit="image") as bar:
         seen = inspect_images(index, rows, limits, options.workers, bar.update)
     inspection = Inspection(index, seen, options.image_size, parameters)
-    conclusions = findings(inspection)
+    conclusions = [*findings(inspection), suggestion(inspection, str(options.folder), _flags(options))]
     _write(inspection, conclusions, limits, options.pad, out)
     for finding in conclusions:
         mark = {"good": "ok     ", "look": "look   ", "problem": "problem"}[finding.level]
         print(f"{mark}  {finding.title}. {finding.advice}")
+        if finding.command:
+            print(f"\n{finding.command}")
     print(f"\nReport: {out / 'report.html'}")
     if options.quarantine:
         _quarantine(inspection, options.quarantine, options.also)
+
+
+def _flags(options: argparse.Namespace) -> list[str]:
+    """Options of training that make it see what was inspected."""
+    flags: list[str] = []
+    listed = options.quarantine or options.exclude
+    if listed:
+        flags += ["--data.quarantine", str(listed)]
+    if options.split_folders == "merge":
+        flags += ["--data.split_folders", "merge"]
+    if options.pad:
+        flags += ["--data.crop", "pad"]
+    return flags
 
 
 def _write(inspection: Inspection, conclusions: list[Finding], limits: Limits, pad: bool, out: Path) -> None:

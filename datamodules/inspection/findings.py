@@ -10,7 +10,9 @@ from datamodules.splits import ask_about, parts_of_a_data_set
 from datamodules.words import listed
 
 _FEW = 10  # images: a smaller class teaches little
-_UNBALANCED = 10.0
+UNBALANCED = 10.0
+"""Times as many images as in the smallest class, from which on the largest is told of."""
+
 _MEMORISED, _AT_RISK = 5.0, 50.0  # distinct pixel values per parameter
 
 
@@ -21,11 +23,13 @@ class Finding(NamedTuple):
         level: How bad it is.
         title: What is so, in one line.
         advice: What it means or what to do.
+        command: The command that does it, if it is one.
     """
 
     level: Literal["good", "look", "problem"]
     title: str
     advice: str
+    command: str = ""
 
 
 def findings(inspection: Inspection) -> list[Finding]:
@@ -72,7 +76,7 @@ def _classes(inspection: Inspection) -> list[Finding]:
         return [Finding("good", "One class", advice)]
     found = []
     ratio = max(counts.values()) / min(counts.values())
-    if ratio > _UNBALANCED:
+    if ratio > UNBALANCED:
         title = f"The largest of {len(counts)} classes has {ratio:.0f} times the images of the smallest"
         advice = "Rare classes are drawn rarely and learnt last: sample classes evenly, or merge rare ones."
         found.append(Finding("look", title, advice))
@@ -141,7 +145,13 @@ def _capacity(inspection: Inspection) -> list[Finding]:
         "A rule of thumb after Kadkhodaie et al. 2024: below 5 a model memorises, from 50 on it generalises."
     )
     if values < _MEMORISED:
-        return [Finding("problem", title, f"Too few images: take a smaller model, or more images. {rule}")]
+        return [
+            Finding(
+                "problem",
+                title,
+                f"Too few images: take a smaller model, or more images; a command is suggested. {rule}",
+            )
+        ]
     if values < _AT_RISK:
         return [Finding("look", title, f"Watch the held-out error, and stop when it rises. {rule}")]
     return [Finding("good", title, rule)]

@@ -145,6 +145,7 @@ class _Thumbnails:
 def _finding(finding: Finding) -> str:
     mark = {"good": "&#10003;", "look": "!", "problem": "&#10007;"}[finding.level]
     words = f"<b>{_text(finding.title)}</b><span>{_text(finding.advice)}</span>"
+    words += f"<code>{_text(finding.command)}</code>" if finding.command else ""
     return f'<div class="finding {finding.level}"><i>{mark}</i><div>{words}</div></div>'
 
 

@@ -30,6 +30,7 @@ section { padding: 1.1rem; margin-bottom: 1rem; min-width: 0; }
   font-style: normal; font-weight: 700; text-align: center; line-height: 1.5rem; }
 .finding b, .finding span { display: block; }
 .finding span { color: var(--soft); }
+.finding code { overflow-wrap: anywhere; }
 .good i { background: var(--good); }
 .look i { background: var(--look); }
 .problem i { background: var(--problem); }

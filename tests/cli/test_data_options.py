@@ -2,10 +2,16 @@
 
 from __future__ import annotations
 
+import shlex
+from types import SimpleNamespace
+from typing import cast
+
 import pytest
-from command_line import LIGHTNING_WARNINGS, options
+from command_line import LIGHTNING_WARNINGS, options, printed
 
 from datamodules.augmentation import AUGMENTATIONS, Augmentation
+from datamodules.inspection.advice import suggestion
+from datamodules.inspection.inspection import Inspection
 from lightning_modules.cli import FitCLI
 
 pytestmark = LIGHTNING_WARNINGS
@@ -33,3 +39,13 @@ def test_a_run_with_it_trains_and_samples(args: list[str], given: dict[str, obje
     cli.trainer.fit(cli.model, datamodule=cli.datamodule)
     assert cli.trainer.global_step == cli.trainer.max_steps
     assert all(value.isfinite().all() for value in cli.model.state_dict().values())
+
+
+@pytest.mark.parametrize("distinct", [300, 3_000])
+def test_the_command_that_an_inspection_suggests_is_understood(distinct, cats, capsys):
+    found = SimpleNamespace(distinct=distinct, suggested_size=64, class_counts={"a": 1, "b": 200})
+    command = shlex.split(suggestion(cast(Inspection, found), str(cats)).command)[2:]
+    config = printed(command, capsys)
+    assert config["data"]["root"] == str(cats)
+    assert config["data"]["class_balanced"] is True
+    assert config["data"]["augmentation"]["probability"] == 0.12

@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import errno
-import fcntl
 import logging
 import os
 from collections.abc import Callable
 from pathlib import Path
+
+from datamodules.posix import fcntl
 
 _log = logging.getLogger(__name__)
 

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import contextlib
 import errno
-import fcntl
 import hashlib
 import io
 import os
@@ -14,6 +13,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from datamodules.atomic import SUFFIX, remove_abandoned
+from datamodules.posix import fcntl
 
 if TYPE_CHECKING:
     from _typeshed import ReadableBuffer

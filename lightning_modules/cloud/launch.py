@@ -13,6 +13,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import NoReturn
 
+from datamodules.system import refuse_unsupported
 from lightning_modules.cloud.command import Command
 from lightning_modules.cloud.help import HELP
 from lightning_modules.cloud.job import Job
@@ -113,6 +114,7 @@ def prepare(command: Command | None) -> tuple[Job | None, ModalSettings]:
     """
     if command is None:
         return None, ModalSettings()
+    refuse_unsupported()
     if command.asks_for_help and command.name in HELP:
         print(HELP[command.name], end="")
         sys.exit(0)

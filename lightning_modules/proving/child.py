@@ -10,6 +10,7 @@ import resource
 import signal
 import subprocess
 import sys
+import threading
 from collections.abc import Callable
 from dataclasses import asdict, dataclass
 from multiprocessing.connection import Connection
@@ -79,8 +80,21 @@ def start_child(orders: Orders) -> Child:
     command = [sys.executable, "-m", __name__, str(pipe), json.dumps(asdict(orders))]
     process = subprocess.Popen(command, pass_fds=[pipe], stdin=subprocess.DEVNULL, start_new_session=True)
     os.close(pipe)
-    ended = os.pidfd_open(process.pid)
-    return Child(process.pid, ended, reports, process.poll)
+    return Child(process.pid, _end_of(process), reports, process.poll)
+
+
+def _end_of(process: subprocess.Popen[bytes]) -> int:
+    """Return a descriptor that can be read from once a process has ended."""
+    if hasattr(os, "pidfd_open"):
+        return os.pidfd_open(process.pid)
+    ended, ending = os.pipe()  # macOS
+
+    def wait() -> None:
+        process.wait()
+        os.close(ending)
+
+    threading.Thread(target=wait, name="end-of-child", daemon=True).start()
+    return ended
 
 
 def live(orders: Orders, pipe: int) -> None:

@@ -3,9 +3,12 @@
 from __future__ import annotations
 
 import os
+import subprocess
 import time
 from collections.abc import Sequence
 from pathlib import Path
+
+PROC = Path("/proc")
 
 
 def leaked(sessions: Sequence[int], patience: float = 120.0) -> list[str]:
@@ -23,13 +26,29 @@ def leaked(sessions: Sequence[int], patience: float = 120.0) -> list[str]:
 
 def _members(sessions: set[int]) -> list[str]:
     found = []
-    for entry in os.scandir("/proc"):
+    for process in _processes():
+        try:
+            session = os.getsid(process)
+        except (ProcessLookupError, PermissionError):
+            continue  # it has just ended, or is another user's
+        if session in sessions:
+            found.append(f"process {process} of session {session}")
+    return found
+
+
+def _processes() -> list[int]:
+    """Return the processes of the machine, without those that have ended and are only not yet asked for."""
+    if not PROC.is_dir():  # macOS
+        listed = subprocess.run(["ps", "-A", "-o", "pid=,stat="], capture_output=True, text=True, check=True)
+        pairs = [line.split() for line in listed.stdout.splitlines()]
+        return [int(pid) for pid, state in pairs if not state.startswith("Z")]
+    living = []
+    for entry in PROC.iterdir():
         if entry.name.isdigit():
             try:
-                text = Path(entry.path, "stat").read_text()
+                state = (entry / "stat").read_text().rpartition(")")[2].split()[0]
             except OSError:
                 continue  # it has just ended
-            fields = text.rpartition(")")[2].split()
-            if int(fields[3]) in sessions and fields[0] != "Z":
-                found.append(f"process {entry.name} of session {fields[3]}")
-    return found
+            if state != "Z":
+                living.append(int(entry.name))
+    return living

@@ -3,16 +3,19 @@
 from __future__ import annotations
 
 import errno
-import fcntl
 import logging
 import os
 import struct
+import sys
 from pathlib import Path
+
+from datamodules.posix import fcntl
 
 logger = logging.getLogger(__name__)
 
 FILE = ".lock"
-_FLOCK = "hhqqi4x"  # struct flock of 64-bit Linux: type, whence, start, length, pid
+_FLOCK = {"linux": ("hhqqi4x", (0, 1, 4)), "darwin": ("qqihh", (3, 4, 2))}
+"""The layout of 64-bit systems' struct flock, and where in it type, whence and process are."""
 
 
 class RunLockedError(RuntimeError):
@@ -80,8 +83,13 @@ class RunLock:
 
 def _holder(file: int) -> int | None:
     """Return the process that holds a lock on a file, where the system says so."""
+    if sys.platform not in _FLOCK:
+        return None
+    layout, (kind, whence, process) = _FLOCK[sys.platform]
+    question = [0] * 5
+    question[kind], question[whence] = fcntl.F_WRLCK, os.SEEK_SET
     try:
-        question = struct.pack(_FLOCK, fcntl.F_WRLCK, os.SEEK_SET, 0, 0, 0)
-        return int(struct.unpack(_FLOCK, fcntl.fcntl(file, fcntl.F_GETLK, question))[4]) or None
+        answer = fcntl.fcntl(file, fcntl.F_GETLK, struct.pack(layout, *question))
+        return int(struct.unpack(layout, answer)[process]) or None
     except (OSError, struct.error):
         return None

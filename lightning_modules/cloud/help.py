@@ -37,7 +37,8 @@ TENSORBOARD = """Serve TensorBoard over all runs on the runs Volume, until Ctrl-
 
   modal run modal_entry.py::tensorboard
   modal run modal_entry.py::tensorboard --modal.runs_volume my-runs
-  modal deploy modal_entry.py                                              it stays, until modal app stop
+
+It prints a link with a token, new each time. Without it, or the cookie that it leaves, nothing is shown.
 """
 
 UPLOAD_DATA = """Upload a folder of images to the data Volume; files that are there are skipped.

@@ -41,17 +41,6 @@ def test_which_systems_are_meant(monkeypatch: pytest.MonkeyPatch) -> None:
     assert "fcntl" in str(system.unsupported())
 
 
-@pytest.mark.parametrize("script", sorted(path.name for path in (ROOT / "scripts").glob("[a-z]*.py")))
-def test_every_script_says_so_in_a_line_before_it_imports_anything(script: str) -> None:
-    code = "import runpy; sys.argv = sys.argv[1:]; runpy.run_path(sys.argv[0], run_name='__main__')"
-    result = on_windows(code, str(ROOT / "scripts" / script), "--help")
-    assert result.returncode == 2
-    assert result.stdout == ""
-    assert result.stderr.startswith("error: ")
-    assert "WSL" in result.stderr
-    assert result.stderr.count("\n") == 1
-
-
 def test_modal_says_so_before_there_is_an_app(
     monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:

@@ -50,7 +50,8 @@ def class_grid(
     sheet = Sheet(columns, column_names=names)
     if count > _MAX_COLUMNS:
         rows, columns = 1, math.ceil(math.sqrt(count))
-        sheet = Sheet(columns, f"{count:,} classes in their order, row by row", captions=names)
+        title = f"{count:,} classes in their order; at the left the first of each row"
+        sheet = Sheet(columns, title, row_names=names[::columns], captions=names)
     drawn = [
         to_uint8(module.sample(torch.tensor(list(labels)), settings, seed, [row] * len(labels), guide))
         for row in range(rows)
@@ -94,7 +95,7 @@ def interpolation_grid(
         columns,
         "from one image's noise to another's",
         [f"{share:.0%}" for share in shares.tolist()],
-        class_captions(module.class_names, labels),
+        row_names=class_captions(module.class_names, labels),
     )
     return LaidOut(sheet, torch.cat(drawn))
 
@@ -147,5 +148,7 @@ def denoising_strip(frames: list[Tensor], row_names: Sequence[str] = (), columns
     """
     count = min(columns, len(frames))
     chosen = torch.linspace(0, len(frames) - 1, count).round().int().tolist()
-    sheet = Sheet(count, "estimate after so many evaluations", [f"{i + 1}" for i in chosen], row_names)
+    sheet = Sheet(
+        count, "estimate after so many evaluations", [f"{i + 1}" for i in chosen], row_names=row_names
+    )
     return LaidOut(sheet, torch.stack([frames[i] for i in chosen], dim=1).flatten(0, 1))

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import KW_ONLY, dataclass
 from typing import NamedTuple
 
 import numpy as np
@@ -42,6 +42,7 @@ class Sheet:
     columns: int
     title: str = ""
     column_names: Sequence[str] = ()
+    _: KW_ONLY
     row_names: Sequence[str] = ()
     captions: Sequence[str] = ()
     group: int = 1

@@ -22,7 +22,7 @@ LAYOUTS = [
     Sheet(3, "title"),
     Sheet(3, "title", ["a", "b", "c"]),
     Sheet(2, "t" * 500, ["a name that is far too long for its column"] * 2, captions=["caption " * 50] * 5),
-    Sheet(3, "title", ["a", "b", "c"], ["a row", "a row with a name that is far too long"]),
+    Sheet(3, "title", ["a", "b", "c"], row_names=["a row", "a row with a name that is far too long"]),
     Sheet(4, "title", ["sample", "training image"] * 2, captions=["distance 0.10"] * 3, group=2),
 ]
 

@@ -165,7 +165,7 @@ class Evaluation(Callback):
         captions = class_captions(module.class_names, reference.labels[:64])
         pictures = {"samples": Sheet(8, f"step {step:,}", captions=captions).draw(images[:64])}
         if found.pairs is not None:
-            pictures["closest_pairs"] = found.pairs.sheet(f"step {step:,}")
+            pictures["closest_pairs"] = found.pairs.laid_out(f"step {step:,}").draw()
         _show(trainer, step, pictures)
         scalars = dict(found.scalars)
         if bands and raw:

@@ -15,7 +15,7 @@ from lightning_modules.metrics.memorisation import (
     nearest_images,
 )
 from lightning_modules.metrics.protocol import Protocol
-from lightning_modules.sheets import Sheet
+from lightning_modules.sheets import LaidOut, Sheet
 
 _PAIRS = 16
 _COLUMNS = 4  # pairs
@@ -33,22 +33,20 @@ class ClosestPairs:
     images: Images
     distances: tuple[float, ...]
 
-    def sheet(self, what: str) -> Tensor:
-        """Draw them side by side: which is which, and how far apart.
+    def laid_out(self, what: str) -> LaidOut:
+        """Lay them out side by side: which is which, and how far apart.
 
         Args:
             what: What the samples are of, such as "step 1,200".
-
-        Returns:
-            One image, uint8, (3, H', W').
         """
-        return Sheet(
+        sheet = Sheet(
             2 * _COLUMNS,
             f"{what} · closest to the training images · distance 1 is a held-out image's, the median",
             ["sample", "training image"] * min(_COLUMNS, len(self.distances)),
-            [f"distance {distance:.2f}" for distance in self.distances],
+            captions=[f"distance {distance:.2f}" for distance in self.distances],
             group=2,
-        ).draw(torch.from_numpy(self.images))
+        )
+        return LaidOut(sheet, torch.from_numpy(self.images))
 
 
 class CopyDetector:

@@ -175,7 +175,7 @@ class RunEvaluation:
             train, held_out = real.images[~real.held_out], real.images[real.held_out]
             self._detector = CopyDetector(self.protocol, train, held_out, self.mirrored)
         found, pairs = self._detector.look(images, features)
-        save_png(pairs.sheet(title), self.setup.out / f"closest-pairs-{name}.png")
+        save_png(pairs.laid_out(title).draw(), self.setup.out / f"closest-pairs-{name}.png")
         return found
 
     def picture(self, images: Images, name: str, title: str) -> None:

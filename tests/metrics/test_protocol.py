@@ -9,6 +9,7 @@ from tiny import module
 
 from datamodules.drawn_cats import BREEDS, draw_cat
 from lightning_modules.diffusion.preconditioning import FlowX
+from lightning_modules.metrics.copies import CopyDetector
 from lightning_modules.metrics.denoising import BandError, errors_by_noise_level
 from lightning_modules.metrics.feature_networks import RandomConvolutions
 from lightning_modules.metrics.image_sets import ImageSet, Side, Sides
@@ -46,6 +47,22 @@ def test_rank_deficient_frechet_is_refused_with_the_reason(protocol):
     assert figure.value is None
     assert "N = 120 < 353" in figure.note
     assert "KID stands in" in figure.note
+
+
+def test_closest_pairs_say_which_is_which_and_how_far(protocol):
+    """A copy stands first, at no distance; held-out images are at 1 by definition."""
+    train, held_out, samples = smooth(60, seed=2), smooth(20, seed=3), smooth(20, seed=4)
+    samples[7] = train[5]
+    detector = CopyDetector(protocol, train, held_out, mirrored=False)
+    _, pairs = detector.look(samples, protocol.features(samples))
+    sheet, images = pairs.laid_out("step 9")
+    assert list(sheet.column_names) == ["sample", "training image"] * 4
+    assert sheet.captions[0] == "distance 0.00"
+    assert np.array_equal(images[0], samples[7])
+    assert np.array_equal(images[1], train[5])
+    assert sheet.title.startswith("step 9")
+    _, of_held_out = detector.look(held_out, protocol.features(held_out))
+    assert of_held_out.distances[(len(held_out) - 1) // 2] == pytest.approx(1)
 
 
 def test_figures_have_intervals(protocol):

@@ -22,6 +22,7 @@ from lightning_modules.diffusion.weighting import Weighting
 from lightning_modules.image_noise import ImageNoise
 from lightning_modules.networks.layers import weight_decay_groups
 from lightning_modules.randomness import Stream, fold
+from lightning_modules.resume.optimizer_settings import keep_settings
 from lightning_modules.resume.position import fit_loop_state
 from lightning_modules.sampling import Sampling
 
@@ -285,32 +286,6 @@ class DiffusionModule(LightningModule):
 
     def _drop_labels(self, labels: Tensor, uniform: Tensor) -> Tensor:
         return torch.where(uniform < self.label_dropout, self.null_label, labels)
-
-
-def keep_settings(optimizer: torch.optim.Optimizer) -> None:
-    """Let an optimizer keep its own settings when it takes a checkpoint's state up: the moments alone are it.
-
-    torch takes learning rate, betas, weight decay and kernel from the checkpoint too, and a run that is to
-    go on with others would not. The peak that the `learning_rate` callback noted goes with them.
-    """
-    own = [
-        {name: value for name, value in group.items() if name != "params"} for group in optimizer.param_groups
-    ]
-
-    def with_own(_: torch.optim.Optimizer, state: dict[str, Any]) -> dict[str, Any]:
-        saved = [
-            {name: value for name, value in group.items() if name != "initial_lr"}
-            for group in state["param_groups"]
-        ]
-        if len(saved) != len(own):  # torch says what is wrong
-            return state
-        return {
-            **state,
-            "param_groups": [group | settings for group, settings in zip(saved, own, strict=True)],
-        }
-
-    # Before, not after: by the kernel torch decides where the moments' step counts lie.
-    optimizer.register_load_state_dict_pre_hook(with_own)
 
 
 def label_count(class_names: Sequence[str]) -> int:

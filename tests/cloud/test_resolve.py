@@ -46,6 +46,8 @@ def test_a_folder_is_looked_for_under_its_name_on_the_data_volume(tmp_path: Path
     assert job.folder == "photos/my_images"
     assert resolve(["--data.root", "not_here"]).folder is None
     assert "photos/my_images has 1 images here" in job.summary[0]
+    assert job.experiment == config("--data.root", "photos/my_images")["experiment"] == "my_images"
+    assert resolve(["--config", "cats", "--data.root", "photos/my_images"]).experiment == "my_images-cats"
     assert config("--data.root", "/data/set/inner")["data"]["root"] == "/data/set/inner"
     assert config("--data.root", "not_here")["data"]["root"] == "/data/not_here"
     (images / "a.png").unlink()

@@ -56,6 +56,11 @@ def _put_last(writer: Any) -> None:  # noqa: ANN401
     writer._general_file_writer.filename = str(last).encode()
 
 
+def add_summary(writer: SummaryWriter, summary: object, step: int | None = None) -> None:
+    """Write a summary that no method of the writer makes, also after the writer was closed once."""
+    writer._get_file_writer().add_summary(summary, step)  # type: ignore[no-untyped-call]
+
+
 class RunLogger(TensorBoardLogger):
     """TensorBoard events in the run directory, at the number of steps taken.
 
@@ -98,7 +103,7 @@ class RunLogger(TensorBoardLogger):
                 if text := description(name):
                     summary = scalar(name, told.pop(name))  # type: ignore[no-untyped-call]
                     summary.value[0].metadata.summary_description = text
-                    self.experiment.file_writer.add_summary(summary, at)
+                    add_summary(self.experiment, summary, at)
             self._described |= metrics.keys()
             super().log_metrics(told, at)
 

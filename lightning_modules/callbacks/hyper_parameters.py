@@ -14,6 +14,7 @@ from datamodules.words import listed
 from lightning_modules.board import layout
 from lightning_modules.callbacks.evaluation import Evaluation
 from lightning_modules.callbacks.noise_bands import LossByNoiseLevel
+from lightning_modules.run_logger import add_summary
 
 _ELSEWHERE = ("config", "model.image_size", "model.seed", "model.augmentations", "data.seed")
 """The paths of the configuration, and what is linked to another setting."""
@@ -43,7 +44,7 @@ class HyperParameters(SaveConfigCallback):
         for run_logger in trainer.loggers:
             if isinstance(run_logger, TensorBoardLogger) and trainer.is_global_zero:
                 for summary in hparams(told, {"loss_held_out": 0.0}):  # type: ignore[no-untyped-call]
-                    run_logger.experiment.file_writer.add_summary(summary)
+                    add_summary(run_logger.experiment, summary)
                 run_logger.experiment.add_custom_scalars(layout(groups, evaluated))
                 run_logger.save()
 

@@ -14,6 +14,7 @@ from torch.utils.tensorboard.summary import image
 
 from lightning_modules.base import DiffusionModule
 from lightning_modules.board import description
+from lightning_modules.run_logger import add_summary
 
 
 class Telemetry(Callback):
@@ -120,7 +121,7 @@ def write_picture(trainer: Trainer, tag: str, picture: Tensor, step: int) -> Non
         if isinstance(run_logger, TensorBoardLogger):
             summary = image(tag, picture.numpy(), dataformats="CHW")  # type: ignore[no-untyped-call]
             summary.value[0].metadata.summary_description = description(tag)
-            run_logger.experiment.file_writer.add_summary(summary, step)
+            add_summary(run_logger.experiment, summary, step)
             run_logger.save()
 
 

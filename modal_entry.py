@@ -138,8 +138,12 @@ def upload_data(*arglist: str) -> None:
 
     folder = Path(without_settings(arglist)[0]).resolve()
     with told_once():
-        sent, there = upload_folder(folder, data_volume)
-    print(f"{sent} files uploaded, {there} were there. Train on them with --data.root {folder.name}")
+        sent, there, passed_over = upload_folder(folder, data_volume)
+    if passed_over:
+        kinds = ", ".join(f"{count} {ending or 'without ending'}" for ending, count in passed_over.items())
+        print(f"Not uploaded, since training does not read them: {kinds}.")
+    train_on_it = shlex.join(["modal", "run", "modal_entry.py::fit", "--data.root", folder.name])
+    print(f"{sent} {'image' if sent == 1 else 'images'} uploaded, {there} were there. Train: {train_on_it}")
 
 
 def _run_script(name: str, arglist: Sequence[str], folder: str) -> None:

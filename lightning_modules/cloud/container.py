@@ -223,6 +223,9 @@ def _find_data(preflight: Preflight, job: Job) -> None:
         return job.data or "from the data source", {}
 
     preflight.run("data folder", look)
+    for place, text in job.files.items():
+        Path(place).parent.mkdir(parents=True, exist_ok=True)
+        Path(place).write_text(text, encoding="utf-8")
 
 
 def _rate(job: Job) -> tuple[float, str]:

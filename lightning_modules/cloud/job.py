@@ -27,6 +27,8 @@ class Job:
         data: Where the data set is expected on the data Volume; None if a data source fetches or draws it.
         settings: The `modal:` section.
         folder: The data set's folder on the user's machine, where there is one.
+        files: Texts of files of the user's machine that the configuration names, by their place in the
+            container.
         summary: What the user is told before the start, line by line.
     """
 
@@ -40,6 +42,7 @@ class Job:
     data: str | None
     settings: ModalSettings
     folder: str | None = None
+    files: dict[str, str] = field(default_factory=dict)
     summary: list[str] = field(default_factory=list)
 
     def as_dict(self) -> dict[str, Any]:

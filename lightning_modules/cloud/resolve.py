@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import logging
 import sys
 from collections.abc import Sequence
@@ -65,6 +66,7 @@ def resolve(args: Sequence[str]) -> Job:
     root = config["data"]["root"]
     summary = [_local_data(Path(root))] if root is not None else []
     _use_the_volumes(config)
+    files = _take_along(config)
     wish, trainer = cli.wish, config["trainer"]
     flop = flop_per_image(cli.model)
     work = Work(
@@ -87,6 +89,7 @@ def resolve(args: Sequence[str]) -> Job:
         allow_mismatch=wish.allow_mismatch,
         data=config["data"]["root"],
         settings=settings,
+        files=files,
         folder=root if root is not None and Path(root).expanduser().is_dir() else None,
         summary=summary,
     )
@@ -118,6 +121,24 @@ def _use_the_volumes(config: dict[str, Any]) -> None:
         source["init_args"]["folder"] = DATA
     elif source is None and root is None:
         config["data"]["source"] = {"class_path": "DrawnCats", "init_args": {"folder": DATA}}
+
+
+def _take_along(config: dict[str, Any]) -> dict[str, str]:
+    """Return the local files that the configuration names, and name them by their places in the container.
+
+    Raises:
+        ValueError: If one cannot be read.
+    """
+    listed = config["data"]["quarantine"]
+    if listed is None or listed.startswith(f"{DATA}/"):
+        return {}
+    try:
+        text = Path(listed).expanduser().read_text(encoding="utf-8")
+    except (OSError, UnicodeError) as error:
+        raise ValueError(f"--data.quarantine {listed} cannot be read: {error}") from error
+    place = f"{DATA}/.quarantine/{hashlib.sha256(text.encode()).hexdigest()[:16]}.txt"
+    config["data"]["quarantine"] = place
+    return {place: text}
 
 
 if __name__ == "__main__":

@@ -4,29 +4,45 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 from pathlib import Path
+from typing import NamedTuple
 
 import modal
 from modal.types import FileEntryType
+
+from datamodules.walk import FolderWalk
 
 _BATCH_FILES = 200
 _BATCH_BYTES = 64 * 2**20
 
 
-def upload_folder(folder: Path, volume: modal.Volume) -> tuple[int, int]:
-    """Upload a folder into a folder of its name at the Volume's root.
+class Uploaded(NamedTuple):
+    """What became of a folder's files.
+
+    Attributes:
+        sent: Images sent.
+        there: Images that were there.
+        passed_over: How many other files there are of each ending.
+    """
+
+    sent: int
+    there: int
+    passed_over: dict[str, int]
+
+
+def upload_folder(folder: Path, volume: modal.Volume) -> Uploaded:
+    """Upload a folder's images into a folder of its name at the Volume's root.
 
     A file counts as being there if there is one of its name and size.
 
     Args:
-        folder: The folder. Hidden files are left out.
+        folder: The folder. What training would pass over is left out: hidden files, folders that systems
+            leave behind, and files that are no images by their names.
         volume: The Volume.
-
-    Returns:
-        The numbers of files sent, and of those that were there.
     """
     from tqdm import tqdm
 
-    files = sorted(path for path in folder.rglob("*") if path.is_file() and not _hidden(path, folder))
+    walk = FolderWalk(str(folder))
+    files = [folder / name for name in walk]
     there = sizes_on(volume, folder.name)
     names = {path: path.relative_to(folder.parent).as_posix() for path in files}
     missing = [path for path in files if there.get(names[path]) != path.stat().st_size]
@@ -37,7 +53,7 @@ def upload_folder(folder: Path, volume: modal.Volume) -> tuple[int, int]:
                 for path in batch:
                     upload.put_file(path, f"/{names[path]}")
             bar.update(sum(path.stat().st_size for path in batch))
-    return len(missing), len(files) - len(missing)
+    return Uploaded(len(missing), len(files) - len(missing), dict(walk.ignored.most_common()))
 
 
 def sizes_on(volume: modal.Volume, folder: str) -> dict[str, int]:
@@ -47,10 +63,6 @@ def sizes_on(volume: modal.Volume, folder: str) -> dict[str, int]:
     except (FileNotFoundError, modal.exception.NotFoundError):
         return {}
     return {entry.path.strip("/"): entry.size for entry in entries if entry.type == FileEntryType.FILE}
-
-
-def _hidden(path: Path, root: Path) -> bool:
-    return any(part.startswith(".") for part in path.relative_to(root).parts)
 
 
 def _batches(files: Sequence[Path]) -> Iterator[list[Path]]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shutil
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -70,6 +71,15 @@ class Cloud:
         """The command line of a tiny training."""
         given = {**TINY, **{name.replace("__", "."): value for name, value in settings.items()}}
         return [f"--{name}={value}" for name, value in given.items()]
+
+    def checkout(self) -> Path:
+        """A copy of the files that Modal is given, to be changed."""
+        place = self.here / "checkout"
+        for name in ("lightning_modules", "datamodules", "configs", "scripts"):
+            shutil.copytree(REPOSITORY / name, place / name, ignore=shutil.ignore_patterns("__pycache__"))
+        for name in ("modal_entry.py", "constraints.txt", "pyproject.toml"):
+            shutil.copy(REPOSITORY / name, place / name)
+        return place
 
     def folder(self, run: str = RUN) -> Path:
         """What is published of a run."""

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-import shutil
 import subprocess
 import sys
 from pathlib import Path
@@ -130,12 +129,7 @@ def test_a_gpu_that_is_not_there_stops_before_a_step_and_another_machine_is_trie
 
 @pytest.mark.slow
 def test_a_module_that_is_not_in_the_container_is_named_before_any_training(cloud: Cloud) -> None:
-    checkout = cloud.here / "checkout"
-    for name in ("lightning_modules", "datamodules", "configs", "scripts"):
-        ignore = shutil.ignore_patterns("__pycache__")
-        shutil.copytree(REPOSITORY / name, checkout / name, ignore=ignore)
-    for name in ("modal_entry.py", "constraints.txt", "pyproject.toml"):
-        shutil.copy(REPOSITORY / name, checkout / name)
+    checkout = cloud.checkout()
     (checkout / "a_helper.py").touch()  # found here, beside the packages, and not shipped
     with (checkout / "lightning_modules" / "unet.py").open("a") as file:
         file.write("import a_helper\n")
@@ -164,12 +158,17 @@ def test_a_folder_is_uploaded_once(cloud: Cloud, tmp_path: Path) -> None:
     for number in range(3):
         (folder / f"{number}.png").write_bytes(bytes([number]) * (number + 1))
     (folder / ".hidden").touch()
+    (folder / "notes.txt").touch()
+    (folder / "@eaDir").mkdir()
+    (folder / "@eaDir" / "thumbnail.png").touch()
     status, output = cloud.run("upload_data", str(folder))
     assert status == 0, output
-    assert "3 files uploaded, 0 were there. Train on them with --data.root my images" in output
+    assert "does not read them: 1 .txt." in output
+    train = "modal run modal_entry.py::fit --data.root 'my images'"
+    assert f"3 images uploaded, 0 were there. Train: {train}" in output
     (folder / "1.png").write_bytes(b"another size")
     status, output = cloud.run("upload_data", str(folder))
-    assert "1 files uploaded, 2 were there." in output
+    assert "1 image uploaded, 2 were there." in output
     assert_no_web_function(cloud)
     published = cloud.server.published("ninelives-data") / "my images"
     assert {path.name: path.read_bytes() for path in published.iterdir()} == {

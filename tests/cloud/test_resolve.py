@@ -55,6 +55,17 @@ def test_a_folder_is_looked_for_under_its_name_on_the_data_volume(tmp_path: Path
         resolve(["--data.root", "photos/my_images"])
 
 
+def test_a_list_of_files_to_leave_out_goes_along(tmp_path: Path) -> None:
+    (tmp_path / "bad.txt").write_text("a.png\tblank\n")
+    job = resolve(["--data.root", "my_images", "--data.quarantine", "bad.txt"])
+    ((place, text),) = job.files.items()
+    assert text == "a.png\tblank\n"
+    assert yaml.safe_load(job.config)["data"]["quarantine"] == place
+    assert place.startswith("/data/")
+    with pytest.raises(ValueError, match=r"--data\.quarantine none\.txt cannot be read"):
+        resolve(["--data.root", "my_images", "--data.quarantine", "none.txt"])
+
+
 def test_the_job_says_what_the_command_line_said() -> None:
     job = resolve(["--config", "cats", "--run", "mine", "--max-usd", "3", "--modal.gpu", "[A10]"])
     assert (job.experiment, job.run, job.max_steps, job.fresh, job.trial) == (

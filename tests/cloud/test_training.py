@@ -2,14 +2,17 @@
 
 from __future__ import annotations
 
+import http.client
 import json
+import os
 import re
 import signal
 import subprocess
 import sys
 import time
-import urllib.request
+import urllib.parse
 from collections.abc import Callable
+from email.message import Message
 from pathlib import Path
 
 import pytest
@@ -23,9 +26,23 @@ from lightning_modules.cloud.prices import usd_per_second
 pytestmark = pytest.mark.slow
 
 
-def answer(url: str) -> object:
-    with urllib.request.urlopen(url, timeout=200) as response:
-        return json.loads(response.read())
+def visit(url: str, cookie: str = "") -> tuple[int, Message, bytes]:
+    """Status, headers and content of a page, without following it to another one."""
+    place = urllib.parse.urlsplit(url)
+    connection = http.client.HTTPConnection(place.netloc, timeout=200)
+    path = f"{place.path or '/'}?{place.query}"
+    connection.request("GET", path, headers={"Cookie": cookie} if cookie else {})
+    response = connection.getresponse()
+    return response.status, response.headers, response.read()
+
+
+def paste(line: str, cloud: Cloud) -> subprocess.CompletedProcess[str]:
+    """Run a line in a shell, where the environment's `modal` is found."""
+    path = f"{Path(sys.executable).parent}{os.pathsep}{os.environ['PATH']}"
+    environment = {**cloud.server.environment, "PATH": path}
+    return subprocess.run(
+        line, shell=True, cwd=cloud.here, env=environment, capture_output=True, text=True, timeout=200
+    )
 
 
 def wait_until(condition: Callable[[], bool], seconds: float = 120.0) -> None:
@@ -33,6 +50,18 @@ def wait_until(condition: Callable[[], bool], seconds: float = 120.0) -> None:
     while not condition():
         assert time.monotonic() < deadline
         time.sleep(0.2)
+
+
+def test_a_fault_of_the_program_shows_its_traceback_once(cloud: Cloud) -> None:
+    checkout = cloud.checkout()
+    with (checkout / "lightning_modules" / "callbacks" / "spending.py").open("a") as file:
+        file.write("\ndef fail(self, *_):\n    raise TypeError('boom')\n\nSpending.on_train_start = fail\n")
+    entry = f"{checkout / 'modal_entry.py'}::fit"
+    status, output = cloud.server.modal("run", entry, *cloud.options(), cwd=cloud.here, timeout=400)
+    assert status == 1
+    assert output.count("Traceback") == 1
+    assert output.count("error: TypeError: boom") == 1
+    assert len(cloud.server.runs("train")) == 2
 
 
 def assert_same_weights(one: dict, other: dict) -> None:
@@ -120,9 +149,9 @@ def test_the_budget_stops_the_run_at_a_checkpoint_and_more_of_it_goes_on(cloud: 
 
 
 def test_what_a_run_leaves_can_be_looked_at_fetched_and_drawn_from(cloud: Cloud, tmp_path: Path) -> None:
-    status, output = cloud.fit(trainer__max_steps=3)
-    assert status == 0, output
-    block = output[output.index("--- container start") :]
+    status, first = cloud.fit(trainer__max_steps=3)
+    assert status == 0, first
+    block = first[first.index("--- container start") :]
     for found in ("import torch ", "memory after", "CUDA", "runs writable", "data set", "first batch"):
         assert found in block
     assert "15 images to train on, 9 held out, 6 classes: " in block
@@ -159,12 +188,32 @@ def test_what_a_run_leaves_can_be_looked_at_fetched_and_drawn_from(cloud: Cloud,
     assert result.returncode == 0, result.stderr
     assert (tmp_path / "own" / "00000.png").is_file()
 
+    lines = dict(
+        line.split(":  ") for line in first.splitlines() if line.startswith(("Look", "Draw", "Fetch"))
+    )
+    assert lines["Draw"] == f"modal run modal_entry.py::sample demo/{RUN}"
+    fetched = paste(lines["Fetch"], cloud)
+    assert fetched.returncode == 0, fetched.stdout + fetched.stderr
+    run = cloud.here / "runs" / "demo" / RUN
+    published = (cloud.folder() / "checkpoints" / "step=00000003.ckpt").read_bytes()
+    assert (run / "checkpoints" / "step=00000003.ckpt").read_bytes() == published
+
+
+def test_tensorboard_is_shown_to_those_with_the_link_and_to_nobody_else(cloud: Cloud) -> None:
+    status, output = cloud.fit(trainer__max_steps=3)
+    assert status == 0, output
     board = cloud.server.start("run", f"{ENTRY}::tensorboard", cwd=cloud.here)
-    cloud.server.wait(lambda: len(cloud.server.requests("AppPublish")) == 4, "the app is published")
-    url = cloud.server.function("board").handle.web_url
-    wait_until(lambda: answer(f"{url}/data/runs") == [f"demo/{RUN}"])  # TensorBoard reads in the background
-    with urllib.request.urlopen(url, timeout=200) as response:
-        assert b"TensorBoard" in response.read()
+    assert board.stdout is not None
+    link = next(line.strip() for line in board.stdout if "?token=" in line)
+    address, _, token = link.partition("/?token=")
+    assert address == cloud.server.function("board").handle.web_url
+    assert visit(f"{address}/data/runs")[0] == 401
+    status, headers, _ = visit(link)
+    assert (status, headers["location"]) == (303, "/")
+    cookie = headers["set-cookie"].partition(";")[0]
+    wait_until(lambda: visit(f"{address}/data/runs", cookie)[2] == json.dumps([f"demo/{RUN}"]).encode())
+    assert b"TensorBoard" in visit(f"{address}/", cookie)[2]
     board.send_signal(signal.SIGINT)
     output, _ = board.communicate(timeout=200)
-    assert url in output
+    assert "Traceback" not in output
+    assert token not in cloud.text()

@@ -30,7 +30,8 @@ from lightning_modules.files import write_json
 from lightning_modules.metrics.feature_networks import load_features
 from lightning_modules.metrics.protocol import Figure
 from lightning_modules.metrics.report import Report, cell
-from lightning_modules.metrics.run_evaluation import Setup, Variant, evaluate_run
+from lightning_modules.metrics.run_evaluation import evaluate_run
+from lightning_modules.metrics.setup import Setup, Variant
 from lightning_modules.parser import resolve_config
 from lightning_modules.runs import find_checkpoint, run_sampling
 

@@ -20,7 +20,9 @@ from machine import describe, machine, write
 from lightning_modules.diffusion.samplers import SAMPLERS, steps_within
 from lightning_modules.metrics.feature_networks import load_features
 from lightning_modules.metrics.report import Report, cell
-from lightning_modules.metrics.run_evaluation import Setup, Variant, evaluate_run
+from lightning_modules.metrics.run_evaluation import evaluate_run
+from lightning_modules.metrics.run_inputs import DataOptions
+from lightning_modules.metrics.setup import Setup, Variant
 from lightning_modules.runs import find_checkpoint, run_sampling
 
 
@@ -39,7 +41,7 @@ def main(args: Sequence[str] | None = None) -> None:
     ]
     with tempfile.TemporaryDirectory() as folder:
         setup = Setup(load_features(options.features), Path(folder), options.n, seeds=options.seeds)
-        report = evaluate_run(variants, setup, options.data)
+        report = evaluate_run(variants, setup, DataOptions(options.data))
     facts = machine()
     print(describe(facts))
     print("\n".join(f"{key}: {value}" for key, value in report.protocol.items()))

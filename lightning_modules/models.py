@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 from lightning_modules.averages.post_hoc import KEY
 from lightning_modules.base import DiffusionModule
@@ -28,15 +28,9 @@ def load_model(checkpoint: Path, device: str = "cpu") -> DiffusionModule:
         DamagedCheckpointError: If it is not a whole checkpoint of one of the models.
         UnsafeCheckpointError: If loading it could run code.
     """
-    stored = open_checkpoint(checkpoint)
     verify(checkpoint)
-    name = stored.get("model")
-    if name not in MODELS:
-        raise DamagedCheckpointError(
-            f"{checkpoint} is not a whole checkpoint of a model of this project: it says {name} where one of "
-            f"{', '.join(MODELS)} is expected"
-        )
-    kind = MODELS[name]
+    stored = open_checkpoint(checkpoint)
+    kind = _model_of(checkpoint, stored)
     try:
         module = kind.load_from_checkpoint(checkpoint, map_location=device, weights_only=True)
         module.averages = {float(length): kept["weights"] for length, kept in stored.get(KEY, {}).items()}
@@ -62,7 +56,12 @@ class CheckpointFacts(NamedTuple):
 
 def checkpoint_classes(checkpoint: Path) -> tuple[str, ...]:
     """Return the classes of a checkpoint's model, without loading it."""
-    return tuple(open_checkpoint(checkpoint)["hyper_parameters"]["class_names"])
+    return tuple(_hyper_parameters(checkpoint)["class_names"])
+
+
+def image_size(checkpoint: Path) -> int:
+    """Return the side in pixels of the images of a checkpoint's model, without loading it."""
+    return int(_hyper_parameters(checkpoint)["image_size"])
 
 
 def checkpoint_facts(checkpoint: Path) -> CheckpointFacts:
@@ -70,3 +69,25 @@ def checkpoint_facts(checkpoint: Path) -> CheckpointFacts:
     stored = open_checkpoint(checkpoint)
     # Lightning keeps the raw weights under this name where the model's own are averaged.
     return CheckpointFacts(stored["global_step"], "averaged" if "current_model_state" in stored else "raw")
+
+
+def _hyper_parameters(checkpoint: Path) -> dict[str, Any]:
+    stored = open_checkpoint(checkpoint)
+    _model_of(checkpoint, stored)
+    found: dict[str, Any] = stored["hyper_parameters"]
+    return found
+
+
+def _model_of(checkpoint: Path, stored: dict[str, Any]) -> type[DiffusionModule]:
+    """Return the model that a checkpoint is of.
+
+    Raises:
+        DamagedCheckpointError: If it is of none.
+    """
+    name = stored.get("model")
+    if name not in MODELS:
+        raise DamagedCheckpointError(
+            f"{checkpoint} is not a whole checkpoint of a model of this project: it says {name} where one of "
+            f"{', '.join(MODELS)} is expected"
+        )
+    return MODELS[name]

@@ -9,18 +9,21 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from lightning_modules.command_line.scripts import ScriptParser, name_of, number, several, whole
+from lightning_modules.command_line.sampling_types import count, guide_length, seed, steps
+from lightning_modules.command_line.scripts import ScriptParser, name_of, number, several, truth, whole
 
 if TYPE_CHECKING:
     from lightning_modules.metrics.report import Report
-    from lightning_modules.metrics.run_evaluation import Variant
+    from lightning_modules.metrics.run_inputs import DataOptions
+    from lightning_modules.metrics.setup import Variant
 
 EPILOG = """examples:
   evaluate.py runs/demo                               the newest checkpoint, averaged weights, 1,000 images
   evaluate.py runs/demo --nfe 5,10,20,50 --sampler dpmpp_2m,heun
   evaluate.py runs/demo --checkpoints all --weights ema,raw
   evaluate.py runs/demo --weights ema=0.05,ema=0.1    averages of other lengths (train with --ema.lengths)
-  evaluate.py my_samples --against my_images          any folder against any other
+  evaluate.py my_samples --against my_images          any folder, or samples.npz, against any other
+  evaluate.py model.ckpt --data my_images             a checkpoint that lies by itself
   evaluate.py runs/demo --against other_cats          a run's samples against other images than its own
   evaluate.py --self-test                             spoil drawn cats, check that the metrics notice
   evaluate.py --self-test --data my_images
@@ -42,21 +45,22 @@ def main(args: Sequence[str] | None = None) -> None:
         passed = test_metrics(options) if options.self_test else evaluate(options)
     except (OSError, ValueError, ModuleNotFoundError) as error:
         sys.exit(f"error: {error}")
+    except KeyboardInterrupt as stop:
+        sys.exit(str(stop) or "stopped, before anything was measured")
     if not passed:
         sys.exit(1)
 
 
 def evaluate(options: argparse.Namespace) -> bool:
-    """Evaluate a run or a folder, print the report, and write it with its plots."""
+    """Evaluate a run, a folder or a file of images, print the report, and write it with its plots."""
     from lightning_modules.metrics.plots import plot_report
 
     target: Path = options.target
-    if not target.exists():
-        raise FileNotFoundError(f"{target} does not exist; give a run, a checkpoint or a folder of images")
-    run = _run_of(target)
-    default = run.parents[1] / "evaluation" if run else Path(f"{target.resolve()}-evaluation")
-    out = options.out or default
-    report = _report(options, out, run)
+    model = None if _holds_images(target) else _newest_checkpoint(target)
+    out = options.out or _report_folder(target, model)
+    if model is None:
+        _check_apart(out, target, options.against)
+    report = _report(options, out, model)
     print(report.describe())
     report.save(out / "report.json")
     made = [] if options.no_plots else plot_report(report, out)
@@ -66,7 +70,6 @@ def evaluate(options: argparse.Namespace) -> bool:
 
 def test_metrics(options: argparse.Namespace) -> bool:
     """Run the self-test, print it, and tell whether it passed."""
-    from datamodules.cache import default_cache_dir
     from datamodules.drawn_cats import DrawnCats
     from lightning_modules.metrics.feature_networks import load_features
     from lightning_modules.metrics.image_sets import folder_images
@@ -74,48 +77,89 @@ def test_metrics(options: argparse.Namespace) -> bool:
 
     root = options.data or DrawnCats().prepare()
     network = load_features(options.features)
-    result = self_test(
-        folder_images(root, options.image_size), network, options.n, options.seed, default_cache_dir()
-    )
+    kept = _data_options(options).kept_in()
+    images = folder_images(root, options.image_size, kept)
+    result = self_test(images, network, options.n, options.seed, kept)
     print(result.describe())
     return result.passed
 
 
-def _report(options: argparse.Namespace, out: Path, run: Path | None) -> Report:
+def _report(options: argparse.Namespace, out: Path, model: Path | None) -> Report:
     from lightning_modules.metrics.feature_networks import load_features
-    from lightning_modules.metrics.run_evaluation import Setup, evaluate_folder, evaluate_run
+    from lightning_modules.metrics.folder_evaluation import evaluate_folder
+    from lightning_modules.metrics.run_evaluation import evaluate_run
+    from lightning_modules.metrics.setup import Setup
 
-    setup = Setup(
-        load_features(options.features), out, options.n, options.seed, options.seeds, options.batch_size
-    )
-    if run is not None:
-        return evaluate_run(_variants(options, run), setup, options.data, options.against)
-    if options.against is None:
+    data = _data_options(options)
+    if model is None and options.against is None:
         raise ValueError(
             f"{options.target} is no run; what shall its images be compared with? Give --against DIR"
         )
+    variants = _variants(options, model) if model is not None else []
+    network = load_features(options.features)
+    setup = Setup(network, out, options.n, options.seed, options.seeds, options.batch_size, data.kept_in())
+    if model is not None:
+        return evaluate_run(variants, setup, data, options.against)
     return evaluate_folder(options.target, options.against, setup)
 
 
-def _run_of(target: Path) -> Path | None:
-    """Return the newest checkpoint of a target, or none where it is a folder of images."""
+def _holds_images(target: Path) -> bool:
+    """Tell whether a target is images, in a folder or a file; else it is a run, or said to be one.
+
+    Raises:
+        ValueError: If it is one image.
+    """
+    from datamodules.walk import SUFFIXES
+
+    if target.is_file() and target.suffix.lower() in SUFFIXES:
+        raise ValueError(f"{target} is one image: give the folder that it lies in, and --against DIR")
+    if target.is_dir():
+        places = ("config.yaml", "checkpoints", "latest")
+        return not any((target / place).exists() for place in places)
+    return target.is_file() and target.suffix == ".npz"
+
+
+def _newest_checkpoint(target: Path) -> Path:
+    from lightning_modules.checkpoints.opening import open_checkpoint
     from lightning_modules.runs import find_checkpoint
 
-    try:
-        return find_checkpoint(target)
-    except FileNotFoundError:
-        return None
+    checkpoint = find_checkpoint(target)
+    open_checkpoint(checkpoint)
+    return checkpoint
+
+
+def _report_folder(target: Path, model: Path | None) -> Path:
+    """Return where a report goes: into the run, or beside what is evaluated."""
+    if model is not None and model.resolve().parent.name == "checkpoints":
+        return model.resolve().parents[1] / "evaluation"
+    place = target.resolve()
+    return place.with_name(f"{place.stem if place.is_file() else place.name}-evaluation")
+
+
+def _check_apart(out: Path, *folders: Path | None) -> None:
+    """Refuse a report among the images, where its pictures would count as some the next time.
+
+    Raises:
+        ValueError: If it is there.
+    """
+    for folder in folders:
+        if folder is not None and folder.is_dir() and out.resolve().is_relative_to(folder.resolve()):
+            raise ValueError(f"--out {out} lies among the images of {folder}: choose another folder")
+
+
+def _data_options(options: argparse.Namespace) -> DataOptions:
+    from lightning_modules.metrics.run_inputs import DataOptions
+
+    given = vars(options)
+    names = ("cache", "cache_dir", "workers", "max_rejected")
+    return DataOptions(options.data, **{name: given[f"data.{name}"] for name in names})
 
 
 def _variants(options: argparse.Namespace, newest: Path) -> list[Variant]:
     from lightning_modules.diffusion.samplers import steps_within
-    from lightning_modules.metrics.run_evaluation import Variant
+    from lightning_modules.metrics.setup import Variant
     from lightning_modules.runs import run_sampling
 
-    if newest.suffix == ".safetensors":
-        raise ValueError(
-            f"{newest} is an export with one set of weights: evaluate the run it came from, or a checkpoint"
-        )
     settings = run_sampling(newest)
     if options.guide_length is not None:
         settings = dataclasses.replace(settings, guide_length=options.guide_length or None)
@@ -133,8 +177,6 @@ def _variants(options: argparse.Namespace, newest: Path) -> list[Variant]:
         sampled = [
             dataclasses.replace(each, guidance=scale) for each in sampled for scale in options.guidance
         ]
-    for each in sampled:
-        each.sigmas()
     checkpoints = [newest]
     if options.checkpoints == "all" and not options.target.is_file():
         checkpoints = sorted(newest.parent.glob("step=*.ckpt"))
@@ -154,7 +196,12 @@ def make_parser() -> argparse.ArgumentParser:
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )
     add = parser.add_argument
-    add("target", type=Path, nargs="?", help="a run, an experiment, a checkpoint, or a folder of images")
+    add(
+        "target",
+        type=Path,
+        nargs="?",
+        help="a run, experiment, checkpoint, folder of images, or samples.npz",
+    )
     add(
         "--self-test",
         action="store_true",
@@ -174,15 +221,23 @@ def make_parser() -> argparse.ArgumentParser:
 
 def _add_comparison(group: argparse._ArgumentGroup) -> None:
     add = group.add_argument
-    add("--n", type=whole(1), default=1000, help="images on each side, at most (default 1000)")
+    add("--n", type=count, default=1000, help="images on each side, at most (default 1000)")
     add("--against", type=Path, help="folder of real images to compare with (default: the run's own)")
     add("--data", type=Path, help="folder of the run's images, if it has moved; or of the self-test's")
+    add("--data.cache_dir", type=Path, help="folder of decoded images and features (default: as the run)")
+    add("--data.cache", type=truth, help="false: keep none of them (default: as the run)")
+    add("--data.workers", type=whole(0), help="processes that decode the run's images (default: as the run)")
+    add(
+        "--data.max_rejected",
+        type=number(least=0.0),
+        help="share of the run's files that may be unreadable (default: as the run)",
+    )
     add(
         "--features",
         default="auto",
         help="auto, efficientnet, random, inception[:WEIGHTS], a .onnx or TorchScript file, module:attribute",
     )
-    add("--image-size", type=whole(1), help="side in pixels for --self-test (default: the images')")
+    add("--image-size", type=whole(4, 4096), help="side in pixels for --self-test (default: the images')")
 
 
 def _add_drawing(group: argparse._ArgumentGroup) -> None:
@@ -197,7 +252,7 @@ def _add_drawing(group: argparse._ArgumentGroup) -> None:
     )
     add(
         "--nfe",
-        type=several(whole(1)),
+        type=several(steps),
         help="evaluations of the network per image, one or more: 5,10,20 (default: the run's steps)",
     )
     add(
@@ -208,7 +263,7 @@ def _add_drawing(group: argparse._ArgumentGroup) -> None:
     add("--guidance", type=several(number()), help="guidance scale, one or more: 1,2,3 (default: the run's)")
     add(
         "--guide-length",
-        type=number(least=0.0),
+        type=guide_length,
         help="guide away from the run's own average of this length; 0: from the images of all classes "
         "(default: the run's)",
     )
@@ -224,14 +279,14 @@ def _add_drawing(group: argparse._ArgumentGroup) -> None:
         default=["ema"],
         help=f"one or more, with commas (default ema): {HELP}",
     )
-    add("--seed", type=whole(0), default=0, help="seed of samples and of the choice of images (default 0)")
+    add("--seed", type=seed, default=0, help="seed of samples and of the choice of images (default 0)")
     add(
         "--seeds",
         type=whole(1),
         default=1,
         help="sets of samples per row, whose spread is the interval (default 1)",
     )
-    add("--batch-size", type=whole(1), default=64, help="images at a time (default 64)")
+    add("--batch-size", type=count, default=64, help="images at a time (default 64)")
 
 
 if __name__ == "__main__":

@@ -132,6 +132,13 @@ def path(text: str) -> Path:
     return Path(text)
 
 
+def truth(text: str) -> bool:
+    """Type for argparse: true or false."""
+    if text.lower() not in ("true", "false"):
+        raise argparse.ArgumentTypeError(f"must be true or false, not '{text}'")
+    return text.lower() == "true"
+
+
 def name_of(choices: Collection[str]) -> Callable[[str], str]:
     """Return a type for argparse: one of some names."""
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import logging
 import os
 import tempfile
 from abc import ABC, abstractmethod
@@ -15,6 +16,7 @@ from torch import Tensor, nn
 from tqdm import tqdm
 
 _FORMAT = 1
+_log = logging.getLogger(__name__)
 Images = npt.NDArray[np.uint8]
 
 
@@ -151,7 +153,10 @@ def cached_features(
     if found is not None:
         return found
     features = extract(network, images, batch_size, what, quiet)
-    _publish(path, features)
+    try:
+        _publish(path, features)
+    except OSError as error:  # the next evaluation takes them again, no more
+        _log.warning("Features are not kept in %s: %s", path.parent, error.strerror or error)
     return features
 
 

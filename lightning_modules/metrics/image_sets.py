@@ -2,6 +2,11 @@
 
 from __future__ import annotations
 
+import contextlib
+import json
+import tempfile
+import zipfile
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import NamedTuple
@@ -9,12 +14,13 @@ from typing import NamedTuple
 import numpy as np
 import numpy.typing as npt
 
-from datamodules.cache import default_cache_dir, open_cache
+from datamodules.cache import open_cache
 from datamodules.errors import DataError
 from datamodules.image_folder import ImageFolderDataModule
 from datamodules.index import scan_folder
 from datamodules.pixels import Transform
-from lightning_modules.figures import without_figures
+from lightning_modules.figures import FOLDER_MANIFEST, MANIFEST_ENDING, without_figures
+from lightning_modules.files import file_digest
 from lightning_modules.metrics.features import Images
 from lightning_modules.metrics.pairs import EvaluationError
 
@@ -52,7 +58,7 @@ def folder_images(folder: Path, image_size: int | None = None, cache_dir: Path |
         folder: Images; sub-folders are classes. Pictures that `scripts/sample.py` has drawn beside samples
             are left out.
         image_size: Side in pixels; none takes the shorter side of the first image.
-        cache_dir: Folder of decoded images; none takes the default one.
+        cache_dir: Folder of decoded images; none keeps none.
 
     Raises:
         DataError: If there is no image that can be decoded.
@@ -64,12 +70,49 @@ def folder_images(folder: Path, image_size: int | None = None, cache_dir: Path |
     if len(samples) < len(files):
         files = files.keep(np.array(samples, dtype=np.int64), files.rejected)
     size = image_size or _side(files.root / files.paths[0])
-    cache = open_cache(files, Transform(size, (255, 255, 255)), cache_dir or default_cache_dir(), workers=0)
+    with contextlib.ExitStack() as stack:
+        place = cache_dir or Path(stack.enter_context(tempfile.TemporaryDirectory()))
+        cache = open_cache(files, Transform(size, (255, 255, 255)), place, workers=0)
+        images = cache.images.array if cache_dir else np.array(cache.images.array)
     index = files.keep(cache.rows, cache.rejected)
     nobody = np.zeros(len(index), dtype=bool)
-    return ImageSet(
-        str(folder), cache.images.array, index.labels, index.class_names, nobody, index.fingerprint
-    )
+    labels, names = index.labels, index.class_names
+    drawn = files.root / FOLDER_MANIFEST
+    if len(names) == 1 and drawn.is_file():
+        numbers = [int(Path(path).stem) if Path(path).stem.isdecimal() else -1 for path in index.paths]
+        labels, names = _drawn_classes(drawn, numbers) or (labels, names)
+    return ImageSet(str(folder), images, labels, names, nobody, index.fingerprint)
+
+
+def array_images(path: Path) -> ImageSet:
+    """Open an .npz of images as `scripts/sample.py` writes it: `arr_0`, (N, S, S, 3) uint8.
+
+    Raises:
+        DataError: If it holds no such images.
+    """
+    try:
+        with np.load(path, allow_pickle=False) as archive:
+            images = archive["arr_0"]
+    except (OSError, ValueError, KeyError, TypeError, AttributeError, EOFError, zipfile.BadZipFile) as error:
+        raise DataError(f"{path} is no file of samples: it has no images under the name arr_0") from error
+    if images.dtype != np.uint8 or images.ndim != 4 or images.shape[1:] != (images.shape[1],) * 2 + (3,):
+        raise DataError(
+            f"{path} is no file of samples: arr_0 is {images.dtype} of the shape {images.shape}, not uint8 "
+            f"of (N, S, S, 3)"
+        )
+    labels = np.zeros(len(images), dtype=np.int64)
+    names: tuple[str, ...] = (path.stem,)
+    manifest = path.with_name(f"{path.name}{MANIFEST_ENDING}")
+    if manifest.is_file():
+        labels, names = _drawn_classes(manifest, range(len(images))) or (labels, names)
+    nobody = np.zeros(len(images), dtype=bool)
+    found = np.ascontiguousarray(images.transpose(0, 3, 1, 2))
+    return ImageSet(str(path), found, labels, names, nobody, file_digest(path)[:32])
+
+
+def same_classes(one: Sequence[str], other: Sequence[str]) -> bool:
+    """Tell whether two sets of classes are the same; single classes are, whatever their names."""
+    return tuple(one) == tuple(other) or len(one) == len(other) == 1
 
 
 def training_images(data: ImageFolderDataModule, name: str) -> ImageSet:
@@ -191,6 +234,18 @@ def class_shares(samples: ImageSet, real: ImageSet) -> tuple[npt.NDArray[np.floa
     counts = np.bincount(samples.labels, minlength=len(samples.class_names))
     share = dict(zip(samples.class_names, counts / counts.sum(), strict=True))
     return np.array([share.get(name, 0.0) for name in real.class_names]), "matched to the samples'"
+
+
+def _drawn_classes(manifest: Path, numbers: Sequence[int]) -> tuple[Rows, tuple[str, ...]] | None:
+    """Return the classes of drawn images by their numbers in the set; none where some have none."""
+    try:
+        wanted = json.loads(manifest.read_text(encoding="utf-8"))["labels"]
+        names = tuple(sorted(set(wanted)))
+        of_name = {name: label for label, name in enumerate(names)}
+        labels = [of_name[wanted[number % len(wanted)]] for number in numbers]
+    except (OSError, ValueError, KeyError, TypeError):
+        return None
+    return (np.array(labels, dtype=np.int64), names) if min(numbers, default=-1) >= 0 else None
 
 
 def _side(path: Path) -> int:

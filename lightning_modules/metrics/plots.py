@@ -90,7 +90,7 @@ def _known(report: Report, name: str) -> bool:
 
 def _lines(rows: Sequence[Row], fact: str) -> dict[str, list[Row]]:
     """Group rows by what differs among them besides the fact and what follows from it, in its order."""
-    follows = {"nfe": {"nfe", "steps"}, "step": {"step"}}[fact] | {"checkpoint"}
+    follows = {"nfe": {"nfe", "steps"}, "step": {"step"}}[fact] | {"checkpoint", "sha256"}
     placed = sorted((row for row in rows if fact in row.facts), key=lambda row: float(row.facts[fact]))
     differing = [
         key

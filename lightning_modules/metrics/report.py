@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import json
+import textwrap
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -13,7 +14,8 @@ from lightning_modules.metrics.memorisation import Memorisation
 from lightning_modules.metrics.protocol import LOWER_IS_BETTER, Figure, Figures
 
 TITLES = {"kid": "KID", "frechet": "Fréchet", "inception_score": "IS"}
-_WIDTH = 18
+WIDTH = 100
+"""Columns of a terminal that a table fits into."""
 
 
 @dataclass(frozen=True)
@@ -43,6 +45,7 @@ class Report:
         ceiling: Figures of noise.
         rows: The evaluated sets.
         bands: Denoising errors by noise level, by checkpoint and weights.
+        complete: Whether everything that was asked for is measured.
     """
 
     protocol: Mapping[str, str | int | float]
@@ -50,6 +53,7 @@ class Report:
     ceiling: Figures
     rows: Sequence[Row]
     bands: Mapping[str, Sequence[BandError]] = field(default_factory=dict)
+    complete: bool = True
 
     def save(self, path: Path) -> None:
         """Write everything as JSON, whole or not at all."""
@@ -68,6 +72,7 @@ class Report:
                 plain["memorisation"]["rings"] = row.memorisation.rings
             rows.append(plain)
         return {
+            "complete": self.complete,
             "protocol": dict(self.protocol),
             "floor": {name: dataclasses.asdict(figure) for name, figure in self.floor.items()},
             "ceiling": {name: dataclasses.asdict(figure) for name, figure in self.ceiling.items()},
@@ -80,10 +85,16 @@ class Report:
 
     def describe(self) -> str:
         """Return the report for a terminal."""
-        parts = ["\n".join(f"{key}: {value}" for key, value in self.protocol.items()), self.table()]
-        parts += [f"{row.name}\n" + "\n".join(f"  {words}" for words in self.words(row)) for row in self.rows]
+        parts = ["\n".join(wrapped(f"{key}: {value}") for key, value in self.protocol.items()), self.table()]
+        said = [(row.name, self.words(row)) for row in self.rows]
         parts += [
-            f"{name}: mean squared error by noise level\n{bands_table(b)}" for name, b in self.bands.items()
+            "\n".join([wrapped(name), *(wrapped(each, "  ") for each in words)])
+            for name, words in said
+            if words
+        ]
+        parts += [
+            wrapped(f"{name}: mean squared error by noise level") + f"\n{bands_table(b)}"
+            for name, b in self.bands.items()
         ]
         return "\n\n".join(parts)
 
@@ -108,12 +119,9 @@ class Report:
 def figures_table(entries: Sequence[tuple[str, Figures]]) -> str:
     """Lay figures out in columns, with what they are read as and why some are refused."""
     names = [name for name in LOWER_IS_BETTER if any(name in figures for _, figures in entries)]
-    left = max(len(name) for name, _ in entries) + 2
-    arrows = {name: "↓" if LOWER_IS_BETTER[name] else "↑" for name in names}
-    head = "".join(f"{TITLES.get(name, name) + ' ' + arrows[name]:>{_WIDTH}}" for name in names)
-    lines = [" " * left + head]
-    for title, figures in entries:
-        lines.append(f"{title:<{left}}" + "".join(f"{cell(figures.get(name)):>{_WIDTH}}" for name in names))
+    heads = [f"{TITLES.get(name, name)} {'↓' if LOWER_IS_BETTER[name] else '↑'}" for name in names]
+    rows = [(title, [cell(figures.get(name)) for name in names]) for title, figures in entries]
+    lines = laid_out(heads, rows)
     lines.append("↓: lower is better, ↑: higher; ± is half the width of the 95 % interval")
     if any(figures.get("inception_score", Figure(None)).value is not None for _, figures in entries):
         lines.append("IS knows nothing of the real images: it can exceed theirs and mean nothing")
@@ -123,7 +131,63 @@ def figures_table(entries: Sequence[tuple[str, Figures]]) -> str:
         for name, figure in figures.items()
         if figure.value is None
     }
-    return "\n".join([*lines, *sorted(refused), *_blind(names, entries[0][1], entries[-1][1])])
+    return "\n".join([*lines, *map(wrapped, sorted(refused)), *_blind(names, entries[0][1], entries[-1][1])])
+
+
+def laid_out(
+    heads: Sequence[str], rows: Sequence[tuple[str, Sequence[str]]], width: int = WIDTH
+) -> list[str]:
+    """Lay a table out in at most so many columns of text.
+
+    Where titles and cells do not fit side by side, each title stands on lines of its own above its cells, and
+    columns that do not fit beside the others follow in a table below.
+
+    Args:
+        heads: Heads of the columns.
+        rows: Titles and cells of the rows.
+        width: Columns of text.
+
+    Returns:
+        Lines.
+    """
+    columns = list(zip(heads, *(cells for _, cells in rows), strict=True))
+    widths = [max(len(text) for text in column) + 2 for column in columns]
+    left = max(len(title) for title, _ in rows)
+    if left + sum(widths) <= width:
+        beside = [("", heads), *rows]
+        return [f"{title:<{left}}" + _cells(cells, widths) for title, cells in beside]
+    lines: list[str] = []
+    for part in _parts(widths, width):
+        lines.append(_cells(heads[part], widths[part]))
+        for title, cells in rows:
+            lines += [wrapped(title, width=width), _cells(cells[part], widths[part])]
+    return lines
+
+
+def _parts(widths: Sequence[int], width: int) -> list[slice]:
+    """Cut columns into parts that fit, each with at least one."""
+    parts, first = [], 0
+    for end in range(1, len(widths) + 1):
+        if end == len(widths) or sum(widths[first : end + 1]) > width:
+            parts.append(slice(first, end))
+            first = end
+    return parts
+
+
+def wrapped(text: str, indent: str = "", width: int = WIDTH) -> str:
+    """Return a text in lines of at most so many columns, the later ones further in; no word is cut."""
+    return textwrap.fill(
+        text,
+        width,
+        initial_indent=indent,
+        subsequent_indent=f"{indent}  ",
+        break_long_words=False,
+        break_on_hyphens=False,
+    )
+
+
+def _cells(cells: Sequence[str], widths: Sequence[int]) -> str:
+    return "".join(f"{text:>{width}}" for text, width in zip(cells, widths, strict=True))
 
 
 def _overlap(one: Figure, other: Figure) -> bool:
@@ -154,7 +218,7 @@ def cell(figure: Figure | None) -> str:
         return "refused"
     if figure.low is None or figure.high is None:
         return f"{figure.value:.4g}"
-    return f"{figure.value:.4g} ±{(figure.high - figure.low) / 2:.2g}"
+    return f"{figure.value:.3g} ±{(figure.high - figure.low) / 2:.2g}"
 
 
 def bands_table(bands: Sequence[BandError]) -> str:

@@ -1,82 +1,47 @@
-"""Evaluating the checkpoints of a run, and folders of images."""
+"""Evaluating the checkpoints of a run."""
 
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 
-import numpy as np
 import torch
 from torch import Tensor
 from tqdm import tqdm
 
-from datamodules.cache import default_cache_dir
+from datamodules.words import counted
 from lightning_modules.averages.loading import load_weights
 from lightning_modules.base import DiffusionModule
 from lightning_modules.captions import class_captions
 from lightning_modules.diffusion.samplers import evaluations
-from lightning_modules.drawing import draw_images
+from lightning_modules.drawing import check_finite, draw_images
+from lightning_modules.files import file_digest
 from lightning_modules.images import save_png
 from lightning_modules.metrics.copies import CopyDetector
 from lightning_modules.metrics.denoising import BandError, errors_by_noise_level
-from lightning_modules.metrics.features import FeatureNetwork, Images
+from lightning_modules.metrics.features import Images
 from lightning_modules.metrics.image_sets import (
     ImageSet,
-    RealSplit,
-    class_shares,
     equal_sides,
     folder_images,
+    same_classes,
     split_real,
     training_images,
 )
 from lightning_modules.metrics.memorisation import Memorisation
-from lightning_modules.metrics.protocol import Protocol, compare, over_seeds
+from lightning_modules.metrics.pairs import EvaluationError
+from lightning_modules.metrics.partial_report import Measured, left_over
+from lightning_modules.metrics.protocol import compare, over_seeds
 from lightning_modules.metrics.report import Report, Row
-from lightning_modules.metrics.run_inputs import checkpoint_step, run_data
+from lightning_modules.metrics.run_inputs import AS_THE_RUN, DataOptions, checkpoint_step, run_data
+from lightning_modules.metrics.setup import Setup, Variant, describe, device, protocol_of
+from lightning_modules.models import checkpoint_classes, image_size
+from lightning_modules.runs import run_config
 from lightning_modules.sampling import Sampling
 from lightning_modules.sheets import Sheet
 
 _MAX_BAND_IMAGES = 512
-
-
-@dataclass(frozen=True)
-class Setup:
-    """How to evaluate.
-
-    Args:
-        network: The feature network.
-        out: Folder for pictures.
-        count: Largest number of images on each side, N.
-        seed: Seed of the choice of images and of the first set of samples.
-        seeds: Sets of samples drawn for every row.
-        batch_size: Images at a time.
-        cache_dir: Where features of real images are kept.
-    """
-
-    network: FeatureNetwork
-    out: Path
-    count: int = 1000
-    seed: int = 0
-    seeds: int = 1
-    batch_size: int = 64
-    cache_dir: Path = dataclasses.field(default_factory=default_cache_dir)
-
-
-@dataclass(frozen=True)
-class Variant:
-    """What draws a set of samples.
-
-    Args:
-        checkpoint: The checkpoint.
-        weights: `ema`, the main average, `ema=0.1`, that of this length, or `raw`, what the optimiser left.
-        sampling: Sampler, steps, guidance.
-    """
-
-    checkpoint: Path
-    weights: str
-    sampling: Sampling
 
 
 class RunEvaluation:
@@ -87,61 +52,112 @@ class RunEvaluation:
         trained_on: The run's images, for memorisation and the denoising error; none leaves these out.
         setup: How to evaluate.
         mirrored: Whether training mirrors images, so that mirrored copies are copies.
+        class_names: The model's classes.
+
+    Raises:
+        EvaluationError: If the run's images are of other classes than the model's.
     """
 
-    def __init__(self, real: ImageSet, trained_on: ImageSet | None, setup: Setup, mirrored: bool) -> None:
+    def __init__(
+        self,
+        real: ImageSet,
+        trained_on: ImageSet | None,
+        setup: Setup,
+        mirrored: bool,
+        class_names: tuple[str, ...],
+    ) -> None:
+        if trained_on is not None and not same_classes(trained_on.class_names, class_names):
+            raise EvaluationError(
+                f"{trained_on.name} has {counted(trained_on.class_names)}; but the model was trained on "
+                f"{counted(class_names)}: give the images that it was trained on, --data FOLDER"
+            )
         self.real, self.trained_on, self.setup, self.mirrored = real, trained_on, setup, mirrored
         self.split = split_real(real, setup.count, seed=setup.seed)
-        self.protocol = _protocol(real, self.split, setup)
+        self.protocol = protocol_of(real, self.split, setup)
         self.sides = equal_sides(trained_on, _MAX_BAND_IMAGES, setup.seed) if trained_on is not None else None
         # The reference's labels, so that the class balance of the samples is the reference's.
         self.labels = [int(label) for label in real.labels[self.split.reference]]
-        self.same_classes = trained_on is None or real.class_names == trained_on.class_names
+        self.same_classes = same_classes(real.class_names, class_names)
         self._detector: CopyDetector | None = None
 
     def report(self, variants: Sequence[Variant]) -> Report:
         """Evaluate every variant, and write `report.json` anew after each, so that nothing is lost.
 
+        What an evaluation that was stopped has left there is taken up, and not measured again.
+
         Raises:
             EvaluationError: If something cannot be evaluated honestly.
+            KeyboardInterrupt: If it is stopped, with what is kept where.
         """
+        path = self.setup.out / "report.json"
+        before = left_over(path, self.described())
         rows: list[Row] = []
         bands: dict[str, list[BandError]] = {}
         report = Report(self.described(), self.protocol.floor, self.protocol.ceiling, rows, bands)
         with tqdm(variants, desc="evaluating", unit="set", disable=len(variants) < 2) as bar:
-            for variant in bar:
-                loaded = load_weights(variant.checkpoint, variant.weights, _device())
-                module, words = loaded.module, loaded.words
-                step = checkpoint_step(variant.checkpoint)
-                name = f"step {step}, {words}"
-                if name not in bands and self.sides is not None:
-                    bands[name] = errors_by_noise_level(module, self.sides, batch_size=self.setup.batch_size)
-                rows.append(self.row(module, variant, step, words))
-                report.save(self.setup.out / "report.json")
+            try:
+                for variant in bar:
+                    rows.append(self._measured(variant, before, bands))
+                    dataclasses.replace(report, complete=False).save(path)
+            except KeyboardInterrupt as stop:
+                if not rows:
+                    raise
+                raise KeyboardInterrupt(
+                    f"stopped: {len(rows)} of {len(variants)} rows are measured and kept in {path}; the same "
+                    f"command goes on with the others"
+                ) from stop
         return report
+
+    def _measured(self, variant: Variant, before: Measured, bands: dict[str, list[BandError]]) -> Row:
+        """Return a variant's row, and put its errors by noise level to the others, measured now or before."""
+        loaded = load_weights(variant.checkpoint, variant.weights, device())
+        facts = self.facts(variant, loaded.words)
+        name = f"step {facts['step']}, {loaded.words}"
+        row = before.row(facts)
+        if name not in bands and self.sides is not None:
+            known = before.bands.get(name) if row is not None else None
+            bands[name] = known or errors_by_noise_level(
+                loaded.module, self.sides, batch_size=self.setup.batch_size
+            )
+        return row or self.row(loaded.module, variant, facts)
+
+    def facts(self, variant: Variant, words: str) -> dict[str, str | int | float]:
+        """Say what a variant's samples depend on."""
+        settings = variant.sampling
+        nfe = evaluations(settings.sampler, settings.steps)
+        facts: dict[str, str | int | float] = {
+            "step": checkpoint_step(variant.checkpoint),
+            "weights": words,
+            "sampler": settings.sampler,
+            "nfe": nfe,
+            "steps": settings.steps,
+            "grid": settings.grid,
+            "guidance": settings.guidance,
+            "sigma_min": settings.sigma_min,
+        }
+        if settings.own_guide is not None:
+            facts["guide_length"] = settings.own_guide
+        return facts | {"checkpoint": str(variant.checkpoint), "sha256": file_digest(variant.checkpoint)}
 
     def described(self) -> dict[str, str | int | float]:
         """Say what is compared with what."""
-        return _describe(self.real, self.split, self.setup, len(self.protocol)) | {
+        return describe(self.real, self.split, self.setup, len(self.protocol)) | {
             "class balance": "samples have the reference's labels"
             if self.same_classes
             else f"NOT matched: {self.real.name} has other classes than the model, whose samples have none",
+            "seed": self.setup.seed,
             "seeds": self.setup.seeds,
         }
 
-    def row(self, module: DiffusionModule, variant: Variant, step: int, words: str) -> Row:
+    def row(self, module: DiffusionModule, variant: Variant, facts: Mapping[str, str | int | float]) -> Row:
         """Draw a variant's samples and evaluate them."""
         settings = variant.sampling
-        nfe = evaluations(settings.sampler, settings.steps)
-        facts: dict[str, str | int | float] = {"step": step, "weights": words, "sampler": settings.sampler}
-        facts |= {"nfe": nfe, "steps": settings.steps, "grid": settings.grid, "guidance": settings.guidance}
-        facts |= {"sigma_min": settings.sigma_min}
+        step, words, nfe = facts["step"], facts["weights"], facts["nfe"]
         name = f"step {step}, {words}, {settings.sampler}, NFE {nfe}, to sigma {settings.sigma_min:g}"
         if settings.guidance != 1:
             name += f", guidance {settings.guidance:g} (2 x {nfe} of the network)"
         if settings.own_guide is not None:
             name += f" away from length {settings.own_guide:g}"
-            facts |= {"guide_length": settings.own_guide}
         figures, found = [], None
         for seed in range(self.setup.seed, self.setup.seed + self.setup.seeds):
             images = self.draw(module, settings, seed, f"drawing, {settings.sampler} NFE {nfe}")
@@ -152,7 +168,7 @@ class RunEvaluation:
                 plain += f"-sigma{settings.sigma_min:g}-guidance{settings.guidance:g}"
                 found = self.memorised(images, features, plain, name)
                 self.picture(images, plain, name)
-        return Row(name, facts | {"checkpoint": str(variant.checkpoint)}, over_seeds(figures), found)
+        return Row(name, facts, over_seeds(figures), found)
 
     def draw(self, module: DiffusionModule, settings: Sampling, seed: int, what: str) -> Images:
         """Draw N images, uint8 and rounded, with the reference's labels."""
@@ -162,6 +178,7 @@ class RunEvaluation:
         batches = []
         with tqdm(total=len(labels), desc=what, unit="image", delay=1.0) as bar:
             for batch in draw_images(module, settings, labels, seed, self.setup.batch_size):
+                check_finite(batch, settings)
                 batches.append(batch.images)
                 bar.update(len(batch.images))
         return torch.cat(batches).numpy()
@@ -187,76 +204,31 @@ class RunEvaluation:
 
 
 def evaluate_run(
-    variants: Sequence[Variant], setup: Setup, root: Path | None = None, against: Path | None = None
+    variants: Sequence[Variant],
+    setup: Setup,
+    options: DataOptions = AS_THE_RUN,
+    against: Path | None = None,
 ) -> Report:
     """Evaluate variants of a run against its own images, or against those of another folder.
+
+    Memorisation is measured where the run's own images are known: not for a checkpoint that lies by itself.
 
     Args:
         variants: Checkpoints, weights and samplers, at least one.
         setup: How to evaluate.
-        root: The run's folder of images, where it has moved since training.
+        options: What is said of the run's images in place of the run.
         against: Another folder to compare with.
 
     Raises:
         EvaluationError, DataError, FileNotFoundError: With what to do.
     """
-    data = run_data(variants[0].checkpoint, root)
+    checkpoint = variants[0].checkpoint
+    names = checkpoint_classes(checkpoint)
+    if against is not None and options.root is None and run_config(checkpoint) is None:
+        real = folder_images(against, image_size(checkpoint), setup.cache_dir)
+        return RunEvaluation(real, None, setup, mirrored=False, class_names=names).report(variants)
+    data = run_data(checkpoint, options)
+    setup = dataclasses.replace(setup, cache_dir=options.kept_in(data.cache_dir if data.cache else None))
     own = training_images(data, str(data.root or "the run's images"))
-    real = own if against is None else folder_images(against, data.image_size)
-    return RunEvaluation(real, own, setup, mirrored=data.flip).report(variants)
-
-
-def evaluate_folder(folder: Path, against: Path, setup: Setup) -> Report:
-    """Evaluate a folder of images against another one, whose halves give the floor.
-
-    Raises:
-        EvaluationError, DataError: With what to do.
-    """
-    samples = folder_images(folder)
-    real = folder_images(against, samples.images.shape[-1])
-    shares, balance = class_shares(samples, real)
-    split = split_real(real, min(setup.count, len(samples)), shares, setup.seed)
-    protocol = _protocol(real, split, setup)
-    rows = _rows_like(samples, real, split, setup.seed, matched=shares is not None)
-    features = protocol.features(samples.images[rows], "features of the samples")
-    row = Row(samples.name, {"folder": samples.name}, protocol.figures(features))
-    described = _describe(real, split, setup, len(protocol)) | {
-        "samples": f"{samples.name}, {len(rows)} of {len(samples)} images, fingerprint {samples.fingerprint}",
-        "class balance": balance,
-    }
-    return Report(described, protocol.floor, protocol.ceiling, [row])
-
-
-def _rows_like(
-    samples: ImageSet, real: ImageSet, split: RealSplit, seed: int, matched: bool
-) -> np.typing.NDArray[np.int64]:
-    """Choose as many samples as there are reference images, of the same classes where these match."""
-    rng = np.random.default_rng(seed)
-    if not matched:
-        return np.sort(rng.permutation(len(samples))[: len(split.reference)])
-    names = [real.class_names[label] for label in real.labels[split.reference]]
-    rows = []
-    for label, name in enumerate(samples.class_names):
-        of_class = rng.permutation(np.flatnonzero(samples.labels == label))
-        rows.append(of_class[: names.count(name)])
-    return np.sort(np.concatenate(rows))
-
-
-def _protocol(real: ImageSet, split: RealSplit, setup: Setup) -> Protocol:
-    reference, other = (np.ascontiguousarray(real.images[rows]) for rows in (split.reference, split.other))
-    return Protocol(setup.network, reference, other, setup.cache_dir, setup.batch_size)
-
-
-def _describe(real: ImageSet, split: RealSplit, setup: Setup, count: int) -> dict[str, str | int | float]:
-    return {
-        "N on each side": count,
-        "features": f"{setup.network.name}, {setup.network.num_features} features",
-        "images": f"{real.images.shape[-1]} px, rounded to bytes, resized once, by the feature network",
-        "reference": f"{real.name}, {split.note}; fingerprint {real.fingerprint}",
-        "floor": "as many other real images of the same classes, none of them in the reference",
-        "ceiling": "uniform noise",
-    }
-
-
-def _device() -> str:
-    return "cuda" if torch.cuda.is_available() else "cpu"
+    real = own if against is None else folder_images(against, data.image_size, setup.cache_dir)
+    return RunEvaluation(real, own, setup, mirrored=data.flip, class_names=names).report(variants)

@@ -220,13 +220,13 @@ def test_plots_without_matplotlib_say_what_to_install(trained: Run, tmp_path, ca
 @pytest.mark.parametrize(
     ("args", "said"),
     [
-        (["no_such_run"], "no_such_run does not exist"),
+        (["no_such_run"], "no_such_run, which does not exist"),
         (["{cats}"], "is no run; what shall its images be compared with? Give --against DIR"),
         (["{cats}", "--against", "nowhere"], "folder nowhere does not exist"),
         (["{run}", "--features", "resnet"], "there is no feature network 'resnet'"),
-        (["{run}", "--sampler", "newton"], "'newton' is none of euler"),
+        (["{run}", "--sampler", "newton"], "there is no 'newton'"),
         (["{run}", "--nfe", "0"], "must be at least 1, not 0"),
-        (["{run}", "--sigma-min", "0"], "noise levels are above 0, not 0"),
+        (["{run}", "--sigma-min", "0"], "must be above 0, not 0"),
         (["{run}", "--sigma-min", "90"], "sigma_min"),
         (["{run}", "--data", "nowhere"], "folder nowhere does not exist"),
         ([], "give a run or a folder of images, or --self-test"),

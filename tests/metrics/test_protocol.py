@@ -16,7 +16,7 @@ from lightning_modules.metrics.image_sets import ImageSet, Side, Sides
 from lightning_modules.metrics.memorisation import Memorisation
 from lightning_modules.metrics.pairs import EvaluationError
 from lightning_modules.metrics.protocol import LOWER_IS_BETTER, Figure, Protocol, over_seeds
-from lightning_modules.metrics.report import Report, Row, bands_table, cell
+from lightning_modules.metrics.report import WIDTH, Report, Row, bands_table, cell, laid_out
 from lightning_modules.metrics.self_test import self_test, spoilt_sets
 
 
@@ -108,11 +108,8 @@ def test_report_stands_between_floor_and_ceiling_and_is_json(protocol, tmp_path)
     rows = [Row("samples", {"nfe": 5}, protocol.floor)]
     report = Report({"N on each side": 120}, protocol.floor, protocol.ceiling, rows, {"EMA": [band()]})
     lines = report.table().splitlines()
-    assert [line.split("  ")[0] for line in lines[1:4]] == [
-        "floor: real against real",
-        "samples",
-        "ceiling: noise",
-    ]
+    titles = ("floor: real against real", "samples", "ceiling: noise")
+    assert [line.split("  ")[0] for line in lines if line.startswith(titles)] == list(titles)
     assert any(line.startswith("Fréchet refused: N = 120 < 353") for line in lines)
     report.save(tmp_path / "report.json")
     stored = json.loads((tmp_path / "report.json").read_text())
@@ -127,6 +124,29 @@ def test_a_figure_that_cannot_tell_noise_from_real_images_is_called_blind(protoc
     table = Report({}, protocol.floor, ceiling, []).table()
     assert "precision is blind here" in table
     assert "coverage is blind" not in table
+
+
+LONG = "step 1400, EMA weights (length 0.07, reconstructed from 3 averages of 2 checkpoints)"
+
+
+@pytest.mark.parametrize("columns", [1, 4, 7, 20])
+@pytest.mark.parametrize("title", ["samples", LONG + ", dpmpp_2m" * 8])
+@pytest.mark.parametrize("text", ["0.1", "-0.00123 ±0.00012", "refused"])
+def test_a_table_fits_a_terminal_and_loses_nothing(columns, title, text):
+    rows = [(name, [text] * columns) for name in (title, "ceiling: noise")]
+    heads = [f"figure {number} ↓" for number in range(columns)]
+    lines = "\n".join(laid_out(heads, rows)).splitlines()
+    assert max(map(len, lines)) <= WIDTH
+    whole = " ".join(" ".join(lines).split())
+    assert whole.count(text) == 2 * columns
+    assert all(each in whole for each in (title, *heads))
+
+
+def test_a_report_fits_a_terminal(protocol):
+    words = {"reference": "a/folder/somewhere " * 12, "N on each side": 120}
+    rows = [Row(LONG + ", dpmpp_2m, NFE 8, to sigma 0.2" * 3, {}, protocol.floor)] * 2
+    report = Report(words, protocol.floor, protocol.ceiling, rows, {f"{LONG} {LONG}": [band()] * 7})
+    assert max(map(len, report.describe().splitlines())) <= WIDTH
 
 
 def test_cells():

@@ -16,7 +16,7 @@ from lightning_modules.checkpoints.opening import open_checkpoint
 from lightning_modules.models import checkpoint_facts
 from lightning_modules.runs import run_config
 
-_OTHER_WORDS = {
+OTHER_WORDS = {
     "--data.root": "--data",
     "lower --data.held_out": "give a folder of more images, --data FOLDER",
 }
@@ -109,6 +109,6 @@ def checkpoint_step(checkpoint: Path) -> int:
 
 
 def _advice(message: str, moved: bool) -> str:
-    for said, here in _OTHER_WORDS.items():
+    for said, here in OTHER_WORDS.items():
         message = message.replace(said, here)
     return f"{message}; if the run's images have moved, give --data FOLDER" if moved else message

@@ -1,5 +1,8 @@
 from __future__ import annotations
 
+import math
+
+import pytest
 import torch
 from tiny import SIZE, module, randomise
 
@@ -93,3 +96,16 @@ def test_interpolated_noise_is_as_long_as_noise():
     noise = InterpolatedNoise(*ends, torch.linspace(0, 1, 5))
     for _ in range(2):
         assert (noise().flatten(1).square().mean(1) - 1).abs().max() < 0.05
+
+
+@pytest.mark.parametrize("count", [21, 130])
+def test_many_classes_are_drawn_once_each_in_a_square(count: int) -> None:
+    drawn = module(class_names=tuple(map(str, range(count))))
+    randomise(drawn.network)
+    grid = class_grid(drawn, Sampling(steps=1), seed=3, batch_size=50)
+    columns = math.ceil(math.sqrt(count))
+    assert grid.shape[-1] == columns * (SIZE + 2) - 2
+    assert grid.shape[-2] <= grid.shape[-1]
+    row, column = divmod(count - 1, columns)
+    alone = to_uint8(drawn.sample(torch.tensor([count - 1]), Sampling(steps=1), 3, [0]))[0].int()
+    assert (tile(grid, row, column) - alone).abs().max() <= 1

@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 
 _OTHERS = {
     ".onnx": "is an ONNX export, for other programs: give its run, or a .safetensors export",
-    ".safetensors": "is an export, which has no training state: give a .ckpt file, or the run it came from",
+    ".safetensors": "is an export with one set of weights: give a .ckpt file, or the run it came from",
     ".npz": "holds images, not a model",
     ".yaml": "is a configuration: give the run that it belongs to",
     ".json": "is a description: give the run or the file that it belongs to",

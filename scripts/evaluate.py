@@ -44,7 +44,9 @@ def main(args: Sequence[str] | None = None) -> None:
     try:
         passed = test_metrics(options) if options.self_test else evaluate(options)
     except (OSError, ValueError, ModuleNotFoundError) as error:
-        sys.exit(f"error: {error}")
+        from lightning_modules.metrics.run_inputs import in_other_words
+
+        sys.exit(f"error: {in_other_words(str(error))}")
     except KeyboardInterrupt as stop:
         sys.exit(str(stop) or "stopped, before anything was measured")
     if not passed:

@@ -19,8 +19,11 @@ from lightning_modules.runs import run_config
 OTHER_WORDS = {
     "--data.root": "--data",
     "lower --data.held_out": "give a folder of more images, --data FOLDER",
+    "--data.limits.": "training's data.limits.",
+    "--data.source.": "training's data.source.",
+    "--data.quarantine": "training's data.quarantine",
 }
-"""What fit's advice is called where images are only evaluated."""
+"""What fit's options are called where images are only evaluated."""
 
 
 @dataclass(frozen=True)
@@ -99,7 +102,9 @@ def run_data(checkpoint: Path, options: DataOptions = AS_THE_RUN) -> ImageFolder
         data.prepare_data()
         data.setup()
     except DataError as error:
-        raise DataError(_advice(str(error), moved=options.root is None and data.root is not None)) from error
+        moved = options.root is None and data.root is not None
+        hint = "; if the run's images have moved, give --data FOLDER" if moved else ""
+        raise DataError(f"{error}{hint}") from error
     return data
 
 
@@ -108,7 +113,8 @@ def checkpoint_step(checkpoint: Path) -> int:
     return checkpoint_facts(checkpoint).step
 
 
-def _advice(message: str, moved: bool) -> str:
+def in_other_words(message: str) -> str:
+    """Return a message whose options are those of an evaluation."""
     for said, here in OTHER_WORDS.items():
         message = message.replace(said, here)
-    return f"{message}; if the run's images have moved, give --data FOLDER" if moved else message
+    return message

@@ -22,6 +22,7 @@ from lightning_modules.diffusion.weighting import Weighting
 from lightning_modules.image_noise import ImageNoise
 from lightning_modules.networks.layers import weight_decay_groups
 from lightning_modules.randomness import Stream, fold
+from lightning_modules.ranges import above, at_least, check_ranges, share
 from lightning_modules.resume.optimizer_settings import keep_settings
 from lightning_modules.resume.position import fit_loop_state
 from lightning_modules.sampling import Sampling
@@ -36,12 +37,23 @@ class AdamWSettings(Setting):
         betas: Decay of the first and second moment.
         weight_decay: Decoupled decay of the weights whose layers declare it.
         eps: Added to the denominator.
+
+    Raises:
+        ValueError: If a setting is out of its range.
     """
 
     learning_rate: float = 1e-3
     betas: tuple[float, float] = (0.9, 0.99)
     weight_decay: float = 0.01
     eps: float = 1e-8
+
+    def __post_init__(self) -> None:
+        check_ranges(
+            above("optimizer.learning_rate", self.learning_rate),
+            *(share("optimizer.betas", beta, whole=False) for beta in self.betas),
+            at_least("optimizer.weight_decay", self.weight_decay, 0),
+            at_least("optimizer.eps", self.eps, 0),
+        )
 
 
 class DiffusionModule(LightningModule):
@@ -79,6 +91,7 @@ class DiffusionModule(LightningModule):
         seed: int,
         compile: bool,
     ) -> None:
+        check_ranges(share("label_dropout", label_dropout))
         super().__init__()
         self.network = network
         self.image_shape = (3, image_size, image_size)

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import logging
 import sys
-import traceback
 import warnings
 from collections.abc import Sequence
 from pathlib import Path
@@ -33,8 +32,10 @@ from lightning_modules.callbacks.spike_guard import SpikeGuard
 from lightning_modules.callbacks.step_seed import StepSeed
 from lightning_modules.callbacks.telemetry import Telemetry
 from lightning_modules.cloud.settings import ModalSettings
+from lightning_modules.command_line.trainer_flags import check_trainer
 from lightning_modules.metrics_file import MetricsFile
-from lightning_modules.parser import HelpFormatter, TeachingParser, with_config
+from lightning_modules.parser import GIVEN, HelpFormatter, TeachingParser, given_names, with_config
+from lightning_modules.rehearsal import rehearse
 from lightning_modules.resume.choice import Wish, choose_run, continue_run
 from lightning_modules.resume.data_index import DataIndex
 from lightning_modules.resume.manifest import identity
@@ -81,6 +82,7 @@ class FitCLI(LightningCLI):
         self._extra_callbacks = list(extra_callbacks)
         given = sys.argv[1:] if args is None else args
         resolved, self.config_name = with_config(given, default=DEFAULT_CONFIG)
+        GIVEN.set(given_names(resolved))
         super().__init__(
             DiffusionModule,
             ImageFolderDataModule,
@@ -165,14 +167,9 @@ class FitCLI(LightningCLI):
         trainer = self.config.trainer
         if self.config.fast_dev_run:
             trainer.fast_dev_run = True
-        if trainer.max_epochs is not None:
-            self.parser.error(
-                "the length of a run is counted in steps: use --trainer.max_steps, not max_epochs"
-            )
-        if trainer.max_steps < 0 and trainer.max_time is None and not trainer.fast_dev_run:
-            self.parser.error("how long shall it train? Give --trainer.max_steps or --trainer.max_time")
+        check_trainer(trainer)
         if self.config.run and self.config.fresh:
-            self.parser.error("--run names a run to continue and --fresh starts another: give one of them")
+            raise ValueError("--run names a run to continue and --fresh starts another: give one of them.")
         named = experiment_name(self.config_name, self.config.data.root, DEFAULT_CONFIG)
         self.config.experiment = self.config.experiment or named
         self.wish = Wish(
@@ -197,29 +194,39 @@ class FitCLI(LightningCLI):
             self.config_init.learning_rate.check(length)  # before there is a run directory
             for section in ("sample_grid", "evaluation"):
                 self.config_init.ema.check(self.config_init[section].sampling, section)
-        own_logger = self.config.trainer.logger in (None, True)
-        made: Trainer = super().instantiate_trainer(**{**kwargs, "logger": False} if own_logger else kwargs)
+        made: Trainer = super().instantiate_trainer(
+            **{**kwargs, "logger": False} if self._own_logger else kwargs
+        )
         # As Lightning does: those that save, or publish what was saved, come last.
         callbacks = [*made.callbacks, LossPlot(), *self._extra_callbacks]  # type: ignore[attr-defined]
         made.callbacks = sorted(callbacks, key=lambda each: isinstance(each, Checkpoint))  # type: ignore[attr-defined]
-        if self.config.trainer.fast_dev_run:
-            return made
+        if self._continued is None:
+            rehearse(made.callbacks, self.model, self.datamodule)  # type: ignore[attr-defined]
+        if not self.config.trainer.fast_dev_run:
+            self.take_run(made)
+        return made
+
+    def take_run(self, made: Trainer) -> None:
+        """Choose the run that the Trainer starts or continues, and point everything to it."""
         self.identity = self._identity(made.world_size)
         self.data_index = DataIndex.of(self.datamodule.files)
         if self._continued is None:
             self.choice = choose_run(self.wish, self.identity, self.data_index)
         else:
-            self.choice = continue_run(self._continued, length)
+            self.choice = continue_run(self._continued, self.config.trainer.max_steps)
         for callback in (self.config_init.checkpoint, self.config_init.sample_grid):
             callback.run_directory = self.choice.folder
         recovery = self.choice.recovery.for_batches_of(self.datamodule.batch_size)
         self.datamodule.split, self.datamodule.left_out = recovery.split, recovery.left_out
         made.accumulate_grad_batches *= recovery.split
-        if own_logger:
+        if self._own_logger:
             before = self.choice.step if self.choice.folder.is_dir() else None
             made.logger = RunLogger(self.choice.folder, before)
         made.loggers = [*made.loggers, MetricsFile(self.choice.folder, self.choice.step)]
-        return made
+
+    @property
+    def _own_logger(self) -> bool:
+        return self.config.trainer.logger in (None, True)
 
     def _identity(self, world_size: int) -> dict[str, Any]:
         plain = yaml.safe_load(self.parser.dump(self.config, skip_none=False, skip_link_targets=False))
@@ -231,17 +238,6 @@ def quiet_lightning() -> None:
     warnings.filterwarnings("ignore", r"`isinstance\(treespec, LeafSpec\)` is deprecated", FutureWarning)
     for name in ("lightning.pytorch.utilities.rank_zero", "lightning.fabric.utilities.rank_zero"):
         logging.getLogger(name).addFilter(lambda record: "litlogger" not in record.getMessage())
-
-
-def own_error(error: BaseException) -> BaseException:
-    """Return what this project's own code raised, which jsonargparse wraps in a description of its state."""
-    link: BaseException | None = error
-    while link is not None:
-        frames = traceback.extract_tb(link.__traceback__)
-        if frames and {"lightning_modules", "datamodules"} & set(Path(frames[-1].filename).parts):
-            return link
-        link = link.__cause__ or link.__context__
-    return error
 
 
 def _augmentations(augmentation: object) -> int:

@@ -5,6 +5,7 @@ from lightning_modules.diffusion.noise_levels import LogitNormal, NoiseLevels
 from lightning_modules.diffusion.preconditioning import FlowX, Preconditioner, check_capacity
 from lightning_modules.diffusion.weighting import Weighting
 from lightning_modules.networks.dit import DiT, Modulation
+from lightning_modules.ranges import Rule, above, at_least, check_ranges, share
 
 
 class DiTDiffusion(DiffusionModule):
@@ -38,7 +39,8 @@ class DiTDiffusion(DiffusionModule):
         compile: Whether to run the network through `torch.compile`, where a compiler is there.
 
     Raises:
-        ValueError: If the sizes do not divide, or the network is too narrow for what it is to predict.
+        ValueError: If a setting is out of its range, the sizes do not divide, or the network is too narrow
+            for what it is to predict.
     """
 
     def __init__(
@@ -68,6 +70,28 @@ class DiTDiffusion(DiffusionModule):
         seed: int = 0,
         compile: bool = False,
     ) -> None:
+        check_ranges(
+            *(
+                at_least(name, value, 1)
+                for name, value in (
+                    ("image_size", image_size),
+                    ("patch_size", patch_size),
+                    ("width", width),
+                    ("depth", depth),
+                    ("heads", heads),
+                    ("window", window),
+                    ("merged_width", merged_width),
+                    ("merged_heads", merged_heads),
+                )
+            ),
+            above("hidden_ratio", hidden_ratio),
+            at_least("registers", registers, 0),
+            Rule(
+                "window_depth", window_depth, 0 <= window_depth <= depth, f"from 0 to depth, which is {depth}"
+            ),
+            share("dropout", dropout, whole=False),
+            at_least("merged_depth", merged_depth, 0),
+        )
         check_capacity(patch_size, width, preconditioner, "patch_size", "width")
         network = DiT(
             image_size,

@@ -3,10 +3,10 @@ from __future__ import annotations
 import argparse
 import difflib
 import inspect
-import re
 import sys
 from collections.abc import Sequence
 from contextlib import suppress
+from contextvars import ContextVar
 from pathlib import Path
 from typing import NoReturn
 
@@ -15,19 +15,16 @@ from jsonargparse import DefaultHelpFormatter
 from lightning.pytorch.cli import LightningArgumentParser
 
 from lightning_modules.command_line.options import Option, in_order, last_value, options_of
+from lightning_modules.command_line.refusals import explain
 from lightning_modules.models import MODELS
 
 CONFIGS = Path(__file__).resolve().parents[1] / "configs"
 LINKED = ("model.image_size", "model.class_names", "model.seed", "data.seed")
 """Options that other options set: not for the command line."""
 
-_REFUSED = (
-    re.compile(r"Group '(?P<group>[\w.]+)' does not accept option '(?P<key>[\w.-]+)'"),
-    re.compile(r"Option '(?P<key>[\w.-]+)' is not accepted"),
-    re.compile(r"Key '(?P<key>[\w.-]+)' is not expected"),
-    re.compile(r"(?:[Uu]nrecognized arguments?:|\s)\s*--(?P<key>[\w.-]+)"),
-)
-"""How jsonargparse says that it does not know an option."""
+GIVEN: ContextVar[tuple[str, ...]] = ContextVar("GIVEN", default=())
+"""Names of what a command line and its configs set. The parser of a class's own options knows no more of
+itself than the end of their names."""
 
 
 class HelpFormatter(DefaultHelpFormatter, argparse.RawDescriptionHelpFormatter):
@@ -35,20 +32,13 @@ class HelpFormatter(DefaultHelpFormatter, argparse.RawDescriptionHelpFormatter):
 
 
 class TeachingParser(LightningArgumentParser):
-    """LightningCLI's parser, whose errors are short and name the options nearest to a mistyped one."""
+    """LightningCLI's parser, whose errors are a line that names the options nearest to a mistyped one."""
 
     def error(self, message: str, ex: Exception | None = None) -> NoReturn:
         """Print what was wrong and what may have been meant, and exit with status 2."""
-        lines = [f"error: {message.strip()}"]
-        known = self.known_options()
-        for refused in _refused_options(message):
-            near = _nearest(refused, known)
-            if near:
-                lines.append(
-                    f"'{refused}' is not an option. Did you mean {' or '.join(f'--{n}' for n in near)}?"
-                )
-        lines.append(f"All options: {self.prog} --help")
-        sys.stderr.write("\n".join(lines) + "\n")
+        said = explain(message, GIVEN.get(), self.known_options())
+        said = said if said.endswith((".", "?")) else f"{said}."
+        print(f"error: {said} All options: {self.prog} --help all", file=sys.stderr)
         sys.exit(2)
 
     def known_options(self) -> list[str]:
@@ -58,25 +48,9 @@ class TeachingParser(LightningArgumentParser):
         """
         models = MODELS.values()
         of_models = {f"model.{name}" for model in models for name in inspect.signature(model).parameters}
-        here = {action.dest for action in self._actions}
+        names = {name[2:] for action in self._actions for name in action.option_strings if name[:2] == "--"}
+        here = {name for name in names if not name.endswith((".help", "+"))}
         return sorted((of_models | {name for name in here if f"model.{name}" not in of_models}) - set(LINKED))
-
-
-def _refused_options(message: str) -> list[str]:
-    """Return the options that an error message says are unknown."""
-    matches = [match.groupdict() for pattern in _REFUSED for match in pattern.finditer(message)]
-    names = [f"{match['group']}.{match['key']}" if "group" in match else match["key"] for match in matches]
-    return list(dict.fromkeys(names))
-
-
-def _nearest(refused: str, known: Sequence[str]) -> list[str]:
-    """Return up to two known options that begin or look like a refused one, or whose last part does."""
-    begun = [name for name in known if name.startswith(refused)]
-    full = begun[:2] or difflib.get_close_matches(refused, known, n=2, cutoff=0.75)
-    if full or "." in refused:
-        return full
-    last = {name.rsplit(".", 1)[-1]: name for name in known}
-    return [last[name] for name in difflib.get_close_matches(refused, last, n=2, cutoff=0.75)]
 
 
 def resolve_config(name: str) -> Path:
@@ -118,6 +92,34 @@ def with_config(args: Sequence[str], default: str) -> tuple[list[str], str]:
     for option in in_order([option for option in options if option.name != "config"]):
         resolved += option.tokens
     return resolved, configs[-1].stem
+
+
+def given_names(resolved: Sequence[str]) -> tuple[str, ...]:
+    """Return the names of what a resolved command line sets, and its configs, as options are named."""
+    names: list[str] = []
+    for option in options_of(resolved):
+        if option.name != "config":
+            names.append(option.name)
+            continue
+        text = Path(option.value).read_text() if _is_file(option.value) else option.value
+        with suppress(yaml.YAMLError):  # which jsonargparse refuses
+            names += _names_in(yaml.safe_load(text))
+    return tuple(names)
+
+
+def _is_file(value: str) -> bool:
+    try:
+        return Path(value).is_file()
+    except OSError:  # a text is too long for a name
+        return False
+
+
+def _names_in(section: object, prefix: str = "") -> list[str]:
+    names: list[str] = []
+    for key, value in section.items() if isinstance(section, dict) else ():
+        name = prefix if key in ("init_args", "class_path") else f"{prefix}.{key}".lstrip(".")
+        names += _names_in(value, name) if isinstance(value, dict) else [name]
+    return names
 
 
 def _named_model(options: Sequence[Option]) -> str | None:

@@ -20,7 +20,8 @@ from lightning_modules.checkpoints.errors import (
     UnsafeCheckpointError,
     write_error,
 )
-from lightning_modules.cli import FitCLI, own_error, quiet_lightning
+from lightning_modules.cli import FitCLI, quiet_lightning
+from lightning_modules.configuring import RefusedError, configure
 from lightning_modules.resume.accidents import go_back, split_further
 from lightning_modules.resume.choice import Choice, tell_further_processes
 from lightning_modules.resume.files import write_text
@@ -88,9 +89,9 @@ def fit(args: Sequence[str] | None = None, extra_callbacks: Sequence[Callback] =
 
 def _parse(args: Sequence[str] | None, continued: Path | None, extra_callbacks: Sequence[Callback]) -> FitCLI:
     try:
-        return FitCLI(args, continued, extra_callbacks)
-    except (OSError, ValueError, RunLockedError) as error:
-        _refuse(own_error(error))
+        return configure(args, continued, extra_callbacks)
+    except RefusedError as error:
+        _refuse(error)
     except KeyboardInterrupt:
         print("\nInterrupted before training: nothing is lost.", file=sys.stderr)
         sys.exit(RESUME_STATUS)

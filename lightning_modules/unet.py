@@ -5,6 +5,7 @@ from lightning_modules.diffusion.noise_levels import LogNormal, NoiseLevels
 from lightning_modules.diffusion.preconditioning import EDM, Preconditioner, check_capacity
 from lightning_modules.diffusion.weighting import Weighting
 from lightning_modules.networks.unet import UNet
+from lightning_modules.ranges import Rule, at_least, check_ranges, share
 
 
 class UNetDiffusion(DiffusionModule):
@@ -29,7 +30,8 @@ class UNetDiffusion(DiffusionModule):
         compile: Whether to run the network through `torch.compile`, where a compiler is there.
 
     Raises:
-        ValueError: If the sizes do not divide, or the network is too narrow for what it is to predict.
+        ValueError: If a setting is out of its range, the sizes do not divide, or the network is too narrow
+            for what it is to predict.
     """
 
     def __init__(
@@ -51,6 +53,17 @@ class UNetDiffusion(DiffusionModule):
         seed: int = 0,
         compile: bool = False,
     ) -> None:
+        check_ranges(
+            at_least("image_size", image_size, 1),
+            Rule(
+                "channels", list(channels), bool(channels) and min(channels) > 0, "a list of numbers above 0"
+            ),
+            at_least("blocks", blocks, 1),
+            *(at_least("attention", resolution, 1) for resolution in attention),
+            at_least("unshuffle", unshuffle, 1),
+            at_least("head_width", head_width, 1),
+            share("dropout", dropout, whole=False),
+        )
         check_capacity(unshuffle, channels[0] if channels else 0, preconditioner, "unshuffle", "channels[0]")
         network = UNet(
             image_size,

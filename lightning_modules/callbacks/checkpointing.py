@@ -15,6 +15,7 @@ from lightning_modules.callbacks.telemetry import between_steps
 from lightning_modules.checkpoints.checkpoint_io import WholeCheckpointIO
 from lightning_modules.checkpoints.retention import delete_checkpoints, steps_to_delete
 from lightning_modules.checkpoints.whole import checkpoints_in, is_checkpoint, path_of, point_last, step_of
+from lightning_modules.ranges import at_least, check_ranges
 from lightning_modules.resume.memory import is_out_of_memory
 from lightning_modules.resume.signals import StopRequestedError, StopSignals
 from lightning_modules.runs import CHECKPOINTS, MODEL_CHECKPOINTS, name_latest
@@ -64,8 +65,13 @@ class StepCheckpoint(Checkpoint):
         asynchronous: bool = False,
         on_error: OnError = "continue",
     ) -> None:
-        if keep_last < 1 or min(every_n_steps, every_n_minutes, keep_every_n_steps, keep_best) < 0:
-            raise ValueError("checkpoint: keep_last is 1 or more, the other numbers are not negative.")
+        check_ranges(
+            at_least("checkpoint.keep_last", keep_last, 1),
+            at_least("checkpoint.every_n_steps", every_n_steps, 0),
+            at_least("checkpoint.every_n_minutes", every_n_minutes, 0),
+            at_least("checkpoint.keep_every_n_steps", keep_every_n_steps, 0),
+            at_least("checkpoint.keep_best", keep_best, 0),
+        )
         self.every_n_steps, self.every_n_minutes = every_n_steps, every_n_minutes
         self.keep_last, self.keep_every_n_steps, self.keep_best = keep_last, keep_every_n_steps, keep_best
         self.monitor, self.mode, self.asynchronous, self.on_error = monitor, mode, asynchronous, on_error

@@ -5,6 +5,7 @@ import math
 import time
 from typing import TYPE_CHECKING, Any
 
+import numpy as np
 import torch
 from lightning.pytorch import Callback, Trainer
 from lightning.pytorch.loggers import TensorBoardLogger
@@ -19,10 +20,13 @@ from lightning_modules.callbacks.telemetry import between_steps, write_picture, 
 from lightning_modules.captions import class_captions
 from lightning_modules.drawing import draw_images
 from lightning_modules.images import save_png
+from lightning_modules.ranges import Rule, at_least, check_ranges
+from lightning_modules.rehearsal import rehearse_drawing
 from lightning_modules.sampling import Sampling
 from lightning_modules.sheets import Sheet
 
 if TYPE_CHECKING:
+    from datamodules.image_folder import ImageFolderDataModule
     from lightning_modules.metrics.denoising import BandError
     from lightning_modules.metrics.training_reference import TrainingReference
     from lightning_modules.metrics.verdicts import Measured
@@ -62,13 +66,18 @@ class Evaluation(Callback):
         patience: int = 5,
         seed: int = 0,
     ) -> None:
-        if every_n_steps < 0 or images < 10 or patience < 1:
-            raise ValueError(
-                f"evaluation: every_n_steps is not negative, images at least 10 and patience at least 1, not "
-                f"{every_n_steps}, {images} and {patience}."
-            )
-        if not 0 < max_share <= 1:
-            raise ValueError(f"evaluation: max_share is a share of the time in (0, 1], not {max_share}.")
+        check_ranges(
+            at_least("evaluation.every_n_steps", every_n_steps, 0),
+            at_least("evaluation.images", images, 10),
+            at_least("evaluation.patience", patience, 1),
+            at_least("evaluation.seed", seed, 0),
+            Rule(
+                "evaluation.max_share",
+                max_share,
+                0 < max_share <= 1,
+                "a share of the time, above 0 and at most 1",
+            ),
+        )
         self.every_n_steps, self.images, self.features = every_n_steps, images, features
         self.sampling, self.max_share = sampling, max_share
         self.patience, self.seed = patience, seed
@@ -77,6 +86,26 @@ class Evaluation(Callback):
         self._reference: TrainingReference | None = None
         self._started = self._spent = self._last_cost = 0.0
         self._evaluated_at = -1
+
+    def rehearse(self, module: DiffusionModule, data: ImageFolderDataModule | None) -> None:
+        """Make the feature network, count the images, and draw two tiny ones with a stand-in for the model.
+
+        Raises:
+            ValueError: If something that an evaluation needs is not there.
+        """
+        if not self.every_n_steps:
+            return
+        from lightning_modules.metrics.feature_networks import load_features
+        from lightning_modules.metrics.image_sets import split_counts
+
+        rehearse_drawing(self.sampling, "evaluation", self.seed)
+        try:
+            load_features(self.features)
+            if data is not None:
+                labels = np.concatenate([data.train_labels, data.held_out_labels])
+                split_counts(labels, len(data.class_names), self.images, "the data set")
+        except (ValueError, ModuleNotFoundError) as error:
+            raise ValueError(f"--evaluation.every_n_steps {self.every_n_steps}: {error}") from error
 
     @property
     def share(self) -> float:

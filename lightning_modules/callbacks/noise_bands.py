@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import itertools
+import math
 from collections.abc import Sequence
 from typing import Any
 
@@ -12,6 +13,7 @@ from lightning_modules.base import DiffusionModule
 from lightning_modules.callbacks.telemetry import logs_at, write_scalars
 from lightning_modules.metrics.denoising import BAND_EDGES, band_errors
 from lightning_modules.randomness import Stream, fold
+from lightning_modules.ranges import Rule, check_ranges
 
 
 class LossByNoiseLevel(Callback):
@@ -33,8 +35,9 @@ class LossByNoiseLevel(Callback):
     """
 
     def __init__(self, edges: Sequence[float] = BAND_EDGES) -> None:
-        if len(edges) < 2 or any(low >= high for low, high in itertools.pairwise([0.0, *edges])):
-            raise ValueError(f"loss_by_noise_level: edges ascend and are positive, not {list(edges)}.")
+        ascend = all(low < high for low, high in itertools.pairwise([0.0, *edges, math.inf]))
+        wanted = "two or more ascending numbers above 0"
+        check_ranges(Rule("loss_by_noise_level.edges", list(edges), ascend and len(edges) > 1, wanted))
         self.bands = list(itertools.pairwise(edges))
         self._edges = torch.tensor(edges)
         self._train: Tensor | None = None  # (bands, 2): sum of errors and count

@@ -5,6 +5,8 @@ from typing import Any
 from lightning.pytorch import LightningModule, Trainer
 from lightning.pytorch.callbacks import TQDMProgressBar
 
+from lightning_modules.ranges import at_least, check_ranges
+
 
 class StepProgressBar(TQDMProgressBar):
     """Lightning's bar over the whole run, with the time left, the loss and images per second.
@@ -14,6 +16,7 @@ class StepProgressBar(TQDMProgressBar):
     """
 
     def __init__(self, refresh_rate: int = 5) -> None:
+        check_ranges(at_least("progress_bar.refresh_rate", refresh_rate, 0))
         super().__init__(refresh_rate=refresh_rate)
 
     @property

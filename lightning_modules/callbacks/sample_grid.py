@@ -14,11 +14,15 @@ from lightning_modules.callbacks.ema import averaged_weights
 from lightning_modules.callbacks.telemetry import between_steps, write_picture
 from lightning_modules.captions import class_captions
 from lightning_modules.images import save_png, to_uint8
+from lightning_modules.ranges import Rule, at_least, check_ranges
+from lightning_modules.rehearsal import rehearse_drawing
 from lightning_modules.runs import SAMPLING
 from lightning_modules.sampling import Sampling
 from lightning_modules.sheets import Sheet
 
 logger = logging.getLogger(__name__)
+
+_MOST = 4096
 
 
 class SampleGrid(Callback):
@@ -35,6 +39,9 @@ class SampleGrid(Callback):
         sampling: Sampler, steps, guidance.
         seed: Seed of the fixed noise.
 
+    Raises:
+        ValueError: If a setting is out of its range.
+
     Attributes:
         run_directory: Where `samples/` lies; none takes the logger's directory, or the Trainer's.
     """
@@ -47,6 +54,18 @@ class SampleGrid(Callback):
         sampling: Sampling = Sampling(),
         seed: int = 0,
     ) -> None:
+        check_ranges(
+            at_least("sample_grid.every_n_steps", every_n_steps, 0),
+            at_least("sample_grid.rows", rows, 1),
+            at_least("sample_grid.columns", columns, 1),
+            Rule(
+                "sample_grid.rows x columns",
+                rows * columns,
+                rows * columns <= _MOST,
+                f"at most {_MOST:,} images",
+            ),
+            at_least("sample_grid.seed", seed, 0),
+        )
         self.every_n_steps = every_n_steps
         self.rows = rows
         self.columns = columns
@@ -55,6 +74,15 @@ class SampleGrid(Callback):
         self.run_directory: Path | None = None
         self._last_drawn = -1
         self._folder: Path | str | None = None
+
+    def rehearse(self, module: DiffusionModule, data: object) -> None:
+        """Draw two tiny images with a stand-in for the network.
+
+        Raises:
+            ValueError: If the settings draw none.
+        """
+        if self.every_n_steps:
+            rehearse_drawing(self.sampling, "sample_grid", self.seed)
 
     def labels(self, num_classes: int) -> Tensor:
         """Return the grid's labels, (rows * columns,), row by row."""

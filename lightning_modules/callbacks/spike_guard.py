@@ -12,6 +12,7 @@ from torch.nn.utils import get_total_norm
 
 from lightning_modules.base import DiffusionModule
 from lightning_modules.callbacks.telemetry import logs_at, write_scalars
+from lightning_modules.ranges import at_least, check_ranges
 
 logger = logging.getLogger(__name__)
 
@@ -82,10 +83,12 @@ class SpikeGuard(Callback):
     def __init__(
         self, deviations: float = 8.0, patience: int = 5, max_roll_backs: int = 3, memory: int = 100
     ) -> None:
-        if deviations < 0 or patience < 1 or max_roll_backs < 0 or memory < 2:
-            raise ValueError(
-                "spike_guard: deviations and max_roll_backs are 0 or more, patience is at least 1, memory 2."
-            )
+        check_ranges(
+            at_least("spike_guard.deviations", deviations, 0),
+            at_least("spike_guard.patience", patience, 1),
+            at_least("spike_guard.max_roll_backs", max_roll_backs, 0),
+            at_least("spike_guard.memory", memory, 2),
+        )
         self.deviations, self.patience = deviations, patience
         self.max_roll_backs, self.memory = max_roll_backs, memory
         self.skipped = 0

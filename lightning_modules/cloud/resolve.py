@@ -13,11 +13,12 @@ import yaml
 from lightning.pytorch import Trainer
 
 from datamodules.image_folder import ImageFolderDataModule
-from lightning_modules.cli import FitCLI, own_error, quiet_lightning
+from lightning_modules.cli import FitCLI, quiet_lightning
 from lightning_modules.cloud.cost import Work, forecast
 from lightning_modules.cloud.job import Job
 from lightning_modules.cloud.paths import DATA, RUNS
 from lightning_modules.cloud.settings import ModalSettings
+from lightning_modules.command_line.culprit import in_a_line, own_error
 from lightning_modules.preflight import count_images, flop_per_image
 
 
@@ -48,7 +49,7 @@ def main(args: Sequence[str]) -> None:
     try:
         job = resolve(command_line)
     except (OSError, ValueError) as error:
-        print(f"error: {own_error(error)}", file=sys.stderr)
+        print(f"error: {in_a_line(own_error(error))}", file=sys.stderr)
         sys.exit(2)
     Path(out).write_text(job.as_json())
 

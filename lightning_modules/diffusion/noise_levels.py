@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from abc import ABC, abstractmethod
 from dataclasses import dataclass
 
@@ -46,6 +47,10 @@ class LogNormal(NoiseLevels):
     p_mean: float = -1.2
     p_std: float = 1.2
 
+    def __post_init__(self) -> None:
+        if not (math.isfinite(self.p_mean) and 0 < self.p_std < math.inf):
+            raise ValueError(f"p_mean is finite and p_std above 0, not {self.p_mean} and {self.p_std}.")
+
     def from_uniform(self, uniform: Tensor) -> Tensor:
         """Map probabilities to noise levels."""
         log_sigma: Tensor = self.p_mean + self.p_std * torch.special.ndtri(uniform)
@@ -67,6 +72,10 @@ class LogitNormal(NoiseLevels):
 
     mean: float = 0.8
     std: float = 0.8
+
+    def __post_init__(self) -> None:
+        if not (math.isfinite(self.mean) and 0 < self.std < math.inf):
+            raise ValueError(f"mean is finite and std above 0, not {self.mean} and {self.std}.")
 
     def from_uniform(self, uniform: Tensor) -> Tensor:
         """Map probabilities to noise levels."""

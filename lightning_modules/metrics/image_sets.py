@@ -190,6 +190,24 @@ class RealSplit:
     note: str
 
 
+def split_counts(
+    labels: Rows, classes: int, wanted: int, name: str, shares: npt.NDArray[np.float64] | None = None
+) -> npt.NDArray[np.int64]:
+    """Return how many images of each class go into each of the halves of `split_real`, (classes,).
+
+    Raises:
+        EvaluationError: If they are fewer than ten a side.
+    """
+    of_class = np.bincount(labels, minlength=classes)
+    counts = matched_counts(of_class // 2, of_class / of_class.sum() if shares is None else shares, wanted)
+    if counts.sum() < 10:
+        raise EvaluationError(
+            f"{name} has {len(labels)} images, which make {counts.sum()} a side with the classes matched: "
+            f"too few to say anything of quality"
+        )
+    return counts
+
+
 def split_real(
     real: ImageSet, wanted: int, shares: npt.NDArray[np.float64] | None = None, seed: int = 0
 ) -> RealSplit:
@@ -205,8 +223,7 @@ def split_real(
         EvaluationError: If fewer than ten images a side are left.
     """
     rng = np.random.default_rng(seed)
-    of_class = np.bincount(real.labels, minlength=len(real.class_names))
-    counts = matched_counts(of_class // 2, of_class / of_class.sum() if shares is None else shares, wanted)
+    counts = split_counts(real.labels, len(real.class_names), wanted, real.name, shares)
     reference, other = [], []
     for label, count in enumerate(counts):
         rows = rng.permutation(np.flatnonzero(real.labels == label))
@@ -214,11 +231,6 @@ def split_real(
         reference.append(rows[:count])
         other.append(rows[count : 2 * count])
     first, second = (rng.permutation(np.concatenate(half)) for half in (reference, other))
-    if len(first) < 10:
-        raise EvaluationError(
-            f"{real.name} has {len(real)} images, which make {len(first)} a side with the classes matched: "
-            f"too few to say anything of quality"
-        )
     note = f"{int(real.held_out[first].sum())} held out, {int((~real.held_out[first]).sum())} others"
     if len(first) < wanted:
         note += f"; {wanted} were asked for, and {real.name} has no more for two sets without a common image"

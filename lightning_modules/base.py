@@ -22,7 +22,7 @@ from lightning_modules.diffusion.weighting import Weighting
 from lightning_modules.image_noise import ImageNoise
 from lightning_modules.networks.layers import weight_decay_groups
 from lightning_modules.randomness import Stream, fold
-from lightning_modules.ranges import above, at_least, check_ranges, share
+from lightning_modules.ranges import at_least, check_ranges, share
 from lightning_modules.resume.optimizer_settings import keep_settings
 from lightning_modules.resume.position import fit_loop_state
 from lightning_modules.sampling import Sampling
@@ -49,7 +49,7 @@ class AdamWSettings(Setting):
 
     def __post_init__(self) -> None:
         check_ranges(
-            above("optimizer.learning_rate", self.learning_rate),
+            at_least("optimizer.learning_rate", self.learning_rate, 0),
             *(share("optimizer.betas", beta, whole=False) for beta in self.betas),
             at_least("optimizer.weight_decay", self.weight_decay, 0),
             at_least("optimizer.eps", self.eps, 0),

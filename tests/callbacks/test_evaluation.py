@@ -227,5 +227,5 @@ def test_time_is_spaced_out_to_the_share(monkeypatch):
 
 @pytest.mark.parametrize("options", [{"every": -1}, {"images": 9}, {"max_share": 0.0}, {"patience": 0}])
 def test_senseless_settings_are_refused(options):
-    with pytest.raises(ValueError, match=r"^evaluation: "):
+    with pytest.raises(ValueError, match=r"^evaluation\."):
         evaluation(**options)

@@ -71,7 +71,7 @@ def test_groups_have_the_names_of_their_bands():
 
 @pytest.mark.parametrize("edges", [(), (1.0,), (1.0, 0.5), (0.0, 1.0), (1.0, 1.0), (-1.0, 1.0)])
 def test_edges_ascend_and_are_positive(edges):
-    with pytest.raises(ValueError, match="edges ascend and are positive"):
+    with pytest.raises(ValueError, match="edges"):
         LossByNoiseLevel(edges)
 
 

@@ -53,7 +53,6 @@ OF_THE_TRAINER = [
 
 OF_THE_MODEL = [
     "--model.optimizer.learning_rate -1",
-    "--model.optimizer.learning_rate 0",
     "--model.optimizer.learning_rate .nan",
     "--model.optimizer.learning_rate .inf",
     "--model.optimizer.betas [1.5,0.9]",

@@ -270,8 +270,12 @@ def test_a_target_raised_in_the_cooldown_is_said(args, tmp_path, caplog):
     assert "The rate goes on at 100 % of its peak and falls from step 10 on" in caplog.text
 
 
-def test_without_a_logger_pictures_and_checkpoints_lie_in_the_run_directory(args, tmp_path):
+def test_without_a_logger_pictures_metrics_and_checkpoints_lie_in_the_run_directory(args, tmp_path):
     fit([*args, "--trainer.logger", "false"])
     assert sorted(path.name for path in (tmp_path / "runs").iterdir()) == ["demo"]
-    assert (latest(tmp_path).folder / "samples" / "step=00000008.png").is_file()
+    run = latest(tmp_path).folder
+    assert (run / "samples" / "step=00000008.png").is_file()
     assert steps(latest(tmp_path))[-1] == 8
+    # The metrics and their picture do not need one either.
+    assert (run / "metrics.csv").read_text().splitlines()[-1].startswith("8,")
+    assert (run / "loss.png").is_file()

@@ -103,9 +103,8 @@ def test_many_classes_are_drawn_once_each_in_a_square(count: int) -> None:
     drawn = module(class_names=tuple(map(str, range(count))))
     randomise(drawn.network)
     grid = class_grid(drawn, Sampling(steps=1), seed=3, batch_size=50)
-    columns = math.ceil(math.sqrt(count))
-    assert grid.shape[-1] == columns * (SIZE + 2) - 2
-    assert grid.shape[-2] <= grid.shape[-1]
-    row, column = divmod(count - 1, columns)
+    assert len(grid.images) == count
+    assert grid.sheet.columns == math.ceil(math.sqrt(count))
+    row, column = divmod(count - 1, grid.sheet.columns)
     alone = to_uint8(drawn.sample(torch.tensor([count - 1]), Sampling(steps=1), 3, [0]))[0].int()
     assert (tile(grid, row, column) - alone).abs().max() <= 1

@@ -10,6 +10,10 @@ import pytest
 from command_line import LIGHTNING_WARNINGS, Run, load_script, refusal, tiny
 from PIL import Image
 
+from lightning_modules.callbacks.sample_grid import SampleGrid
+from lightning_modules.images import viewing_scale
+from lightning_modules.models import checkpoint_classes
+
 pytestmark = LIGHTNING_WARNINGS
 
 GUIDED = ["--sample_grid.sampling.guidance", "3", "--sample_grid.sampling.guide_length", "0.25"]
@@ -32,11 +36,16 @@ def drawn(run: Path, out: Path, *args: str) -> np.ndarray:
 
 def test_grid_and_script_guide_alike(guided: Run, tmp_path: Path) -> None:
     with Image.open(guided.folder / "samples" / "step=00000004.png") as picture:
-        scale = picture.height // 16
-        grid = np.asarray(picture.convert("RGB")).astype(int)[::scale, ::scale]
+        grid = np.asarray(picture.convert("RGB")).astype(int)
+    scale = viewing_scale(16)
+    sheet = SampleGrid(columns=2).sheet(
+        checkpoint_classes(guided.folder / "checkpoints" / "last.ckpt"), step=4
+    )
     images = drawn(guided.folder, tmp_path / "own")
-    for image, left in zip(images, (0, 18), strict=True):
-        assert np.abs(grid[:, left : left + 16] - image).max() <= 1
+    for number, image in enumerate(images):
+        left, top = sheet.place(number, (16, 16))
+        shown = grid[top : top + 16 * scale : scale, left : left + 16 * scale : scale]
+        assert np.abs(shown - image).max() <= 1
     plain = drawn(guided.folder, tmp_path / "plain", "--guidance", "1")
     assert np.abs(plain - images).max() > 8
 

@@ -35,7 +35,8 @@ def existing_folder(root: Path | str) -> Path:
     """The absolute path of a folder that is to be searched for images.
 
     Raises:
-        DataError: There is none, or it is the whole file system.
+        DataError: There is none, or it is the whole file system or home, as what is left of a path where a
+            variable of the shell is not set.
     """
     root = as_path("the folder of images", root) or Path()
     try:
@@ -45,6 +46,9 @@ def existing_folder(root: Path | str) -> Path:
         raise DataError(f"folder {printable(str(root))} cannot be reached: {error}") from error
     if folder == Path(folder.anchor):
         raise DataError(f"{root} is the whole file system: give the folder that the images lie in")
+    with contextlib.suppress(RuntimeError, OSError):  # no home, or one that is not there
+        if folder.samefile(Path.home()):
+            raise DataError(f"{root} is your home folder: give the folder in it that the images lie in")
     if is_folder:
         return folder
     if folder.exists():

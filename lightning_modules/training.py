@@ -11,6 +11,7 @@ from typing import NoReturn
 from lightning.pytorch import Callback
 from lightning.pytorch.utilities import rank_zero_info
 
+from datamodules.errors import DataError
 from datamodules.words import counted
 from lightning_modules.allocator import free_memory, keep_freed_memory
 from lightning_modules.callbacks.spike_guard import RollBackError
@@ -74,7 +75,7 @@ def fit(args: Sequence[str] | None = None, extra_callbacks: Sequence[Callback] =
     except StopRequestedError as stop:
         rank_zero_info("%s in %s. The same command continues it.", str(stop).capitalize(), folder)
         sys.exit(RESUME_STATUS)
-    except (CheckpointWriteError, MemoryError, RollBackError) as error:
+    except (CheckpointWriteError, DataError, MemoryError, RollBackError) as error:
         sys.exit(f"error: {error}")
     finally:
         lock.release()

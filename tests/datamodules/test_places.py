@@ -78,6 +78,14 @@ def test_what_is_no_folder_of_images_says_why(
     assert "\n" not in str(refused.value)
 
 
+@pytest.mark.parametrize("given", ["~", "{home}", "{home}/", "{home}/images/.."])
+def test_the_home_folder_is_not_meant(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, given: str) -> None:
+    (tmp_path / "images").mkdir()
+    monkeypatch.setenv("HOME", str(tmp_path))
+    with pytest.raises(DataError, match="home folder"):
+        existing_folder(given.format(home=tmp_path))
+
+
 def test_a_tilde_is_the_home_folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     (tmp_path / "images").mkdir()
     monkeypatch.setenv("HOME", str(tmp_path))

@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import os
+import shutil
 import signal
 
 import pytest
 from command_line import LIGHTNING_WARNINGS
 from lightning.pytorch import Callback
-from resuming import latest, same_end
+from resuming import At, latest, same_end
 
 from datamodules import workers
 from lightning_modules.resume.signals import RESUME_STATUS, StopSignals
@@ -56,3 +57,15 @@ def test_a_run_whose_workers_hang_is_saved_when_asked_and_goes_on(
     assert latest(tmp_path).checkpoint()["global_step"] in (3, 4, 5)  # some batches were there already
     fit([*args, "--data.workers", "2"])
     same_end(latest(tmp_path), straight)
+
+
+@pytest.mark.parametrize("count", ["0", "1"])
+def test_images_that_are_gone_end_the_run_with_a_line(args, cats, tmp_path, capsys, count):
+    folder = tmp_path / "own"
+    shutil.copytree(cats, folder)
+    gone = At(3, lambda: shutil.rmtree(folder))
+    options = ["--data.cache", "false", "--data.root", str(folder), "--data.workers", count]
+    with pytest.raises(SystemExit) as stop:
+        fit([*args, *options], [gone])
+    assert "can be decoded" in str(stop.value.code)
+    assert "\n" not in str(stop.value.code)

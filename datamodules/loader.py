@@ -7,9 +7,8 @@ from collections.abc import Callable, Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
 from itertools import count
 from multiprocessing.process import BaseProcess
-from typing import Any, Literal
+from typing import Any
 
-import numpy.typing as npt
 import torch
 from torch.utils.data import DataLoader
 from torch.utils.data.distributed import DistributedSampler
@@ -20,8 +19,6 @@ from datamodules.micro_batches import MicroBatches
 from datamodules.workers import Workers
 
 _AHEAD = 2  # batches
-
-_Packed = tuple[Literal["draft", "image"], dict[str, npt.NDArray[Any]]]
 
 
 class BatchNumbers(DistributedSampler[Any]):
@@ -84,13 +81,15 @@ class StepLoader(DataLoader[Any]):
         # A generator of its own: else each start would draw from the global one.
         super().__init__(batches, batch_size=None, sampler=numbers, generator=torch.Generator())
         self._pinned = pinned
-        self._loading = Workers(_Load(batches), workers, "--data.workers", prepare=_one_thread)
+        self._loading = Workers(batches.__getitem__, workers, "--data.workers", prepare=_one_thread)
         if hurry is not None:
             self._loading.hurry = hurry
         self.ahead = _AHEAD if pinned else 0
 
     def __iter__(self) -> Iterator[Any]:  # type: ignore[override]
-        batches = map(self._unpacked, self._loading.results(self.sampler))
+        batches: Iterator[Any] = self._loading.results(self.sampler)
+        if self._pinned:
+            batches = map(_pin, batches)
         return fetched_ahead(batches, self.ahead) if self.ahead else batches
 
     @property
@@ -109,24 +108,10 @@ class StepLoader(DataLoader[Any]):
     def load_state_dict(self, state_dict: dict[str, Any]) -> None:
         """Take nothing from it."""
 
-    def _unpacked(self, packed: _Packed) -> ImageBatch | DraftBatch:
-        kind, fields = packed
-        tensors = {name: torch.from_numpy(field) for name, field in fields.items()}
-        if self._pinned:
-            tensors = {name: tensor.pin_memory() for name, tensor in tensors.items()}
-        return ImageBatch(**tensors) if kind == "image" else DraftBatch(**tensors)
 
-
-class _Load:
-    """Load a batch as arrays, which travel between processes without shared memory, as tensors do not."""
-
-    def __init__(self, batches: MicroBatches | HeldOutBatches) -> None:
-        self._batches = batches
-
-    def __call__(self, number: int) -> _Packed:
-        batch = self._batches[number]
-        fields = {name: field.numpy() for name, field in batch._asdict().items() if field is not None}
-        return ("image" if isinstance(batch, ImageBatch) else "draft"), fields
+def _pin(batch: ImageBatch | DraftBatch) -> ImageBatch | DraftBatch:
+    fields = {name: field.pin_memory() for name, field in batch._asdict().items() if field is not None}
+    return batch._replace(**fields)
 
 
 def _one_thread() -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import io
 import logging
 import multiprocessing
 import os
@@ -16,7 +17,10 @@ from collections.abc import Callable, Generator, Iterable
 from multiprocessing.context import BaseContext
 from multiprocessing.process import BaseProcess
 from multiprocessing.util import Finalize
-from typing import Any, Generic, NamedTuple, TypeVar
+from typing import TYPE_CHECKING, Any, Generic, NamedTuple, TypeVar
+
+if TYPE_CHECKING:
+    import numpy.typing as npt
 
 _log = logging.getLogger(__name__)
 
@@ -63,7 +67,7 @@ class Workers(Generic[Task, Result]):
 
     Args:
         function: Called with a task, in a worker or here. It must travel to another process, as must its
-            results, which must not hold tensors.
+            results.
         count: Number of workers; with 0 everything is done here.
         option: The option that sets their number, for the warning.
         method: How processes are started, "fork" or "spawn"; none takes the system's usual way.
@@ -250,10 +254,28 @@ def _serve(
         return
 
 
+class _Pickler(pickle.Pickler):
+    """Sends tensors as the arrays that share their memory; torch's own way is shared memory, or a copy."""
+
+    def reducer_override(self, content: Any) -> Any:  # noqa: ANN401
+        kind = type(content)
+        if kind.__module__ == "torch" and kind.__name__ == "Tensor":  # torch is imported where there is one
+            return _tensor_of, (content.numpy(),)
+        return NotImplemented
+
+
+def _tensor_of(array: npt.NDArray[Any]) -> object:
+    import torch
+
+    return torch.from_numpy(array)
+
+
 def _send(connection: socket.socket, good: bool, content: object) -> None:
-    """Send an object; the memory of its arrays is sent as it lies there."""
+    """Send an object; the memory of its arrays and tensors is sent as it lies there."""
     buffers: list[pickle.PickleBuffer] = []
-    text = pickle.dumps(content, protocol=5, buffer_callback=buffers.append)
+    written = io.BytesIO()
+    _Pickler(written, protocol=5, buffer_callback=buffers.append).dump(content)
+    text = written.getvalue()
     views = [buffer.raw() for buffer in buffers]
     lengths = b"".join(_LENGTH.pack(view.nbytes) for view in views)
     connection.sendall(_HEAD.pack(good, len(text), len(views)) + lengths + text)

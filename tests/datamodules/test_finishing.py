@@ -116,6 +116,24 @@ def test_batches_fetched_ahead_are_the_same(make_folder: MakeFolder) -> None:
     assert_same(first(loader, 7), first(module.train_dataloader(), 7))
 
 
+@pytest.mark.parametrize("workers", [0, 2])
+@pytest.mark.parametrize("options", [{}, {"augmentation": Augmentation(0.5), "crop": "random"}])
+def test_batches_are_pinned_where_a_gpu_fetches_them(
+    make_folder: MakeFolder, monkeypatch: pytest.MonkeyPatch, workers: int, options: dict[str, object]
+) -> None:
+    pinned: list[torch.Tensor] = []
+    monkeypatch.setattr(torch.Tensor, "pin_memory", lambda tensor: (pinned.append(tensor), tensor)[1])
+    module = ready(make_folder({"a": 9}), **options)
+    plain = module.train_dataloader()
+    loader = StepLoader(plain.dataset, plain.sampler, workers, pinned=True)
+    one, two = first(loader, 4), first(plain, 4)
+    loader.close()
+    assert len(pinned) >= 4 * sum(field is not None for field in two[0])
+    for a, b in zip(one, two, strict=True):
+        for field, expected in zip(a, b, strict=True):
+            assert field is expected is None or torch.equal(field, expected)
+
+
 @pytest.mark.parametrize("count", [0, 1, 2, 5])
 def test_fetching_ahead_ends_where_the_batches_end(count: int) -> None:
     assert list(fetched_ahead(iter(range(count)), 3)) == list(range(count))

@@ -189,22 +189,36 @@ class FitCLI(LightningCLI):
 
     def instantiate_trainer(self, **kwargs: Any) -> Trainer:  # noqa: ANN401
         """Make the Trainer, and choose the run that it starts or continues."""
-        length = self.config.trainer.max_steps
-        if not self.config.trainer.fast_dev_run:
-            self.config_init.learning_rate.check(length)  # before there is a run directory
-            for section in ("sample_grid", "evaluation"):
-                self.config_init.ema.check(self.config_init[section].sampling, section)
+        if self._continued is None:
+            self.check_parts(self.datamodule)
         made: Trainer = super().instantiate_trainer(
             **{**kwargs, "logger": False} if self._own_logger else kwargs
         )
         # As Lightning does: those that save, or publish what was saved, come last.
         callbacks = [*made.callbacks, LossPlot(), *self._extra_callbacks]  # type: ignore[attr-defined]
         made.callbacks = sorted(callbacks, key=lambda each: isinstance(each, Checkpoint))  # type: ignore[attr-defined]
-        if self._continued is None:
-            rehearse(made.callbacks, self.model, self.datamodule)  # type: ignore[attr-defined]
         if not self.config.trainer.fast_dev_run:
             self.take_run(made)
         return made
+
+    def check_parts(self, data: ImageFolderDataModule | None) -> None:
+        """Refuse what would fail later, before there is a run.
+
+        Args:
+            data: The data, set up; none where they are on another machine.
+
+        Raises:
+            ValueError: With the option to change.
+        """
+        parts = self.config_init
+        if not self.config.trainer.fast_dev_run:
+            parts.learning_rate.check(self.config.trainer.max_steps)
+            for section in ("sample_grid", "evaluation"):
+                parts.ema.check(parts[section].sampling, section)
+        rehearse([*self._callbacks(), *self._extra_callbacks], self.model, data)
+
+    def _callbacks(self) -> list[Callback]:
+        return [part for part in vars(self.config_init).values() if isinstance(part, Callback)]
 
     def take_run(self, made: Trainer) -> None:
         """Choose the run that the Trainer starts or continues, and point everything to it."""

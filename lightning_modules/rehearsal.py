@@ -5,6 +5,7 @@ from __future__ import annotations
 import random
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
+from functools import partial
 from typing import Protocol, runtime_checkable
 
 import numpy as np
@@ -18,6 +19,8 @@ from lightning_modules.sampling import Sampling
 
 _SIDE = 4  # pixels
 _IMAGES = 2
+_NULL = 1
+_WORSE = 0.6
 
 
 @runtime_checkable
@@ -63,10 +66,10 @@ def rehearse_drawing(settings: Sampling, section: str, seed: int) -> None:
         ValueError: If it fails, or what is drawn is not finite.
     """
     labels = torch.zeros(_IMAGES, dtype=torch.long)
-    guide = None if settings.own_guide is None else _stand_in
+    guide = None if settings.own_guide is None else partial(_stand_in, spread=_WORSE)
     try:
         noise = ImageNoise(seed, range(_IMAGES), (3, _SIDE, _SIDE), torch.device("cpu"))
-        images = settings.draw(_stand_in, labels, 0, noise, guide)
+        images = settings.draw(_stand_in, labels, _NULL, noise, guide)
     except (ArithmeticError, RuntimeError, TypeError, ValueError) as error:
         raise ValueError(f"--{section}.sampling cannot draw: {error}.") from error
     if not images.isfinite().all():
@@ -76,10 +79,11 @@ def rehearse_drawing(settings: Sampling, section: str, seed: int) -> None:
         )
 
 
-def _stand_in(x: Tensor, sigma: Tensor, labels: Tensor) -> Tensor:
-    """Denoise as the best denoiser of white noise of the data's spread does."""
-    variance = sigma.to(x.dtype).square().view(-1, 1, 1, 1)
-    return x * 0.25 / (0.25 + variance)
+def _stand_in(x: Tensor, sigma: Tensor, labels: Tensor, spread: float = 0.5) -> Tensor:
+    """Denoise as the best denoiser of white noise of the data's spread does; otherwise for `_NULL`."""
+    variance = sigma.to(x.dtype).square()
+    of_data = torch.where(labels == _NULL, _WORSE, spread) ** 2
+    return x * (of_data / (of_data + variance)).view(-1, 1, 1, 1)
 
 
 @contextmanager

@@ -258,8 +258,10 @@ def _at_floor(trainer: Trainer) -> bool:
     """Tell whether the learning rate of the step just taken was the end of its cooldown, with steps left."""
     step = trainer.global_step - 1
     for callback in trainer.callbacks:  # type: ignore[attr-defined]
-        if isinstance(callback, LearningRate) and callback.cool_down and step >= callback.warm_up:
-            return callback.factor(step, trainer.max_steps) <= callback.floor
+        if isinstance(callback, LearningRate):
+            phases = callback.phases(trainer.max_steps)
+            falls = phases.start is not None and step >= phases.start
+            return falls and callback.factor(step, trainer.max_steps) <= callback.floor
     return False
 
 

@@ -30,9 +30,8 @@ class CloudCLI(FitCLI):
         return ("images",)
 
     def instantiate_trainer(self, **kwargs: Any) -> Trainer:  # noqa: ANN401
-        """Check the schedule; the Trainer itself needs the container's devices."""
-        if not self.config.trainer.fast_dev_run:
-            self.config_init.learning_rate.check(self.config.trainer.max_steps)
+        """Check the parts; the Trainer itself needs the container's devices, and maybe its data."""
+        self.check_parts(None)
         return None  # type: ignore[return-value]
 
 
@@ -79,7 +78,10 @@ def resolve(args: Sequence[str]) -> Job:
     millions = sum(parameter.numel() for parameter in cli.model.parameters()) / 1e6
     name = type(cli.model).__name__
     summary.append(f"Model: {name}, {millions:.1f} M parameters, {flop / 1e9:.1f} GFLOP per image.")
-    summary += [] if config["fast_dev_run"] else forecast(work, settings)
+    shortened = cli.config_init.learning_rate.shortened(wish.max_steps)
+    summary += (
+        [] if config["fast_dev_run"] else [*([shortened] if shortened else []), *forecast(work, settings)]
+    )
     return Job(
         config=yaml.safe_dump(config, sort_keys=False),
         experiment=config["experiment"],

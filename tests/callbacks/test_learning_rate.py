@@ -97,14 +97,70 @@ def test_impossible_settings_are_refused(options, message):
 @pytest.mark.parametrize(
     ("schedule", "trainer_options", "message"),
     [
-        (LearningRate(5, 6), {"max_steps": 10}, "warm-up of 5 and a cooldown of 6 steps do not fit into 10"),
         (LearningRate(5, 6, 3), {"max_steps": 100}, "cool_down_start"),
-        (LearningRate(0, 6), {"max_time": "00:00:01:00"}, "needs trainer.max_steps or"),
+        (LearningRate(0, 6), {"max_time": "00:00:01:00"}, "needs --trainer.max_steps or"),
     ],
 )
 def test_a_cooldown_without_a_place_is_refused(image_folder, tmp_path, schedule, trainer_options, message):
     with pytest.raises(ValueError, match=message):
         rates_of(image_folder, tmp_path, schedule, **trainer_options)
+
+
+@pytest.mark.parametrize("max_steps", [1, 2, 3, 7, 40, 449, 450, 451, 1400])
+@pytest.mark.parametrize(("warm_up", "cool_down"), [(50, 400), (0, 400), (400, 50), (1000, 1), (1, 1000)])
+def test_phases_fit_into_a_run_of_any_length_in_proportion(warm_up, cool_down, max_steps):
+    rate = LearningRate(warm_up, cool_down, floor=0.1)
+    phases = rate.phases(max_steps)
+    assert min(phases.warm_up, phases.cool_down) >= 0
+    assert phases.warm_up + phases.cool_down <= max_steps
+    factors = [rate.factor(step, max_steps) for step in range(max_steps)]
+    assert max(factors) == 1
+    peak = factors.index(max(factors))
+    assert factors[: peak + 1] == sorted(factors[: peak + 1])
+    assert factors[peak:] == sorted(factors[peak:], reverse=True)
+    if warm_up + cool_down <= max_steps:
+        assert (phases.warm_up, phases.cool_down) == (warm_up, cool_down)
+        assert rate.shortened(max_steps) is None
+    else:
+        assert abs(phases.warm_up - max_steps * warm_up / (warm_up + cool_down)) <= 1
+        assert max_steps - phases.warm_up - phases.cool_down <= 1
+        assert f"{phases.warm_up} and {phases.cool_down}" in rate.shortened(max_steps)
+
+
+def test_a_warm_up_alone_is_not_shortened():
+    """A run that ends in it goes on with it when its target is raised."""
+    rate = LearningRate(warm_up=100)
+    assert rate.phases(10) == rate.phases(1000)
+    assert rate.shortened(10) is None
+
+
+def test_a_shortened_schedule_is_said_once_and_trains(image_folder, tmp_path, caplog):
+    with caplog.at_level(logging.INFO):
+        used = rates_of(image_folder, tmp_path, LearningRate(5, 40), max_steps=9)
+    assert [max(used[step]) / PEAK for step in (0, 1)] == pytest.approx([1, 1 - math.sqrt(1 / 8)])
+    assert used[8] == {0.0}
+    said = [record for record in caplog.records if "do not fit into 9" in record.getMessage()]
+    assert len(said) == 1
+
+
+@pytest.mark.filterwarnings("ignore:The dirpath has changed")
+@pytest.mark.parametrize("stopped", [2, 4])
+def test_a_shortened_run_goes_on_exactly_and_with_a_raised_target_as_the_longer_one(
+    stopped, image_folder, tmp_path, caplog
+):
+    def run(name, **options):
+        callbacks = LearningRate(warm_up=9, cool_down=9), StepCheckpoint(1, keep_last=9)
+        return rates_of(image_folder, tmp_path / name, *callbacks, **options)
+
+    short, long = run("short", max_steps=6), run("long", max_steps=20)
+    checkpoint = tmp_path / "short" / "checkpoints" / f"step={stopped:08d}.ckpt"
+    caplog.clear()
+    again = run("again", max_steps=6, ckpt_path=checkpoint)
+    assert again == {step: short[step] for step in range(stopped, 6)}
+    assert "another length" not in caplog.text
+    raised = run("raised", max_steps=20, ckpt_path=checkpoint)
+    assert raised == {step: long[step] for step in range(stopped, 20)}
+    assert "for another length of the run" in caplog.text
 
 
 @pytest.mark.parametrize("kind", KINDS)

@@ -150,7 +150,6 @@ REFUSED = {
     "share out of range": {"data.held_out": 1.5},
     "size not divided": {"data.image_size": 18},
     "ema out of range": {"ema.decay": 1.0},
-    "warm-up longer than the run": {"learning_rate.warm_up": 3, "learning_rate.cool_down": 3},
 }
 
 

@@ -6,6 +6,7 @@ import http.client
 import threading
 import urllib.parse
 from collections.abc import Iterator
+from contextlib import closing
 from pathlib import Path
 from typing import Any
 from wsgiref.simple_server import WSGIRequestHandler, make_server
@@ -27,10 +28,11 @@ class Site:
         self.server = make_server("127.0.0.1", 0, Locked(self._answer, TOKEN), handler_class=Quiet)
 
     def get(self, path: str, method: str = "GET", **headers: str) -> tuple[http.client.HTTPResponse, bytes]:
-        connection = http.client.HTTPConnection("127.0.0.1", self.server.server_port, timeout=60)
-        connection.request(method, path, headers=headers)
-        response = connection.getresponse()
-        return response, response.read()
+        port = self.server.server_port
+        with closing(http.client.HTTPConnection("127.0.0.1", port, timeout=60)) as connection:
+            connection.request(method, path, headers=headers)
+            response = connection.getresponse()
+            return response, response.read()
 
     def _answer(self, environ: dict[str, Any], start_response: Any) -> list[bytes]:
         self.asked.append(dict(environ))

@@ -12,6 +12,7 @@ import sys
 import time
 import urllib.parse
 from collections.abc import Callable
+from contextlib import closing
 from email.message import Message
 from pathlib import Path
 
@@ -29,11 +30,11 @@ pytestmark = pytest.mark.slow
 def visit(url: str, cookie: str = "") -> tuple[int, Message, bytes]:
     """Status, headers and content of a page, without following it to another one."""
     place = urllib.parse.urlsplit(url)
-    connection = http.client.HTTPConnection(place.netloc, timeout=200)
     path = f"{place.path or '/'}?{place.query}"
-    connection.request("GET", path, headers={"Cookie": cookie} if cookie else {})
-    response = connection.getresponse()
-    return response.status, response.headers, response.read()
+    with closing(http.client.HTTPConnection(place.netloc, timeout=200)) as connection:
+        connection.request("GET", path, headers={"Cookie": cookie} if cookie else {})
+        response = connection.getresponse()
+        return response.status, response.headers, response.read()
 
 
 def paste(line: str, cloud: Cloud) -> subprocess.CompletedProcess[str]:

@@ -22,6 +22,8 @@ from typing import TYPE_CHECKING, Any, Generic, NamedTuple, TypeVar
 if TYPE_CHECKING:
     import numpy.typing as npt
 
+from datamodules.stop_signals import STOPPING
+
 _log = logging.getLogger(__name__)
 
 Task = TypeVar("Task")
@@ -32,12 +34,6 @@ SILENCE_S = 300.0
 
 _HURRIED_SILENCE_S = 5.0
 _LOOK_S = 0.5  # how often a wait looks at the clock and at `hurry`
-
-_IGNORED = tuple(
-    getattr(signal, name) for name in ("SIGINT", "SIGTERM", "SIGHUP", "SIGUSR1") if hasattr(signal, name)
-)
-"""Signals that a whole process group or container may get. The main process decides when to stop, and needs
-its workers until then."""
 
 _HEAD = struct.Struct("!?QI")  # whether it is a result; bytes of pickle; number of buffers behind it
 _LENGTH = struct.Struct("!Q")
@@ -138,7 +134,7 @@ class Workers(Generic[Task, Result]):
 
     def _start(self) -> None:
         # What comes between a worker's birth and its own decision about signals waits, and is dropped then.
-        before = signal.pthread_sigmask(signal.SIG_BLOCK, _IGNORED)
+        before = signal.pthread_sigmask(signal.SIG_BLOCK, STOPPING)
         try:
             for _ in range(self._count):
                 self._workers.append(self._start_one())
@@ -236,9 +232,11 @@ def _serve(
     prepare: Callable[[], object] | None,
 ) -> None:
     """What a worker does until its connection ends, which the main process's death does too."""
-    for number in _IGNORED:
+    # A whole process group or container may get them. The main process decides when to stop, and needs its
+    # workers until then.
+    for number in STOPPING:
         signal.signal(number, signal.SIG_IGN)
-    signal.pthread_sigmask(signal.SIG_UNBLOCK, _IGNORED)
+    signal.pthread_sigmask(signal.SIG_UNBLOCK, STOPPING)
     connection.settimeout(None)
     if prepare is not None:
         prepare()

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import signal
 import sys
 from collections.abc import Sequence
 from pathlib import Path
@@ -12,6 +13,7 @@ from lightning.pytorch import Callback
 from lightning.pytorch.utilities import rank_zero_info
 
 from datamodules.errors import DataError
+from datamodules.terminal import guarded_output
 from datamodules.words import counted
 from lightning_modules.allocator import free_memory, keep_freed_memory
 from lightning_modules.callbacks.spike_guard import RollBackError
@@ -22,6 +24,7 @@ from lightning_modules.checkpoints.errors import (
     write_error,
 )
 from lightning_modules.cli import FitCLI, quiet_lightning
+from lightning_modules.command_line.process import command_line
 from lightning_modules.configuring import RefusedError, configure
 from lightning_modules.resume.accidents import go_back, split_further
 from lightning_modules.resume.choice import Choice, tell_further_processes
@@ -30,7 +33,12 @@ from lightning_modules.resume.fitting import CannotCarryOverError, check_fits
 from lightning_modules.resume.leftovers import clear_leftovers
 from lightning_modules.resume.lock import RunLock, RunLockedError
 from lightning_modules.resume.manifest import record_identity
-from lightning_modules.resume.signals import RESUME_STATUS, StopRequestedError, StopSignals
+from lightning_modules.resume.signals import (
+    RESUME_STATUS,
+    Interruptions,
+    StopRequestedError,
+    StopSignals,
+)
 from lightning_modules.runs import name_latest, start_run_directory
 
 logger = logging.getLogger(__name__)
@@ -50,12 +58,21 @@ def fit(args: Sequence[str] | None = None, extra_callbacks: Sequence[Callback] =
         SystemExit: With status 2 if the command line or the run it means is refused, and with
             `RESUME_STATUS` if a signal stopped the run.
     """
+    with guarded_output(), Interruptions():
+        try:
+            return _fit(args, extra_callbacks)
+        except KeyboardInterrupt:
+            print("\nInterrupted before training: nothing is lost.", file=sys.stderr)
+            sys.exit(RESUME_STATUS)
+
+
+def _fit(args: Sequence[str] | None, extra_callbacks: Sequence[Callback]) -> FitCLI:
     quiet_lightning()
     cli = _parse(args, None, extra_callbacks)
     if cli.trainer.strategy.root_device.type == "cpu":  # beside a GPU the host's memory is for others
         keep_freed_memory()
     if cli.config.trainer.fast_dev_run:
-        cli.trainer.fit(cli.model, datamodule=cli.datamodule)
+        _try_out(cli)
         return cli
     folder = cli.choice.folder
     if cli.choice.finished:
@@ -73,18 +90,14 @@ def fit(args: Sequence[str] | None = None, extra_callbacks: Sequence[Callback] =
     except (RunLockedError, CannotCarryOverError, DamagedCheckpointError, UnsafeCheckpointError) as error:
         _refuse(error)
     except StopRequestedError as stop:
-        rank_zero_info("%s in %s. The same command continues it.", str(stop).capitalize(), folder)
+        same = "The same command without --fresh" if cli.wish.fresh else "The same command"
+        rank_zero_info("%s in %s. %s continues it.", str(stop).capitalize(), folder, same)
         sys.exit(RESUME_STATUS)
     except (CheckpointWriteError, DataError, MemoryError, RollBackError) as error:
         sys.exit(f"error: {error}")
     finally:
         lock.release()
-    rank_zero_info(
-        "Trained to step %d. Pictures: %s/samples. Draw more: python scripts/sample.py %s",
-        cli.trainer.global_step,
-        folder,
-        folder,
-    )
+    _say_what_was_trained(cli)
     return cli
 
 
@@ -93,9 +106,6 @@ def _parse(args: Sequence[str] | None, continued: Path | None, extra_callbacks: 
         return configure(args, continued, extra_callbacks)
     except RefusedError as error:
         _refuse(error)
-    except KeyboardInterrupt:
-        print("\nInterrupted before training: nothing is lost.", file=sys.stderr)
-        sys.exit(RESUME_STATUS)
 
 
 def _refuse(error: BaseException) -> NoReturn:
@@ -156,8 +166,9 @@ def _train(cli: FitCLI, signals: StopSignals) -> BaseException | None:
     Raises:
         StopRequestedError: After a signal, or on several devices after a bad step.
     """
-    cli.config_init.checkpoint.signals = signals
-    cli.datamodule.stop_requested = signals.requested
+    if signals.received is not None and cli.trainer.world_size == 1:
+        raise StopRequestedError(f"stopped at step {cli.choice.step}")
+    _listen(cli, signals)
     try:
         cli.trainer.fit(
             cli.model, datamodule=cli.datamodule, ckpt_path=cli.choice.checkpoint, weights_only=True
@@ -173,6 +184,37 @@ def _train(cli: FitCLI, signals: StopSignals) -> BaseException | None:
             return error
         raise
     return None
+
+
+def _try_out(cli: FitCLI) -> None:
+    """Train and validate for the batches of a fast run, which leaves nothing."""
+    with StopSignals() as signals:
+        _listen(cli, signals)
+        try:
+            cli.trainer.fit(cli.model, datamodule=cli.datamodule)
+        except StopRequestedError:
+            sys.exit(128 + (signals.received or signal.SIGTERM))
+
+
+def _listen(cli: FitCLI, signals: StopSignals) -> None:
+    """Let the checkpoints know of signals, and Lightning leave them alone.
+
+    Its handlers would stop in mid-step, exit with the status of success during the first validation, and
+    under SLURM save in the handler.
+    """
+    cli.config_init.checkpoint.signals = signals
+    cli.datamodule.stop_requested = signals.requested
+    cli.trainer._signal_connector.register_signal_handlers = signals.listen  # type: ignore[method-assign]
+
+
+def _say_what_was_trained(cli: FitCLI) -> None:
+    folder, step = cli.choice.folder, cli.trainer.global_step
+    if not step:
+        rank_zero_info("Nothing was trained: --trainer.max_steps is %d.", cli.trainer.max_steps)
+        return
+    pictures = folder / "samples"
+    where = f" Pictures: {pictures}." if pictures.is_dir() else ""
+    rank_zero_info("Trained to step %d.%s Draw more:\n%s", step, where, command_line("sample", folder))
 
 
 def _learn_from(accident: BaseException, cli: FitCLI) -> str:

@@ -7,6 +7,12 @@ import sys
 from collections.abc import Sequence
 from pathlib import Path
 
+if __name__ == "__main__":
+    import _launch
+
+    _launch.check()
+
+from lightning_modules.command_line.process import one_line_errors
 from lightning_modules.command_line.scripts import ScriptParser
 
 EPILOG = """examples:
@@ -54,12 +60,9 @@ def serve(folder: Path, further: Sequence[str]) -> None:
     with view_of_runs(folder) as view:
         board = program.TensorBoard()
         board.configure(argv=("tensorboard", f"--logdir={view}", *further))
-        try:
-            status = board.main()
-        except KeyboardInterrupt:
-            status = 0
-    sys.exit(status)
+        with one_line_errors("stopped", stopped_status=0):
+            sys.exit(board.main())
 
 
 if __name__ == "__main__":
-    main()
+    _launch.launch(main)

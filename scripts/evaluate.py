@@ -9,6 +9,12 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+if __name__ == "__main__":
+    import _launch
+
+    _launch.check()
+
+from lightning_modules.command_line.process import RESUME_STATUS, one_line_errors
 from lightning_modules.command_line.sampling_types import count, guide_length, seed, steps
 from lightning_modules.command_line.scripts import ScriptParser, name_of, number, several, truth, whole
 
@@ -41,16 +47,17 @@ def main(args: Sequence[str] | None = None) -> None:
     options = parser.parse_args(args)
     if bool(options.target) == options.self_test:
         parser.error("give a run or a folder of images, or --self-test")
-    try:
+    stopped = "stopped, before anything was measured"
+    with one_line_errors(stopped, stopped_status=RESUME_STATUS, reword=_in_other_words):
         passed = test_metrics(options) if options.self_test else evaluate(options)
-    except (OSError, ValueError, ModuleNotFoundError) as error:
-        from lightning_modules.metrics.run_inputs import in_other_words
-
-        sys.exit(f"error: {in_other_words(str(error))}")
-    except KeyboardInterrupt as stop:
-        sys.exit(str(stop) or "stopped, before anything was measured")
     if not passed:
         sys.exit(1)
+
+
+def _in_other_words(message: str) -> str:
+    from lightning_modules.metrics.run_inputs import in_other_words
+
+    return in_other_words(message)
 
 
 def evaluate(options: argparse.Namespace) -> bool:
@@ -292,4 +299,4 @@ def _add_drawing(group: argparse._ArgumentGroup) -> None:
 
 
 if __name__ == "__main__":
-    main()
+    _launch.launch(main)

@@ -3,11 +3,16 @@
 from __future__ import annotations
 
 import argparse
-import sys
 from collections.abc import Sequence
 from pathlib import Path
 
+if __name__ == "__main__":
+    import _launch
+
+    _launch.check()
+
 from lightning_modules.averages.names import HELP, weights_name
+from lightning_modules.command_line.process import one_line_errors
 from lightning_modules.command_line.scripts import ScriptParser
 
 EPILOG = """examples:
@@ -38,13 +43,11 @@ def main(args: Sequence[str] | None = None) -> None:
     parser.add_argument("--weights", type=weights_name, help=f"{HELP} (default: the run's main average)")
     parser.add_argument("--out", type=Path, help="the file (default: export/ in the run)")
     options = parser.parse_args(args)
-    from lightning_modules.export.command import export
+    with one_line_errors("stopped; nothing was written"):
+        from lightning_modules.export.command import export
 
-    try:
         print(export(options.run, options.to, options.out, options.weights))
-    except (OSError, ValueError) as error:
-        sys.exit(f"error: {error}")
 
 
 if __name__ == "__main__":
-    main()
+    _launch.launch(main)

@@ -4,6 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
+if __name__ == "__main__":
+    import _launch
+
+    _launch.check()
+
+from lightning_modules.command_line.process import RESUME_STATUS, one_line_errors
+
 
 def main(args: Sequence[str] | None = None) -> None:
     """Train as the command line says.
@@ -11,10 +18,13 @@ def main(args: Sequence[str] | None = None) -> None:
     Args:
         args: The command line; none takes the process's.
     """
-    from lightning_modules.training import fit
+    with one_line_errors(
+        "Interrupted before training: nothing is lost.", stopped_status=RESUME_STATUS, errors=()
+    ):
+        from lightning_modules.training import fit
 
-    fit(args)
+        fit(args)
 
 
 if __name__ == "__main__":
-    main()
+    _launch.launch(main)

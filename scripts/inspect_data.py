@@ -5,11 +5,16 @@ from __future__ import annotations
 import argparse
 import json
 import os
-import sys
 from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+if __name__ == "__main__":
+    import _launch
+
+    _launch.check()
+
+from lightning_modules.command_line.process import one_line_errors
 from lightning_modules.command_line.scripts import ScriptParser, number, path, whole
 
 if TYPE_CHECKING:
@@ -36,12 +41,8 @@ def main(args: Sequence[str] | None = None) -> None:
     Args:
         args: The command line; none takes the process's.
     """
-    options = _parse(args)
-    try:
-        inspect(options)
-    except (OSError, ValueError) as error:
-        print(f"error: {error}", file=sys.stderr)
-        sys.exit(2)
+    with one_line_errors("stopped; there is no report", refused_status=2):
+        inspect(_parse(args))
 
 
 def inspect(options: argparse.Namespace) -> None:
@@ -187,4 +188,4 @@ def _cores() -> int:
 
 
 if __name__ == "__main__":
-    main()
+    _launch.launch(main)

@@ -10,6 +10,12 @@ import tempfile
 from collections.abc import Sequence
 from pathlib import Path
 
+if __name__ == "__main__":
+    import _launch
+
+    _launch.check()
+
+from lightning_modules.command_line.process import one_line_errors
 from lightning_modules.command_line.scripts import ScriptParser, whole
 
 EPILOG = """examples:
@@ -34,32 +40,30 @@ def main(args: Sequence[str] | None = None) -> None:
         SystemExit: With status 1 if a difference or another problem was found, 2 if there was no proof.
     """
     options, fit_options = _parse(args)
+    folder = options.folder or Path(tempfile.mkdtemp(prefix="prove-resume-"))
+    stopped = f"stopped; nothing is proven. Runs and logs are in {folder}"
+    with one_line_errors(stopped, refused_status=2):
+        _prove(options, fit_options, folder)
+
+
+def _prove(options: argparse.Namespace, fit_options: tuple[str, ...], folder: Path) -> None:
     from lightning_modules.proving.kills import Kind
     from lightning_modules.proving.proof import Request, prove
-    from lightning_modules.proving.undisturbed import ProofError
 
-    folder = options.folder or Path(tempfile.mkdtemp(prefix="prove-resume-"))
     if any(folder.glob("*")):
-        print(f"error: {folder} is not empty; give --folder another one.", file=sys.stderr)
-        sys.exit(2)
-    try:
-        kinds = (
-            tuple(Kind(name.strip()) for name in options.kinds.split(",")) if options.kinds else tuple(Kind)
-        )
-        request = Request(
-            fit_options,
-            folder.resolve(),
-            options.kills,
-            kinds,
-            options.seed,
-            options.steps,
-            options.jobs,
-            options.fresh_interpreter,
-        )
-        certificate = prove(request)
-    except (ProofError, ValueError) as error:
-        print(f"error: {error}", file=sys.stderr)
-        sys.exit(2)
+        raise ValueError(f"{folder} is not empty; give --folder another one.")
+    kinds = tuple(Kind(name.strip()) for name in options.kinds.split(",")) if options.kinds else tuple(Kind)
+    request = Request(
+        fit_options,
+        folder.resolve(),
+        options.kills,
+        kinds,
+        options.seed,
+        options.steps,
+        options.jobs,
+        options.fresh_interpreter,
+    )
+    certificate = prove(request)
     print(certificate.text())
     if options.json is not None:
         options.json.parent.mkdir(parents=True, exist_ok=True)
@@ -100,4 +104,4 @@ def _parse(args: Sequence[str] | None) -> tuple[argparse.Namespace, tuple[str, .
 
 
 if __name__ == "__main__":
-    main()
+    _launch.launch(main)

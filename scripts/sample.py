@@ -4,11 +4,16 @@ from __future__ import annotations
 
 import argparse
 import os
-import sys
 from collections.abc import Sequence
 from pathlib import Path
 
+if __name__ == "__main__":
+    import _launch
+
+    _launch.check()
+
 from lightning_modules.averages.names import HELP, weights_name
+from lightning_modules.command_line.process import RESUME_STATUS, one_line_errors
 from lightning_modules.command_line.sampling_types import (
     count,
     guide_length,
@@ -52,14 +57,12 @@ def main(args: Sequence[str] | None = None) -> None:
         args: The command line; none takes the process's.
     """
     options = _parse(args)
-    from lightning_modules.sample_command import SampleOptions, sample
+    with one_line_errors(
+        "stopped; the same command goes on with what is missing", stopped_status=RESUME_STATUS
+    ):
+        from lightning_modules.sample_command import SampleOptions, sample
 
-    try:
         print(sample(SampleOptions(**vars(options))))
-    except (OSError, ValueError) as error:
-        sys.exit(f"error: {error}")
-    except KeyboardInterrupt:
-        sys.exit("stopped; the same command goes on with what is missing")
 
 
 def _parse(args: Sequence[str] | None) -> argparse.Namespace:
@@ -162,4 +165,4 @@ def _add_output(group: argparse._ArgumentGroup) -> None:
 
 
 if __name__ == "__main__":
-    main()
+    _launch.launch(main)

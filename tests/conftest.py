@@ -3,6 +3,7 @@ from __future__ import annotations
 import errno
 import fcntl
 import os
+import signal
 from collections.abc import Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -11,8 +12,18 @@ import numpy as np
 import pytest
 from PIL import Image
 
+from datamodules.stop_signals import STOPPING
+
 if TYPE_CHECKING:
     from modal_emulator import Emulator
+
+
+@pytest.fixture(scope="session", autouse=True)
+def signals_that_count() -> None:
+    """Let the tests' signals be heard also where a shell started the tests in the background, or `nohup`."""
+    for number in STOPPING:
+        if signal.getsignal(number) == signal.SIG_IGN:
+            signal.signal(number, signal.default_int_handler if number == signal.SIGINT else signal.SIG_DFL)
 
 
 @pytest.fixture(scope="session")

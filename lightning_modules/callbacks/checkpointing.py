@@ -96,15 +96,10 @@ class StepCheckpoint(Checkpoint):
             if isinstance(callback, ModelCheckpoint) and _lies_in(callback.dirpath, self._folder):
                 callback.dirpath = str(self._folder.with_name(MODEL_CHECKPOINTS))
 
-    def on_sanity_check_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
-        """Take the signals back from Lightning, which would leave a validation with the status of success."""
-        self._take_signals(trainer)
-
     def on_train_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
-        """Begin to count, and take the signals back from Lightning, which would stop in mid-step."""
+        """Begin to count."""
         self._saved_step = self._whole_step = trainer.global_step
         self._saved_at = time.monotonic()
-        self._take_signals(trainer)
 
     def on_train_batch_start(
         self,
@@ -177,11 +172,6 @@ class StepCheckpoint(Checkpoint):
             self._io.drain()
         except OSError as error:
             logger.error("A checkpoint was not written: %s", error)
-
-    def _take_signals(self, trainer: Trainer) -> None:
-        if self.signals is not None:
-            self.signals.listen()
-            trainer._signal_connector.received_sigterm = False
 
     def _asked_to_stop(self, trainer: Trainer) -> bool:
         mine = self.signals is not None and self.signals.received is not None

@@ -16,6 +16,7 @@ from dataclasses import asdict, dataclass
 from multiprocessing.connection import Connection
 from pathlib import Path
 
+from datamodules.stop_signals import STOPPING
 from lightning_modules.proving.kills import Moment
 
 
@@ -102,6 +103,8 @@ def live(orders: Orders, pipe: int) -> None:
     for descriptor, path in ((1, orders.output or orders.log), (2, orders.log)):
         os.dup2(os.open(path, os.O_WRONLY | os.O_CREAT | os.O_APPEND, 0o644), descriptor)
     faulthandler.enable(2)  # a process that hangs is asked for its stacks with SIGABRT
+    for number in STOPPING:  # also where the proof itself runs in the background, with SIGINT ignored
+        signal.signal(number, signal.default_int_handler if number == signal.SIGINT else signal.SIG_DFL)
     sys.argv = ["fit.py"]
     os.write(pipe, b"alive\n")
     try:

@@ -18,7 +18,7 @@ TAIL = 15
 """Lines of a log that are shown where something went wrong."""
 
 
-class ProofError(Exception):
+class ProofError(ValueError):
     """The undisturbed run does not train, so that there is nothing to prove."""
 
 

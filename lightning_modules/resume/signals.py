@@ -1,40 +1,95 @@
-"""SIGTERM and SIGINT as a wish that the training loop fulfils between two steps."""
+"""Signals that ask a process to stop: a wish that the training loop fulfils between two steps."""
 
 from __future__ import annotations
 
+import contextlib
 import os
+import select
 import signal
 import sys
 import threading
+import time
+from collections.abc import Callable
 from types import FrameType, TracebackType
+from typing import Self
+
+from datamodules.stop_signals import STOPPING
 
 RESUME_STATUS = 75
 """Exit status of a run that was asked to stop, has saved, and wants to be resumed (EX_TEMPFAIL)."""
 
-STOPPING = (signal.SIGTERM, signal.SIGINT)
+AGAIN_AFTER = 1.0
+"""Seconds until the same signal is a second request. `timeout`, shells and launchers signal a process and its
+group, so that one request arrives twice."""
 
 
 class StopRequestedError(Exception):
     """The run was asked to stop, and has been saved."""
 
 
-class StopSignals:
-    """Note a first SIGTERM or SIGINT, and die of a second one, within a `with` block.
+class StopRequest:
+    """What has asked this process to stop first, and whether somebody insists.
 
-    The handler sets a flag and nothing more. An exception out of a handler could come in the middle of an
-    optimiser step, or in a place of the standard library that swallows it.
+    Args:
+        clock: Seconds that pass.
+    """
+
+    def __init__(self, clock: Callable[[], float] = time.monotonic) -> None:
+        self.received: signal.Signals | None = None
+        self._clock = clock
+        self._at = 0.0
+
+    def note(self, number: int) -> bool:
+        """Note a signal, and tell whether it insists: the first one again, from a person, after a second.
+
+        Batch systems, closing terminals and the system itself repeat their signals; those never insist.
+        """
+        if self.received is None:
+            self.received, self._at = signal.Signals(number), self._clock()
+            return False
+        insisting = number == self.received and number in (signal.SIGINT, signal.SIGTERM)
+        return insisting and self._clock() - self._at >= AGAIN_AFTER
+
+
+class Interrupted(KeyboardInterrupt):
+    """A signal has asked a command to stop.
+
+    Args:
+        number: The signal.
+    """
+
+    def __init__(self, number: int) -> None:
+        super().__init__()
+        self.number = number
+
+
+class SignalHandlers:
+    """Handlers of the signals that ask a process to stop, within a `with` block of the main thread.
+
+    A signal that is ignored when the block begins stays so: `nohup` ignores SIGHUP, and a shell SIGINT for
+    what it starts in the background. Of those that others handle, only SIGINT and SIGTERM are taken over.
     """
 
     def __init__(self) -> None:
-        self.received: signal.Signals | None = None
+        self.request = StopRequest()
         self._owner = os.getpid()
         self._before: dict[signal.Signals, object] = {}
 
-    def __enter__(self) -> StopSignals:
+    def __enter__(self) -> Self:
         if threading.current_thread() is threading.main_thread():
-            self._before = {number: signal.getsignal(number) for number in STOPPING}
+            handlers = {number: signal.getsignal(number) for number in STOPPING}
+            self._before = {number: each for number, each in handlers.items() if _is_free(number, each)}
         self.listen()
         return self
+
+    @property
+    def received(self) -> signal.Signals | None:
+        """The first signal that has come."""
+        return self.request.received
+
+    def requested(self) -> bool:
+        """Tell whether a signal has come."""
+        return self.received is not None
 
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
@@ -43,32 +98,75 @@ class StopSignals:
             signal.signal(number, signal.SIG_DFL if handler is None else handler)  # type: ignore[arg-type]
         self._before = {}
 
-    def requested(self) -> bool:
-        """Tell whether a signal has come."""
-        return self.received is not None
-
     def listen(self) -> None:
         """Put the handlers in place, again where something has replaced them since."""
         for number in self._before:
             signal.signal(number, self._handle)
 
     def _handle(self, number: int, frame: FrameType | None) -> None:
-        if os.getpid() != self._owner:  # a loader worker between its fork and its own handlers
-            if number == signal.SIGTERM:
-                _die_of(number)
-            return
-        if self.received is not None:
-            _die_of(number)
-        self.received = signal.Signals(number)
-        # Not `logging` or `print`: the signal may have come in the middle of one of them.
-        os.write(
-            sys.__stderr__.fileno() if sys.__stderr__ else 2, _ANNOUNCEMENT % self.received.name.encode()
-        )
+        if os.getpid() == self._owner:
+            self.take(number)
+        elif number == signal.SIGTERM:  # a loader worker between its fork and its own handlers
+            die_of(number)
+
+    def take(self, number: int) -> None:
+        """Do what a signal asks for."""
+        raise NotImplementedError
 
 
-_ANNOUNCEMENT = b"\n%s: finishing this step and saving; once more stops at once.\n"
+class StopSignals(SignalHandlers):
+    """Note that a signal has come, and die of it if somebody insists.
+
+    The handler sets a flag and nothing more. An exception out of a handler could come in the middle of an
+    optimiser step, or in a place of the standard library that swallows it.
+    """
+
+    def take(self, number: int) -> None:
+        """Note a signal."""
+        first = self.request.received is None
+        if self.request.note(number):
+            die_of(number)
+        if first:
+            _announce(signal.Signals(number))
 
 
-def _die_of(number: int) -> None:
+class Interruptions(SignalHandlers):
+    """Raise `Interrupted` for a signal, and die of it if somebody insists: for all that is not training."""
+
+    def take(self, number: int) -> None:
+        """Raise at the first signal.
+
+        Raises:
+            Interrupted: With its number.
+        """
+        first = self.request.received is None
+        if self.request.note(number):
+            die_of(number)
+        if first:
+            raise Interrupted(number)
+
+
+def die_of(number: int) -> None:
+    """End this process by a signal."""
     signal.signal(number, signal.SIG_DFL)
     os.kill(os.getpid(), number)
+
+
+def _is_free(number: signal.Signals, handler: object) -> bool:
+    if handler is signal.SIG_IGN:
+        return False
+    taken_over = number in (signal.SIGINT, signal.SIGTERM)
+    ours = isinstance(getattr(handler, "__self__", None), SignalHandlers)
+    return taken_over or ours or handler is signal.SIG_DFL
+
+
+def _announce(number: signal.Signals) -> None:
+    """Say that the signal was heard, if that can be said at once: what comes first is to save."""
+    more = "; once more stops at once" if number in (signal.SIGINT, signal.SIGTERM) else ""
+    if sys.__stderr__ is None:
+        return
+    # Not `logging` or `print`: the signal may have come in the middle of one of them.
+    with contextlib.suppress(OSError, ValueError):
+        descriptor = sys.__stderr__.fileno()
+        if select.select([], [descriptor], [], 0)[1]:
+            os.write(descriptor, f"\n{number.name}: finishing this step and saving{more}.\n".encode())

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 import shutil
 from pathlib import Path
 
@@ -168,13 +169,15 @@ def stopping_after(count: int, monkeypatch: pytest.MonkeyPatch) -> list[object]:
     return rows
 
 
-def test_a_stopped_evaluation_goes_on_where_it_was(trained: Run, tmp_path, monkeypatch):
+def test_a_stopped_evaluation_goes_on_where_it_was(trained: Run, tmp_path, monkeypatch, capsys):
     args = [str(trained.folder), "--nfe", "1,2,3", "--weights", "ema,raw"]
     whole = evaluate(tmp_path / "whole", *args)
     with monkeypatch.context() as patch:
         stopping_after(4, patch)
-        with pytest.raises(SystemExit, match=r"4 of 6 rows .* the same command goes on"):
+        with pytest.raises(SystemExit) as stop:
             evaluate(tmp_path / "cut", *args)
+    assert stop.value.code == 75
+    assert re.search(r"4 of 6 rows .* the same command goes on", capsys.readouterr().err)
     kept = json.loads((tmp_path / "cut" / "report.json").read_text())
     assert (len(kept["rows"]), kept["complete"]) == (4, False)
     with monkeypatch.context() as patch:

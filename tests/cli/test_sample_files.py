@@ -82,7 +82,11 @@ def test_the_same_command_again_draws_nothing(
 
 @pytest.mark.parametrize("name", ["folder", "set.npz"])
 def test_interrupted_drawing_ends_as_if_it_had_not_been(
-    name: str, trained: Run, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    name: str,
+    trained: Run,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
 ) -> None:
     from lightning_modules import sample_command
 
@@ -96,8 +100,10 @@ def test_interrupted_drawing_ends_as_if_it_had_not_been(
         return once(*args)
 
     monkeypatch.setattr(sample_command, "draw_batch", stops)
-    with pytest.raises(SystemExit, match="the same command goes on"):
+    with pytest.raises(SystemExit) as stop:
         sample(trained, tmp_path / "cut" / name, *SIX)
+    assert stop.value.code == 75
+    assert "the same command goes on" in capsys.readouterr().err
     monkeypatch.setattr(sample_command, "draw_batch", once)
     cut = sample(trained, tmp_path / "cut" / name, *SIX)
     assert contents(cut if name == "folder" else cut.parent).keys() == (

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import signal
 from pathlib import Path
 
@@ -9,13 +10,14 @@ import pytest
 from command_line import LIGHTNING_WARNINGS
 from resuming import At, CrashError, child, contents, crash, latest, runs, same_end, stopped_at
 
+from datamodules.stop_signals import STOPPING
 from lightning_modules.resume.signals import RESUME_STATUS
 from lightning_modules.training import fit
 
 pytestmark = LIGHTNING_WARNINGS
 
 
-@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT], ids=lambda n: n.name)
+@pytest.mark.parametrize("number", STOPPING, ids=lambda n: n.name)
 def test_a_signal_finishes_the_step_saves_and_the_same_command_goes_on(args, tmp_path, straight, number):
     before = signal.getsignal(number)
     assert stopped_at(3, args, number) == RESUME_STATUS == 75
@@ -58,14 +60,56 @@ def test_a_killed_process_is_continued(args, tmp_path, straight):
 
 
 def test_a_second_signal_stops_at_once(args, tmp_path):
-    with child("twice:SIGTERM", 3, args) as process:
+    with child("insist:SIGTERM", 3, args) as process:
         _, error = process.communicate(timeout=300)
     assert process.returncode == -signal.SIGTERM, error
     assert "SIGTERM: finishing this step and saving; once more stops at once." in error
     assert latest(tmp_path).checkpoint()["global_step"] == 2
 
 
-@pytest.mark.parametrize("number", ["SIGTERM", "SIGINT"])
+def test_one_request_that_arrives_twice_is_one(args, tmp_path):
+    """`timeout` signals its child and then the child's group, as shells do for a closed terminal."""
+    with pytest.raises(SystemExit) as stop:
+        fit(args, [At(3, lambda: [signal.raise_signal(signal.SIGTERM) for _ in range(3)])])
+    assert stop.value.code == RESUME_STATUS
+    assert latest(tmp_path).checkpoint()["global_step"] == 4
+
+
+@pytest.mark.parametrize("number", [signal.SIGHUP, signal.SIGINT], ids=["nohup", "a background job"])
+def test_what_is_ignored_from_the_beginning_stays_ignored(args, tmp_path, straight, number):
+    before = signal.signal(number, signal.SIG_IGN)
+    try:
+        fit(args, [At(3, lambda: os.kill(os.getpid(), number))])
+        assert signal.getsignal(number) == signal.SIG_IGN
+    finally:
+        signal.signal(number, before)
+    same_end(latest(tmp_path), straight)
+
+
+class Signalled(At):
+    """Look at what Lightning takes its surroundings for."""
+
+    def on_train_start(self, trainer, pl_module):
+        self.environment = type(trainer._accelerator_connector.cluster_environment).__name__
+
+
+@pytest.mark.parametrize("number", [signal.SIGUSR1, signal.SIGTERM], ids=lambda n: n.name)
+def test_a_batch_system_is_heard_here_and_not_by_lightning(args, tmp_path, straight, monkeypatch, number):
+    """Under SLURM, Lightning would save in the handler, elsewhere, and ask for the job to be put back."""
+    for name, value in {"NTASKS": "1", "JOB_NAME": "train", "JOB_ID": "7", "PROCID": "0"}.items():
+        monkeypatch.setenv(f"SLURM_{name}", value)
+    for name in ("LOCALID", "NODEID"):
+        monkeypatch.setenv(f"SLURM_{name}", "0")
+    signalled = Signalled(3, lambda: os.kill(os.getpid(), number))
+    with pytest.raises(SystemExit) as stop:
+        fit(args, [signalled])
+    assert signalled.environment == "SLURMEnvironment"
+    assert stop.value.code == RESUME_STATUS
+    assert latest(tmp_path).checkpoint()["global_step"] == 4
+    assert not list(tmp_path.rglob("hpc_ckpt*"))
+
+
+@pytest.mark.parametrize("number", ["SIGTERM", "SIGINT", "SIGHUP"])
 def test_a_signal_to_the_whole_group_leaves_the_workers_at_work(args, tmp_path, number):
     """As Ctrl-C in a terminal and as service managers do it."""
     with child(f"group:{number}", 3, [*args, "--data.workers", "2"], start_new_session=True) as process:

@@ -1,0 +1,117 @@
+"""Speaking to the user: streams whose reader may be gone, and bars that a log can be read with."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import select
+import sys
+from collections.abc import Iterable, Iterator
+from contextlib import contextmanager
+from typing import Any, TextIO
+
+PATIENCE = 5.0
+"""Seconds to wait for a terminal or a pipe that takes nothing."""
+LOG_SECONDS = 30.0
+"""Time between the lines that stand in a log where a terminal would have a bar."""
+
+
+class UnfailingStream:
+    """A text stream that says what it can and never raises: its reader may have gone, its disk be full.
+
+    What cannot be written is dropped. A reader that takes nothing (a terminal that stands still, a pager) is
+    waited for once, and then what it would have read is dropped until it takes something again.
+
+    Args:
+        stream: The stream to write to; none, as `sys.stdout` is where it was closed, drops everything.
+        patience: Longest wait for a reader in seconds.
+    """
+
+    def __init__(self, stream: TextIO | None, patience: float = PATIENCE) -> None:
+        self._stream, self._patience = stream, patience
+        self._stalled = False
+
+    def write(self, text: str) -> int:
+        """Write what can be written, and return the length of the text."""
+        if self._stream is not None and self._takes_more():
+            try:
+                self._stream.write(text)
+            except UnicodeEncodeError:
+                encoding = self._stream.encoding
+                with contextlib.suppress(OSError, ValueError):
+                    self._stream.write(text.encode(encoding, "backslashreplace").decode(encoding))
+            except (OSError, ValueError):
+                pass
+        return len(text)
+
+    def writelines(self, lines: Iterable[str]) -> None:
+        """Write lines."""
+        for line in lines:
+            self.write(line)
+
+    def flush(self) -> None:
+        """Pass on what was written."""
+        if self._stream is not None and self._takes_more():
+            with contextlib.suppress(OSError, ValueError):
+                self._stream.flush()
+
+    def isatty(self) -> bool:
+        """Tell whether this is a terminal."""
+        try:
+            return self._stream is not None and self._stream.isatty()
+        except ValueError:
+            return False
+
+    def __getattr__(self, name: str) -> Any:  # noqa: ANN401
+        return getattr(self._stream, name)
+
+    def _takes_more(self) -> bool:
+        """Tell whether a write would return, after a wait for it."""
+        if not hasattr(select, "poll"):
+            return True
+        assert self._stream is not None
+        try:
+            look = select.poll()
+            look.register(self._stream.fileno(), select.POLLOUT)
+            self._stalled = not look.poll(0 if self._stalled else 1000 * self._patience)
+        except (OSError, ValueError, AttributeError):
+            return True
+        return not self._stalled
+
+
+def guard_output() -> tuple[Any, Any]:
+    """Let what is written to standard output and error never be what ends this process.
+
+    Descriptors that were closed before the process began are opened: else the next file would have the number
+    that everything else takes for the terminal's.
+
+    Returns:
+        The two streams as they were.
+    """
+    for descriptor in (0, 1, 2):
+        try:
+            os.fstat(descriptor)
+        except OSError:
+            os.set_inheritable(os.open(os.devnull, os.O_RDWR), True)
+    before = sys.stdout, sys.stderr
+    sys.stdout, sys.stderr = (_guarded(stream) for stream in before)
+    return before
+
+
+@contextmanager
+def guarded_output() -> Iterator[None]:
+    """As `guard_output`, for as long as a `with` block takes."""
+    before = guard_output()
+    try:
+        yield
+    finally:
+        sys.stdout, sys.stderr = before
+
+
+def _guarded(stream: Any) -> Any:  # noqa: ANN401
+    if isinstance(stream, UnfailingStream):
+        return stream
+    if hasattr(stream, "reconfigure"):
+        with contextlib.suppress(OSError, ValueError):
+            stream.reconfigure(line_buffering=True)  # a pipe's reader sees a line when it is written
+    return UnfailingStream(stream)

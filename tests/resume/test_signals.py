@@ -1,0 +1,164 @@
+"""Which signals are taken, which are left alone, and which are a second request."""
+
+from __future__ import annotations
+
+import os
+import signal
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from datamodules.stop_signals import STOPPING
+from lightning_modules.resume import signals
+from lightning_modules.resume.signals import (
+    AGAIN_AFTER,
+    Interrupted,
+    Interruptions,
+    SignalHandlers,
+    StopRequest,
+    StopSignals,
+)
+
+REPOSITORY = Path(__file__).parents[2]
+
+
+class Clock:
+    now = 100.0
+
+    def __call__(self) -> float:
+        return self.now
+
+
+@pytest.mark.parametrize("number", STOPPING, ids=lambda n: n.name)
+def test_who_insists(number):
+    clock = Clock()
+    request = StopRequest(clock)
+    assert not request.note(number)
+    assert request.received is number
+    clock.now += 0.9 * AGAIN_AFTER
+    assert not request.note(number)
+    clock.now += 0.1 * AGAIN_AFTER
+    assert request.note(number) == (number in (signal.SIGINT, signal.SIGTERM))
+
+
+@pytest.mark.parametrize(
+    ("first", "then"),
+    [("SIGUSR1", "SIGTERM"), ("SIGHUP", "SIGTERM"), ("SIGTERM", "SIGINT"), ("SIGINT", "SIGHUP")],
+)
+def test_a_warning_and_the_end_that_it_warns_of_are_one_request(first, then):
+    """A batch system sends SIGUSR1 before its SIGTERM, a service manager SIGHUP with it."""
+    clock = Clock()
+    request = StopRequest(clock)
+    request.note(signal.Signals[first])
+    clock.now += 60
+    assert not request.note(signal.Signals[then])
+    assert request.received is signal.Signals[first]
+
+
+def test_the_handlers_are_put_back():
+    before = [signal.getsignal(number) for number in STOPPING]
+    with Interruptions() as outer:
+        with StopSignals() as inner:
+            assert all(signal.getsignal(number) == inner._handle for number in STOPPING)
+        assert all(signal.getsignal(number) == outer._handle for number in STOPPING)
+    assert [signal.getsignal(number) for number in STOPPING] == before
+
+
+@pytest.mark.parametrize("number", [signal.SIGUSR1, signal.SIGUSR2, signal.SIGHUP], ids=lambda n: n.name)
+def test_what_somebody_else_handles_is_theirs(number):
+    """A cloud's container has its own meaning for SIGUSR1."""
+    heard = []
+    before = signal.signal(number, lambda *_: heard.append(number))
+    try:
+        with StopSignals() as ours:
+            os.kill(os.getpid(), number)
+            os.kill(os.getpid(), signal.SIGINT)
+    finally:
+        signal.signal(number, before)
+    assert heard == [number]
+    assert ours.received is signal.SIGINT
+
+
+def test_an_interruption_is_raised_once(monkeypatch):
+    dead = []
+    monkeypatch.setattr(signals, "die_of", dead.append)
+    with Interruptions() as handlers:
+        handlers.request = StopRequest(clock := Clock())
+        with pytest.raises(Interrupted) as stopped:
+            signal.raise_signal(signal.SIGTERM)
+        assert stopped.value.number == signal.SIGTERM
+        signal.raise_signal(signal.SIGTERM)
+        assert dead == []
+        clock.now += AGAIN_AFTER
+        signal.raise_signal(signal.SIGTERM)
+    assert dead == [signal.SIGTERM]
+
+
+def test_a_child_of_a_fork_dies_of_sigterm_alone(monkeypatch):
+    """A loader worker, between its fork and its own handlers."""
+    dead = []
+    monkeypatch.setattr(signals, "die_of", dead.append)
+    with StopSignals() as handlers:
+        handlers._owner = 1
+        for number in STOPPING:
+            signal.raise_signal(number)
+        assert handlers.received is None
+    assert dead == [signal.SIGTERM]
+
+
+def test_quit_and_pause_keep_their_meaning():
+    before = signal.getsignal(signal.SIGQUIT), signal.getsignal(signal.SIGTSTP)
+    with StopSignals():
+        assert (signal.getsignal(signal.SIGQUIT), signal.getsignal(signal.SIGTSTP)) == before
+
+
+def test_without_standard_error_nothing_is_written_to_its_number(monkeypatch):
+    """The number may be that of a checkpoint."""
+    written = []
+    monkeypatch.setattr(sys, "__stderr__", None)
+    monkeypatch.setattr(os, "write", lambda *what: written.append(what))
+    with StopSignals() as handlers:
+        signal.raise_signal(signal.SIGTERM)
+    assert handlers.received is signal.SIGTERM
+    assert written == []
+
+
+def test_handlers_say_what_they_do():
+    with pytest.raises(NotImplementedError):
+        SignalHandlers().take(signal.SIGINT)
+
+
+POOL = """
+import os, signal, time
+from datamodules.stop_signals import outlive_stop_signals, process_pool
+
+def works(_):
+    return os.getpid()
+
+if __name__ == "__main__":
+    signal.signal(signal.SIGINT, lambda *_: None)
+    signal.signal(signal.SIGHUP, lambda *_: None)
+    with process_pool(2) as pool:
+        for number in (signal.SIGINT, signal.SIGHUP):
+            os.killpg(0, number)  # while the processes are being started
+        first = set(pool.map(works, range(8)))
+        os.killpg(0, signal.SIGINT)
+        again = set(pool.map(works, range(8)))
+    print(os.getpid() not in first | again, signal.pthread_sigmask(signal.SIG_BLOCK, ()))
+"""
+
+
+def test_processes_of_a_pool_outlive_the_signals_of_their_group(tmp_path):
+    (tmp_path / "pool.py").write_text(POOL)
+    run = subprocess.run(
+        [sys.executable, str(tmp_path / "pool.py")],
+        capture_output=True,
+        text=True,
+        start_new_session=True,
+        timeout=60,
+        check=False,
+        cwd=REPOSITORY,
+    )
+    assert (run.returncode, run.stdout, run.stderr) == (0, "True set()\n", "")

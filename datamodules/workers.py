@@ -14,6 +14,7 @@ import time
 import weakref
 from collections import deque
 from collections.abc import Callable, Generator, Iterable
+from multiprocessing import resource_tracker
 from multiprocessing.context import BaseContext
 from multiprocessing.process import BaseProcess
 from multiprocessing.util import Finalize
@@ -136,6 +137,9 @@ class Workers(Generic[Task, Result]):
         # What comes between a worker's birth and its own decision about signals waits, and is dropped then.
         before = signal.pthread_sigmask(signal.SIG_BLOCK, STOPPING)
         try:
+            if self._context.get_start_method() != "fork":
+                resource_tracker.ensure_running()  # a process of multiprocessing's; it lets some through again
+                signal.pthread_sigmask(signal.SIG_BLOCK, STOPPING)
             for _ in range(self._count):
                 self._workers.append(self._start_one())
         except (OSError, RuntimeError, MemoryError, AssertionError) as error:

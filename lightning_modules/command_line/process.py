@@ -17,7 +17,7 @@ from lightning_modules.resume.signals import RESUME_STATUS, Interrupted, Interru
 
 __all__ = ["RESUME_STATUS", "command_line", "error_line", "one_line_errors", "run_command"]
 
-SCRIPTS = Path(__file__).resolve().parents[1] / "scripts"
+SCRIPTS = Path(__file__).resolve().parents[2] / "scripts"
 REFUSALS = (OSError, ValueError, MemoryError, ModuleNotFoundError)
 """What is raised where a command cannot do what it was asked for."""
 

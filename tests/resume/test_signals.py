@@ -130,30 +130,35 @@ def test_handlers_say_what_they_do():
         SignalHandlers().take(signal.SIGINT)
 
 
-POOL = """
-import os, signal, time
-from datamodules.stop_signals import outlive_stop_signals, process_pool
+WORKERS = """
+import os, signal, sys
+from datamodules.stop_signals import STOPPING
+from datamodules.workers import Workers
 
 def works(_):
     return os.getpid()
 
 if __name__ == "__main__":
-    signal.signal(signal.SIGINT, lambda *_: None)
-    signal.signal(signal.SIGHUP, lambda *_: None)
-    with process_pool(2) as pool:
-        for number in (signal.SIGINT, signal.SIGHUP):
-            os.killpg(0, number)  # while the processes are being started
-        first = set(pool.map(works, range(8)))
-        os.killpg(0, signal.SIGINT)
-        again = set(pool.map(works, range(8)))
-    print(os.getpid() not in first | again, signal.pthread_sigmask(signal.SIG_BLOCK, ()))
+    for number in STOPPING:
+        signal.signal(number, lambda *_: None)
+    workers = Workers(works, 2, "--workers", method=sys.argv[1])
+    results = workers.results(range(8))
+    for number in STOPPING:
+        os.killpg(0, number)  # while the processes are being started
+    there = {process.pid for process in workers.processes}
+    first = set(results)
+    for number in STOPPING:
+        os.killpg(0, number)
+    again = set(workers.results(range(8)))
+    print(first == again == there, len(there), signal.pthread_sigmask(signal.SIG_BLOCK, ()))
 """
 
 
-def test_processes_of_a_pool_outlive_the_signals_of_their_group(tmp_path):
-    (tmp_path / "pool.py").write_text(POOL)
+@pytest.mark.parametrize("method", ["spawn", "fork"])
+def test_workers_outlive_every_signal_that_their_group_gets(tmp_path, method):
+    (tmp_path / "workers.py").write_text(WORKERS)
     run = subprocess.run(
-        [sys.executable, str(tmp_path / "pool.py")],
+        [sys.executable, str(tmp_path / "workers.py"), method],
         capture_output=True,
         text=True,
         start_new_session=True,
@@ -161,4 +166,4 @@ def test_processes_of_a_pool_outlive_the_signals_of_their_group(tmp_path):
         check=False,
         cwd=REPOSITORY,
     )
-    assert (run.returncode, run.stdout, run.stderr) == (0, "True set()\n", "")
+    assert (run.returncode, run.stdout, run.stderr) == (0, "True 2 set()\n", "")

@@ -138,7 +138,7 @@ class Workers(Generic[Task, Result]):
         before = signal.pthread_sigmask(signal.SIG_BLOCK, STOPPING)
         try:
             if self._context.get_start_method() != "fork":
-                resource_tracker.ensure_running()  # a process of multiprocessing's; it lets some through again
+                resource_tracker.ensure_running()  # which lets some through again
                 signal.pthread_sigmask(signal.SIG_BLOCK, STOPPING)
             for _ in range(self._count):
                 self._workers.append(self._start_one())

@@ -32,9 +32,17 @@ from lightning_modules.callbacks.spike_guard import SpikeGuard
 from lightning_modules.callbacks.step_seed import StepSeed
 from lightning_modules.callbacks.telemetry import Telemetry
 from lightning_modules.cloud.settings import ModalSettings
+from lightning_modules.command_line.names import check_folder_name
 from lightning_modules.command_line.trainer_flags import check_trainer
 from lightning_modules.metrics_file import MetricsFile
-from lightning_modules.parser import GIVEN, HelpFormatter, TeachingParser, given_names, with_config
+from lightning_modules.parser import (
+    GIVEN,
+    HelpFormatter,
+    TeachingParser,
+    given_names,
+    refuse_foreign_code,
+    with_config,
+)
 from lightning_modules.rehearsal import rehearse
 from lightning_modules.resume.choice import Wish, choose_run, continue_run
 from lightning_modules.resume.data_index import DataIndex
@@ -83,6 +91,8 @@ class FitCLI(LightningCLI):
         given = sys.argv[1:] if args is None else args
         resolved, self.config_name = with_config(given, default=DEFAULT_CONFIG)
         GIVEN.set(given_names(resolved))
+        if "--safe" in given:
+            refuse_foreign_code(resolved)
         super().__init__(
             DiffusionModule,
             ImageFolderDataModule,
@@ -133,6 +143,11 @@ class FitCLI(LightningCLI):
             action="store_true",
             help="Continue a run although its model, data, seed or optimiser are not these.",
         )
+        parser.add_argument(
+            "--safe",
+            action="store_true",
+            help="Run no code that is neither this project's nor Lightning's, whatever a config names.",
+        )
         parser.add_lightning_class_args(LearningRate, "learning_rate")
         parser.add_lightning_class_args(EMA, "ema")
         parser.add_lightning_class_args(StepSeed, "step_seed")
@@ -171,7 +186,9 @@ class FitCLI(LightningCLI):
         if self.config.run and self.config.fresh:
             raise ValueError("--run names a run to continue and --fresh starts another: give one of them.")
         named = experiment_name(self.config_name, self.config.data.root, DEFAULT_CONFIG)
-        self.config.experiment = self.config.experiment or named
+        if self.config.experiment is None:
+            self.config.experiment = named
+        check_folder_name("--experiment", self.config.experiment)
         self.wish = Wish(
             Path(trainer.default_root_dir) / self.config.experiment,
             trainer.max_steps,
@@ -181,6 +198,7 @@ class FitCLI(LightningCLI):
         )
         # These belong to a command line, not to the configuration that a run leaves behind.
         self.config.run, self.config.fresh, self.config.allow_mismatch = None, False, False
+        self.config.safe = False
         # Lightning refuses these beside the callbacks, which are always there and can be silent instead.
         if trainer.enable_progress_bar is False:
             trainer.enable_progress_bar, self.config.progress_bar.refresh_rate = None, 0

@@ -14,6 +14,7 @@ import yaml
 from jsonargparse import DefaultHelpFormatter
 from lightning.pytorch.cli import LightningArgumentParser
 
+from lightning_modules.command_line.names import check_safe
 from lightning_modules.command_line.options import Option, in_order, last_value, options_of
 from lightning_modules.command_line.refusals import explain
 from lightning_modules.models import MODELS
@@ -98,13 +99,31 @@ def given_names(resolved: Sequence[str]) -> tuple[str, ...]:
     """Return the names of what a resolved command line sets, and its configs, as options are named."""
     names: list[str] = []
     for option in options_of(resolved):
-        if option.name != "config":
-            names.append(option.name)
-            continue
-        text = Path(option.value).read_text() if _is_file(option.value) else option.value
-        with suppress(yaml.YAMLError):  # which jsonargparse refuses
-            names += _names_in(yaml.safe_load(text))
+        names += _names_in(_plain(option)) if option.name == "config" else [option.name]
     return tuple(names)
+
+
+def refuse_foreign_code(resolved: Sequence[str]) -> None:
+    """Refuse a command line and configs that name code of others, before they are parsed.
+
+    Raises:
+        ValueError: With the setting.
+    """
+    for option in options_of(resolved):
+        of_config = option.name == "config"
+        where = Path(option.value).name if of_config and _is_file(option.value) else "the command line"
+        check_safe(where, _plain(option), "" if of_config else option.name)
+
+
+def _plain(option: Option) -> object:
+    """Return an option's value, or a config, as plain values; what is no YAML is refused by jsonargparse."""
+    text = option.value
+    if _is_file(text) and (option.name == "config" or text.endswith((".yaml", ".yml"))):
+        text = Path(text).read_text()
+    try:
+        return yaml.safe_load(text)
+    except yaml.YAMLError:
+        return text
 
 
 def _is_file(value: str) -> bool:

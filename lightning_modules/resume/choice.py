@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from lightning_modules.checkpoints.whole import checkpoints_in, newest_whole, step_of
+from lightning_modules.command_line.names import check_folder_name
 from lightning_modules.resume.data_index import DataIndex
 from lightning_modules.resume.lock import RunLock
 from lightning_modules.resume.manifest import FILE, FINGERPRINT, differences, read_identity, remarks
@@ -143,9 +144,8 @@ def _named(wish: Wish) -> Path | None:
     """Return the directory of the run that is named; `latest` names the newest, whose own name it is not."""
     if not wish.run:
         return None
-    if Path(wish.run).name != wish.run or wish.run == "..":
-        raise ValueError(f"--run takes the name of a run in {wish.experiment}, not '{wish.run}'.")
     if wish.run != "latest":
+        check_folder_name("--run", wish.run)
         return wish.experiment / wish.run
     newest = newest_run(wish.experiment)
     if newest is None:

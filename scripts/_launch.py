@@ -1,8 +1,9 @@
-"""What stands before every script: the look at the interpreter. It needs nothing that is not Python's own."""
+"""What stands before every script: the look at system and interpreter. It needs nothing but Python itself."""
 
 from __future__ import annotations
 
 import importlib.util
+import runpy
 import shlex
 import sys
 from collections.abc import Callable
@@ -16,13 +17,15 @@ OLDEST = (3, 11)
 
 
 def check() -> None:
-    """Say which interpreter a script needs, if not this one: before it imports what that has.
+    """Say which system and interpreter a script needs, if not these: before it imports what they have.
 
     Raises:
-        SystemExit: With status 2 if this interpreter lacks the project.
+        SystemExit: With status 2 if the system is not meant, or this interpreter lacks the project.
     """
     sys.excepthook = _quiet_when_stopped
-    trouble = what_is_missing()
+    # By its path: this interpreter may not have the package, and the system is what to say first.
+    system = runpy.run_path(str(ROOT / "datamodules" / "system.py"))
+    trouble = system["unsupported"]() or what_is_missing()
     if trouble:
         print(f"error: {trouble}", file=sys.stderr)
         sys.exit(2)

@@ -62,6 +62,10 @@ class Interrupted(KeyboardInterrupt):
         super().__init__()
         self.number = number
 
+    def __reduce__(self) -> tuple[type[Self], tuple[int], dict[str, object]]:
+        """Let it be sent between processes, though its message is empty."""
+        return type(self), (self.number,), self.__dict__
+
 
 class SignalHandlers:
     """Handlers of the signals that ask a process to stop, within a `with` block of the main thread.

@@ -1,0 +1,138 @@
+"""What a model draws after training on few or many images: copies of them, or cats of its own.
+
+Trains the demo's small DiT on so many drawn cats each, as long every time (runs that are there go on or are
+left alone), draws from each, and compares the samples with new drawings, which no run has seen: KID and
+coverage in the features of the evaluation, and how near samples lie to the training images beside new drawings.
+
+    python benchmarks/how_many_images.py --counts 100,300,1000,5000 --picture how-many.png --out how-many.json
+"""
+
+from __future__ import annotations
+
+import argparse
+import subprocess
+import sys
+from collections.abc import Sequence
+from dataclasses import asdict
+from pathlib import Path
+
+import numpy as np
+import torch
+from lists import integers
+from machine import describe, machine, write
+from torch import Tensor
+
+from datamodules.cache import default_cache_dir
+from datamodules.drawn_cats import BREEDS, DrawnCats
+from datamodules.image_folder import ImageFolderDataModule
+from lightning_modules.drawing import draw_images
+from lightning_modules.images import save_png
+from lightning_modules.metrics.copies import CopyDetector
+from lightning_modules.metrics.feature_networks import load_features
+from lightning_modules.metrics.features import Images
+from lightning_modules.metrics.protocol import Figures, Protocol
+from lightning_modules.sheets import Sheet
+from lightning_modules.trained import load_trained
+
+ROOT = Path(__file__).resolve().parents[1]
+NAMES = tuple(sorted(BREEDS))
+_SIZE = 32
+_NEW_SEED = 1_000_003  # of drawings that no run has been trained on
+_SHOWN = 2  # rows of samples in the picture
+
+
+def main(args: Sequence[str] | None = None) -> None:
+    """Train on each number of images, and print what came of it."""
+    options = parse(args)
+    facts = machine()
+    print(describe(facts))
+    new = images_of(2 * options.n, _NEW_SEED)[: 2 * options.n]
+    protocol = Protocol(load_features(options.features), new[0::2], new[1::2], quiet=True)
+    results: dict[str, object] = {"machine": facts, "n": options.n}
+    strips = []
+    print("| images | KID | coverage | copies | distance to the training images, times new drawings' |")
+    print("|---|---|---|---|---|")
+    for count in options.counts:
+        run = options.runs / f"cats-{count}"
+        train(run, count, options.fit)
+        samples = drawn(run, options.n)
+        found = measured(protocol, samples, images_of(count, 0), new[1::2])
+        results[str(count)] = found
+        print(row(f"{count:,}", found))
+        strips.append(Sheet(len(NAMES), f"{count:,} images", NAMES).draw(samples[: _SHOWN * len(NAMES)]))
+    for name, figures in (("new drawings (floor)", protocol.floor), ("noise (ceiling)", protocol.ceiling)):
+        print(row(name, {"figures": plain(figures)}))
+        results[name] = plain(figures)
+    if options.picture is not None:
+        save_png(torch.cat(strips, dim=1), options.picture)
+    write(results, options.out)
+
+
+def images_of(count: int, seed: int) -> Images:
+    """Return drawn cats as a run is given them, uint8 (N, 3, S, S), in an order that mixes the breeds."""
+    data = ImageFolderDataModule(
+        source=DrawnCats(count, seed=seed, folder=default_cache_dir()), image_size=_SIZE
+    )
+    data.prepare_data()
+    data.setup()
+    images = np.concatenate([np.asarray(data.train_images), np.asarray(data.held_out_images)])
+    return images[np.random.default_rng(0).permutation(len(images))]
+
+
+def train(run: Path, count: int, options: Sequence[str]) -> None:
+    """Train the demo on so many drawings, if that is not done."""
+    place = ["--trainer.default_root_dir", str(run.parent), "--experiment", run.name]
+    source = ["--data.source", "DrawnCats", "--data.source.init_args.count", str(count)]
+    command = [sys.executable, ROOT / "scripts" / "fit.py", *place, *source, *options]
+    subprocess.run(command, check=True)
+
+
+def drawn(run: Path, n: int) -> Tensor:
+    """Draw from a run's newest checkpoint, the breeds in turn: uint8 (N, 3, S, S)."""
+    trained = load_trained(run)
+    labels = [i % len(NAMES) for i in range(n)]
+    return torch.cat([batch.images for batch in draw_images(trained.module, trained.sampling, labels)])
+
+
+def measured(protocol: Protocol, samples: Tensor, train_images: Images, new: Images) -> dict[str, object]:
+    """Compare samples with new drawings, and both with the training images."""
+    images = samples.numpy()
+    features = protocol.features(images)
+    detector = CopyDetector(protocol, train_images, new, mirrored=True)
+    copies, _ = detector.look(images, features)
+    return {"figures": plain(protocol.figures(features)), "copies": asdict(copies)}
+
+
+def plain(figures: Figures) -> dict[str, dict[str, object]]:
+    """Return figures as plain values."""
+    return {name: asdict(figure) for name, figure in figures.items()}
+
+
+def row(name: str, found: dict[str, dict]) -> str:  # type: ignore[type-arg]
+    """Return a line of the table."""
+    kid, coverage = (found["figures"][which] for which in ("kid", "coverage"))
+    half = (kid["high"] - kid["low"]) / 2
+    cells = [name, f"{kid['value']:.2f} ±{half:.2f}", f"{coverage['value']:.3f}"]
+    if "copies" in found:
+        copies = found["copies"]
+        cells += [f"{copies['copies']:.1%}", f"{copies['distance_ratio']:.2f}"]
+    return f"| {' | '.join(cells)} |" + " |" * (5 - len(cells))
+
+
+def parse(args: Sequence[str] | None) -> argparse.Namespace:
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
+    add = parser.add_argument
+    add("--counts", type=integers, default=[100, 300, 1000, 5000], help="images of each training")
+    add("--n", type=int, default=600, help="samples, and new drawings on each side (default 600)")
+    add("--features", default="auto", help="feature network, as evaluate.py takes it (default auto)")
+    add("--runs", type=Path, default=Path("runs"), help="where the runs are (default runs)")
+    add("--picture", type=Path, help="PNG of two rows of samples of each")
+    add("--out", type=Path, help="JSON file for the figures")
+    add("fit", nargs="*", help="further options of fit.py, behind --")
+    return parser.parse_args(args)
+
+
+if __name__ == "__main__":
+    main()

@@ -2,7 +2,7 @@
 
 Trains the demo's small DiT on so many drawn cats each, as long every time (runs that are there go on or are
 left alone), draws from each, and compares the samples with new drawings, which no run has seen: KID and
-coverage in the features of the evaluation, and how near samples lie to the training images beside new drawings.
+coverage in the features of the evaluation, and how near samples are to training images, beside new drawings.
 
     python benchmarks/how_many_images.py --counts 100,300,1000,5000 --picture how-many.png --out how-many.json
 """

@@ -32,6 +32,7 @@ from lightning_modules.callbacks.spike_guard import SpikeGuard
 from lightning_modules.callbacks.step_seed import StepSeed
 from lightning_modules.callbacks.telemetry import Telemetry
 from lightning_modules.cloud.settings import ModalSettings
+from lightning_modules.command_line.help import DEFAULT_CONFIG, DESCRIPTION
 from lightning_modules.command_line.names import check_folder_name
 from lightning_modules.command_line.trainer_flags import check_trainer
 from lightning_modules.metrics_file import MetricsFile
@@ -50,23 +51,6 @@ from lightning_modules.resume.manifest import identity
 from lightning_modules.run_logger import RunLogger
 from lightning_modules.runs import experiment_name
 
-DESCRIPTION = """Train a diffusion model on a folder of images.
-
-  fit.py                                             the demo: drawn cats, a DiT, ten minutes on a CPU
-  fit.py --data.root my_images                       the same on your own folder; sub-folders are classes
-  fit.py --config cats --data.root my_images         another config, from configs/ or a path
-  fit.py --model UNetDiffusion --trainer.max_steps 500 --data.batch_size 32
-  fit.py                                             once more: continues where the first was stopped
-  fit.py --fresh                                     another run, from the beginning
-  fit.py --fast-dev-run                              one batch of training and validation, writes nothing
-  fit.py --model.help DiTDiffusion                   the options of a model
-  fit.py --config cats --print_config                the complete configuration, without training
-
-Every option can stand in the YAML or on the command line, which wins. Runs go to
-runs/<experiment>/<start time>/; look at them with: python scripts/board.py
-"""
-
-DEFAULT_CONFIG = "demo"
 SOURCES = (DrawnCats, OxfordPetCats)
 """Imported here so that their bare names can be used for --data.source."""
 

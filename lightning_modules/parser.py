@@ -14,12 +14,12 @@ import yaml
 from jsonargparse import DefaultHelpFormatter
 from lightning.pytorch.cli import LightningArgumentParser
 
+from lightning_modules.command_line.help import CONFIGS, asks_for_all
 from lightning_modules.command_line.names import check_safe
 from lightning_modules.command_line.options import Option, in_order, last_value, options_of
 from lightning_modules.command_line.refusals import explain
 from lightning_modules.models import MODELS
 
-CONFIGS = Path(__file__).resolve().parents[1] / "configs"
 LINKED = ("model.image_size", "model.class_names", "model.seed", "data.seed")
 """Options that other options set: not for the command line."""
 
@@ -84,6 +84,8 @@ def with_config(args: Sequence[str], default: str) -> tuple[list[str], str]:
         FileNotFoundError: If there is no such config.
         ValueError: If there is no such model.
     """
+    if asks_for_all(args):
+        return ["--help"], default
     options = options_of(args)
     model = _named_model(options)
     configs = [resolve_config(option.value) for option in options if option.name == "config"]

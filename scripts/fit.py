@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 from collections.abc import Sequence
 
 if __name__ == "__main__":
@@ -9,6 +10,7 @@ if __name__ == "__main__":
 
     _launch.check()
 
+from lightning_modules.command_line.help import asks_for_short_help, short_help
 from lightning_modules.command_line.process import RESUME_STATUS, one_line_errors
 
 
@@ -21,6 +23,10 @@ def main(args: Sequence[str] | None = None) -> None:
     with one_line_errors(
         "Interrupted before training: nothing is lost.", stopped_status=RESUME_STATUS, errors=()
     ):
+        given = sys.argv[1:] if args is None else args
+        if asks_for_short_help(given):
+            print(short_help(), end="")
+            return
         from lightning_modules.training import fit
 
         fit(args)

@@ -11,7 +11,7 @@ FIT = """Train a run on a GPU, with the options of scripts/fit.py.
   modal run modal_entry.py::fit --config cats --print_config               the configuration, without training
 
 What to ask Modal for is the configuration's section modal: gpu, cpu, memory, timeout, region, max_retries,
-max_usd, data_volume, runs_volume. All options: python scripts/fit.py --help
+max_usd, data_volume, runs_volume. All options: python scripts/fit.py --help all
 """
 
 SAMPLE = """Draw images from a run on the runs Volume, with the options of scripts/sample.py, into drawn/.

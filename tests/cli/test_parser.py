@@ -178,24 +178,6 @@ def test_progress_bar_can_be_turned_off(args: list[str], tmp_path: Path, capsys:
 # Help
 
 
-def test_help_teaches_by_examples_and_has_every_section(capsys: Capture) -> None:
-    with pytest.raises(SystemExit) as stopped:
-        load_script("fit").main(["--help"])
-    text = capsys.readouterr().out
-    assert stopped.value.code == 0
-    starts = [" ".join(line.split()[:2]) for line in text.splitlines()]
-    assert "fit.py --data.root" in starts  # an example to a line
-    assert "fit.py --fast-dev-run" in starts
-    assert "tensorboard --logdir runs" in text
-    assert "--config CONFIG" in text
-    for option in ("experiment", "trainer.max_steps", "model", "data.root", "data.source"):
-        assert f"  --{option}" in text, option
-    for section in ("learning_rate.warm_up", "ema.decay", "loss_by_noise_level.edges", "progress_bar."):
-        assert f"  --{section}" in text, section
-    for option in ("sample_grid.every_n_steps", "sample_grid.sampling.guidance", "checkpoint.keep_last"):
-        assert f"  --{option}" in text, option
-
-
 @pytest.mark.parametrize(("model", "option"), [("DiTDiffusion", "patch_size"), ("UNetDiffusion", "channels")])
 def test_help_of_a_model(model: str, option: str, capsys: Capture) -> None:
     with pytest.raises(SystemExit) as stopped:

@@ -10,6 +10,7 @@ from typing import Any, Literal
 from lightning.pytorch import LightningModule, Trainer
 from lightning.pytorch.callbacks import Checkpoint, ModelCheckpoint
 
+from datamodules.image_folder import ImageFolderDataModule
 from lightning_modules.base import DiffusionModule
 from lightning_modules.callbacks.telemetry import between_steps
 from lightning_modules.checkpoints.checkpoint_io import WholeCheckpointIO
@@ -150,6 +151,19 @@ class StepCheckpoint(Checkpoint):
     def teardown(self, trainer: Trainer, pl_module: LightningModule, stage: str) -> None:
         """Wait for what is being written."""
         self.drain()
+
+    def rehearse(self, module: DiffusionModule, data: ImageFolderDataModule | None) -> None:
+        """Look whether the best can be told.
+
+        Raises:
+            ValueError: If it is told by held-out images, and none are held out.
+        """
+        of_held_out = self.keep_best and self.monitor == "loss_held_out"
+        if of_held_out and data is not None and not len(data.held_out_labels):
+            raise ValueError(
+                "--checkpoint.keep_best goes by loss_held_out, and no images are held out: give "
+                "--data.held_out 0.05, or another --checkpoint.monitor."
+            )
 
     def state_dict(self) -> dict[str, Any]:
         """Return the scores of the best checkpoints, and the metric as it was seen last."""

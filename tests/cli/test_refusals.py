@@ -48,6 +48,7 @@ OF_THE_TRAINER = [
     "--trainer.min_steps 100",
     "--trainer.devices 1000",
     '--trainer.default_root_dir ""',
+    f"--trainer.default_root_dir {Path(__file__)}",
     "--trainer.max_epochs 3",
 ]
 

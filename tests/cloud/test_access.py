@@ -16,7 +16,7 @@ import pytest
 from lightning_modules.cloud.access import COOKIE, Locked, link, new_token
 from lightning_modules.cloud.board import serve_board
 
-TOKEN = new_token()
+TOKEN = "a-fixed-token-of-forty-characters-0123456"
 SECRET = b"a private photograph"
 
 

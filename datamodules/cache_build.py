@@ -14,7 +14,6 @@ from typing import IO, Any, BinaryIO, NamedTuple
 
 import numpy as np
 import numpy.typing as npt
-from tqdm import tqdm
 
 from datamodules.cache_format import (
     BLOCK_FILES,
@@ -32,6 +31,7 @@ from datamodules.cache_format import (
 from datamodules.decode import ChangedFileError, ImageError
 from datamodules.index import DataError, ImageIndex, printable
 from datamodules.pixels import Transform
+from datamodules.progress import progress
 from datamodules.workers import Workers
 
 _JOURNAL = "journal"
@@ -135,7 +135,7 @@ def _verified_blocks(
     opening = (sealed([FORMAT_VERSION, key, BLOCK_FILES]) + "\n").encode()
     if journal.readline() == opening:
         good = journal.tell()
-        with tqdm(total=files, desc="checking what was decoded before", unit="image", delay=2.0) as bar:
+        with progress(total=files, desc="checking what was decoded before", unit="image", delay=2.0) as bar:
             while line := journal.readline():
                 try:
                     block = as_block(unsealed(line.decode().removesuffix("\n")))
@@ -177,7 +177,7 @@ def _decode_rest(
         for row in range(before, len(index), BLOCK_FILES)
     ]
     with (
-        tqdm(total=len(index), initial=before, desc="decoding images", unit="image") as bar,
+        progress(total=len(index), initial=before, desc="decoding images", unit="image") as bar,
         closing(_decode_all(tasks, workers)) as results,  # closed on an error, which cancels what is queued
     ):
         for result in results:

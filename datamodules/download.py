@@ -10,10 +10,9 @@ import urllib.request
 from pathlib import Path
 from typing import BinaryIO
 
-from tqdm import tqdm
-
 from datamodules.index import DataError
 from datamodules.locks import lock
+from datamodules.progress import progress
 
 ATTEMPTS = 5
 PAUSE_S = 1.0
@@ -99,7 +98,7 @@ def _fetch_rest(url: str, file: BinaryIO) -> None:
             file.truncate(0)
         length = response.headers.get("Content-Length")
         total = start + int(length) if length else None
-        bar = tqdm(total=total, initial=start, desc=Path(url).name, unit="B", unit_scale=True)
+        bar = progress(total=total, initial=start, desc=Path(url).name, unit="B", unit_scale=True)
         with bar:
             while block := response.read(_BLOCK_BYTES):
                 file.write(block)

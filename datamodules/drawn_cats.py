@@ -11,11 +11,11 @@ from pathlib import Path
 
 import numpy as np
 from PIL import Image
-from tqdm import tqdm
 
 from datamodules.cat_painter import paint_cat
 from datamodules.cat_traits import BREEDS, sample_traits
 from datamodules.places import as_path
+from datamodules.progress import progress
 from datamodules.source import DataSource
 
 __all__ = ["BREEDS", "DRAWING_VERSION", "DrawnCats", "draw_cat"]
@@ -102,7 +102,7 @@ class DrawnCats(DataSource):
     def _draw_all(self, draft: Path) -> None:
         for breed in BREEDS[: self.count]:
             (draft / breed).mkdir(parents=True)
-        for i in tqdm(range(self.count), desc="drawing cats", unit="cat", mininterval=0.5):
+        for i in progress(range(self.count), desc="drawing cats", unit="cat", mininterval=0.5):
             breed = BREEDS[i % len(BREEDS)]
             image = draw_cat(breed, self.size, np.random.default_rng((self.seed, i)))
             image.save(draft / breed / f"{i:05d}.png")

@@ -14,7 +14,6 @@ from pathlib import Path
 
 import numpy as np
 import numpy.typing as npt
-from tqdm import tqdm
 
 from datamodules.duplicates import equal_rows
 from datamodules.errors import DataError, Rejected, printable
@@ -22,6 +21,7 @@ from datamodules.hash_store import HashStore
 from datamodules.hashing import HASH_BYTES, Hashes, hash_files
 from datamodules.paths import PathTable
 from datamodules.places import cache_place, existing_folder
+from datamodules.progress import progress
 from datamodules.quarantine import read_quarantine
 from datamodules.splits import SplitFolders, ask_about, parts_of_a_data_set
 from datamodules.walk import SUFFIXES, FolderWalk
@@ -137,7 +137,7 @@ def scan_folder(
     folder = existing_folder(root)
     excluded = read_quarantine(Path(quarantine)) if quarantine else {}
     walk = FolderWalk(str(folder))
-    candidates = PathTable.of(tqdm(walk, desc="listing files", unit="file", delay=2.0, leave=False))
+    candidates = PathTable.of(progress(walk, desc="listing files", unit="file", delay=2.0, leave=False))
     rejected = list(walk.rejected)
     if split_folders == "ask" and parts_of_a_data_set(names := _first_level(candidates)):
         raise ask_about(Path(root), names)
@@ -206,7 +206,7 @@ def _read_all(
     recorded = hashes.stamps.copy()
     started = time.time_ns()
     try:
-        with tqdm(total=len(paths), desc="reading files", unit="file", delay=2.0) as bar:
+        with progress(total=len(paths), desc="reading files", unit="file", delay=2.0) as bar:
             failed = hash_files(str(folder), paths, hashes, bar.update, threads)
     finally:  # an interrupted first start has read for nothing otherwise
         if store and not np.array_equal(recorded, hashes.stamps):

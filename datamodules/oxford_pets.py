@@ -9,11 +9,10 @@ import tarfile
 import tempfile
 from pathlib import Path
 
-from tqdm import tqdm
-
 from datamodules.download import download
 from datamodules.index import DataError
 from datamodules.places import as_path
+from datamodules.progress import progress
 from datamodules.source import DataSource
 
 _SITE = "https://thor.robots.ox.ac.uk/~vgg/data/pets"
@@ -113,7 +112,7 @@ def _extract(images: Path, cats: dict[str, str], folder: Path) -> None:
     try:
         with (
             tarfile.open(images) as archive,
-            tqdm(total=len(wanted), desc="unpacking cats") as bar,
+            progress(total=len(wanted), desc="unpacking cats") as bar,
         ):
             for member in archive:
                 if member.isreg() and member.name in wanted and (content := archive.extractfile(member)):

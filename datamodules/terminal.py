@@ -1,4 +1,4 @@
-"""Speaking to the user: streams whose reader may be gone, and bars that a log can be read with."""
+"""Speaking to a user who may have gone."""
 
 from __future__ import annotations
 
@@ -12,8 +12,6 @@ from typing import Any, TextIO
 
 PATIENCE = 5.0
 """Seconds to wait for a terminal or a pipe that takes nothing."""
-LOG_SECONDS = 30.0
-"""Time between the lines that stand in a log where a terminal would have a bar."""
 
 
 class UnfailingStream:
@@ -94,7 +92,11 @@ def guard_output() -> tuple[Any, Any]:
         except OSError:
             os.set_inheritable(os.open(os.devnull, os.O_RDWR), True)
     before = sys.stdout, sys.stderr
-    sys.stdout, sys.stderr = (_guarded(stream) for stream in before)
+    for stream in before:
+        if hasattr(stream, "reconfigure") and not isinstance(stream, UnfailingStream):
+            with contextlib.suppress(OSError, ValueError):
+                stream.reconfigure(line_buffering=True)  # a pipe's reader sees a line when it is written
+    sys.stdout, sys.stderr = map(unfailing, before)
     return before
 
 
@@ -108,10 +110,20 @@ def guarded_output() -> Iterator[None]:
         sys.stdout, sys.stderr = before
 
 
-def _guarded(stream: Any) -> Any:  # noqa: ANN401
-    if isinstance(stream, UnfailingStream):
-        return stream
-    if hasattr(stream, "reconfigure"):
-        with contextlib.suppress(OSError, ValueError):
-            stream.reconfigure(line_buffering=True)  # a pipe's reader sees a line when it is written
-    return UnfailingStream(stream)
+def unfailing(stream: Any) -> Any:  # noqa: ANN401
+    """Return a stream that never raises and writes to another one."""
+    return stream if isinstance(stream, UnfailingStream) else UnfailingStream(stream)
+
+
+def is_terminal(stream: Any) -> bool:  # noqa: ANN401
+    """Tell whether a stream is a terminal that can take back what it has shown, as a bar does."""
+    return unfailing(stream).isatty() and os.environ.get("TERM") != "dumb"
+
+
+def width_options(terminal: UnfailingStream) -> dict[str, Any]:
+    """Return tqdm's options for the width of a bar: the terminal's, or 80 columns where it tells none."""
+    try:
+        known = os.get_terminal_size(terminal.fileno()).columns > 0
+    except (OSError, ValueError, AttributeError):
+        known = False
+    return {"dynamic_ncols": True} if known else {"ncols": 80, "nrows": 24}

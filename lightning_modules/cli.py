@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import re
 import sys
 import warnings
 from collections.abc import Sequence
@@ -86,6 +87,7 @@ class FitCLI(LightningCLI):
                 "default_root_dir": "runs",
                 "check_val_every_n_epoch": None,
                 "num_sanity_val_steps": 1,
+                "enable_model_summary": False,  # a line says what it would
             },
             seed_everything_default=0,
             parser_kwargs={
@@ -249,11 +251,21 @@ class FitCLI(LightningCLI):
         return identity(plain, self.datamodule.fingerprint, world_size)
 
 
+_NEWS_TO_NOBODY = re.compile(
+    r"litlogger|[GTH]PU available: |Seed set to |Found current_model_state|Restor(ing|ed all) states"
+    r"|`Trainer.fit` stopped: `max_steps="
+)
+
+
 def quiet_lightning() -> None:
-    """Silence what Lightning says at every start and nobody can act on."""
+    """Silence what Lightning says at every start and nobody can act on, or what is said here in a line."""
     warnings.filterwarnings("ignore", r"`isinstance\(treespec, LeafSpec\)` is deprecated", FutureWarning)
-    for name in ("lightning.pytorch.utilities.rank_zero", "lightning.fabric.utilities.rank_zero"):
-        logging.getLogger(name).addFilter(lambda record: "litlogger" not in record.getMessage())
+    for name in ("pytorch.utilities.rank_zero", "fabric.utilities.rank_zero", "fabric.utilities.seed"):
+        logging.getLogger(f"lightning.{name}").addFilter(_is_news)
+
+
+def _is_news(record: logging.LogRecord) -> bool:
+    return _NEWS_TO_NOBODY.search(record.getMessage()) is None
 
 
 def _augmentations(augmentation: object) -> int:

@@ -10,8 +10,8 @@ from pathlib import Path
 from typing import Any
 
 import torch
-from tqdm import tqdm
 
+from datamodules.progress import progress
 from lightning_modules.base import DiffusionModule
 from lightning_modules.captions import class_captions
 from lightning_modules.class_choice import choose_labels, chosen_classes, listed
@@ -211,7 +211,7 @@ def draw_missing(
     mine = batches[part::parts]
     missing = drawn.missing(mine)
     total = sum(map(len, mine))
-    with tqdm(total=total, initial=total - sum(map(len, missing)), desc="drawing", unit="image") as bar:
+    with progress(total=total, initial=total - sum(map(len, missing)), desc="drawing", unit="image") as bar:
         for batch in missing:
             wanted = labels[batch.start : batch.stop]
             try:

@@ -169,6 +169,7 @@ def _train(cli: FitCLI, signals: StopSignals) -> BaseException | None:
     if signals.received is not None and cli.trainer.world_size == 1:
         raise StopRequestedError(f"stopped at step {cli.choice.step}")
     _listen(cli, signals)
+    rank_zero_info("%s", _network(cli))
     try:
         cli.trainer.fit(
             cli.model, datamodule=cli.datamodule, ckpt_path=cli.choice.checkpoint, weights_only=True
@@ -184,6 +185,15 @@ def _train(cli: FitCLI, signals: StopSignals) -> BaseException | None:
             return error
         raise
     return None
+
+
+def _network(cli: FitCLI) -> str:
+    """Say in a line what is trained, and on what."""
+    parameters = sum(parameter.numel() for parameter in cli.model.parameters())
+    trainer = cli.trainer
+    many = f" x {trainer.world_size}" if trainer.world_size > 1 else ""
+    where = f"{trainer.strategy.root_device.type}{many}, precision {trainer.precision}"
+    return f"Network: {type(cli.model).__name__}, {parameters / 1e6:,.3g} M parameters, on {where}"
 
 
 def _try_out(cli: FitCLI) -> None:

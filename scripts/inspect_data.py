@@ -48,7 +48,6 @@ def main(args: Sequence[str] | None = None) -> None:
 def inspect(options: argparse.Namespace) -> None:
     """Look at the folder, write the report, and print the conclusions."""
     import numpy as np
-    from tqdm import tqdm
 
     from datamodules.cache import default_cache_dir
     from datamodules.decode import Limits
@@ -58,6 +57,7 @@ def inspect(options: argparse.Namespace) -> None:
     from datamodules.inspection.findings import findings
     from datamodules.inspection.inspection import Inspection
     from datamodules.places import existing_folder
+    from datamodules.progress import progress
 
     out = _output_folder(options.out, existing_folder(options.folder))
     parameters = options.parameters
@@ -71,7 +71,7 @@ def inspect(options: argparse.Namespace) -> None:
     )
     count = min(options.sample or len(index), len(index))
     rows = np.unique(np.linspace(0, len(index) - 1, count).round().astype(np.int64))
-    with tqdm(total=len(rows), desc="looking at images", unit="image") as bar:
+    with progress(total=len(rows), desc="looking at images", unit="image") as bar:
         seen = inspect_images(index, rows, limits, options.workers, bar.update)
     inspection = Inspection(index, seen, options.image_size, parameters)
     conclusions = [*findings(inspection), suggestion(inspection, str(options.folder), _flags(options))]

@@ -9,8 +9,8 @@ from typing import Any, NamedTuple
 
 import torch
 from torch import Tensor
-from tqdm import tqdm
 
+from datamodules.progress import progress
 from lightning_modules.averages.profiles import Fit, Profile, exponent_of, fit
 from lightning_modules.checkpoints.opening import open_checkpoint
 from lightning_modules.checkpoints.whole import fault
@@ -101,7 +101,7 @@ def is_from_the_beginning(length: float, began: int, step: int) -> bool:
 def _kept_in(checkpoints: Sequence[Path], until: int | None) -> tuple[list[_Kept], int]:
     """Return the averages that can be used, and the last step among the checkpoints."""
     kept, last = [], 0
-    with tqdm(checkpoints, desc="looking for averages", unit="checkpoint", delay=1.0) as bar:
+    with progress(checkpoints, desc="looking for averages", unit="checkpoint", delay=1.0) as bar:
         for path in bar:
             reason = fault(path)
             if reason is not None:
@@ -133,7 +133,7 @@ def _combine(kept: Sequence[_Kept], found: Fit) -> dict[str, Tensor]:
             by_path.setdefault(each.path, []).append((each.name, factor))
     total: dict[str, Tensor] = {}
     dtypes: dict[str, torch.dtype] = {}
-    with tqdm(by_path.items(), desc="reconstructing", unit="checkpoint", delay=1.0) as bar:
+    with progress(by_path.items(), desc="reconstructing", unit="checkpoint", delay=1.0) as bar:
         for path, parts in bar:
             averages = open_checkpoint(path)[KEY]
             for name, factor in parts:

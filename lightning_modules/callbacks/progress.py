@@ -1,61 +1,218 @@
 from __future__ import annotations
 
+import math
+import sys
+import time
+from collections.abc import Callable
 from typing import Any
 
 from lightning.pytorch import LightningModule, Trainer
-from lightning.pytorch.callbacks import TQDMProgressBar
+from lightning.pytorch.callbacks import ProgressBar
+from torch import Tensor
+from tqdm import tqdm
 
+from datamodules.progress import LOG_SECONDS, time_text
+from datamodules.terminal import is_terminal, unfailing, width_options
+from lightning_modules.base import DiffusionModule
+from lightning_modules.callbacks.run_folder import run_folder
 from lightning_modules.ranges import at_least, check_ranges
 
+_SHOWN_EVERY = 0.2
+"""Seconds between two looks of a bar."""
 
-class StepProgressBar(TQDMProgressBar):
-    """Lightning's bar over the whole run, with the time left, the loss and images per second.
+
+class Pace:
+    """Images per second over about the last minute, without pauses, and the time that is left, with them.
 
     Args:
-        refresh_rate: Micro-batches between updates; 0 shows no bar.
+        memory: Seconds after which what was counted weighs a third.
+        clock: Seconds that pass.
+    """
+
+    def __init__(self, memory: float = 60.0, clock: Callable[[], float] = time.monotonic) -> None:
+        self._memory, self._clock = memory, clock
+        self._images = self._seconds = 0.0
+        self._all_images = self._paused = 0.0
+        self._since: float | None = None
+
+    def count(self, images: int) -> None:
+        """Count images that were trained on, but the first, which bring what takes long only once."""
+        now = self._clock()
+        if self._since is not None:
+            passed = now - self._since
+            kept = math.exp(-passed / self._memory)
+            self._images = kept * self._images + images
+            self._seconds = kept * self._seconds + passed
+            self._all_images += images
+        self._since = now
+
+    def pause(self) -> float:
+        """Leave out what comes, and return the moment at which it begins."""
+        return self._clock()
+
+    def go_on(self, paused_at: float) -> None:
+        """Count again."""
+        self._since = self._clock()
+        self._paused += self._since - paused_at
+
+    @property
+    def images_per_second(self) -> float | None:
+        """The speed; none as long as it is not known."""
+        return self._images / self._seconds if self._seconds else None
+
+    def left(self, images: float) -> float | None:
+        """Return the seconds that so many images will take; none as long as that is not known."""
+        if not self._seconds or not self._images:
+            return None
+        return images * (self._seconds / self._images + self._paused / self._all_images)
+
+
+class StepProgressBar(ProgressBar):
+    """Say how far training is: a bar on a terminal, and a line for each validation.
+
+    Where the output is no terminal there is no bar, but a line every half minute too.
+
+    Args:
+        refresh_rate: Micro-batches between updates of the bar; 0 says nothing at all.
     """
 
     def __init__(self, refresh_rate: int = 5) -> None:
+        super().__init__()
         check_ranges(at_least("progress_bar.refresh_rate", refresh_rate, 0))
-        super().__init__(refresh_rate=refresh_rate)
+        self.refresh_rate = refresh_rate
+        self.pace = Pace()
+        self.bar: tqdm[Any] | None = None
+        self._enabled = refresh_rate > 0
+        self._images_in_step = self._per_step = 0
+        self._loss: Tensor | float = 0.0
+        self._losses = 0
+        self._told_step = 0
+        self._told_at = self._shown_at = self._paused_at = 0.0
 
-    @property
-    def total_train_batches(self) -> int | float:
-        """Micro-batches of the run: the loader is endless, `max_steps` is what ends it."""
-        trainer = self.trainer
-        if trainer.max_steps < 0:
-            return super().total_train_batches
-        return trainer.max_steps * trainer.accumulate_grad_batches
+    def disable(self) -> None:
+        """Say nothing."""
+        self._enabled = False
 
-    def on_train_start(self, trainer: Trainer, *_: Any) -> None:
-        """Start the bar where the run is: a resumed one does not come by the start of its epoch."""
-        super().on_train_start(trainer, *_)
-        self._lay_out(trainer.global_step * trainer.accumulate_grad_batches)
+    def enable(self) -> None:
+        """Say something again, unless it was never wanted."""
+        self._enabled = self.refresh_rate > 0
 
-    def on_train_epoch_start(self, trainer: Trainer, *_: Any) -> None:
-        """Name the bar: the run is one endless epoch."""
-        super().on_train_epoch_start(trainer)
-        self._lay_out(0)
+    def on_train_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
+        """Begin where the run is."""
+        self.pace = Pace()
+        self._loss, self._losses = 0.0, 0
+        self._told_at, self._told_step = time.monotonic(), trainer.global_step
+        if not self._enabled or not is_terminal(sys.stdout):
+            return
+        steps = trainer.max_steps if trainer.max_steps >= 0 else None
+        shape = "{desc}{percentage:3.0f}%|{bar}| " if steps else "{desc}"
+        self.bar = tqdm(
+            total=steps,
+            initial=trainer.global_step,
+            bar_format=shape + ("step {n_fmt}/{total_fmt}" if steps else "step {n_fmt}") + "{postfix}",
+            file=(terminal := unfailing(sys.stdout)),
+            leave=False,
+            **width_options(terminal),
+        )
 
-    def _lay_out(self, done: int) -> None:
-        bar, total = self.train_progress_bar, self.total_train_batches
-        bar.reset(total if total < float("inf") else None)
-        bar.initial = bar.n = done  # the rate is of what this process does
-        bar.set_description("Training")
+    def on_train_batch_end(
+        self,
+        trainer: Trainer,
+        pl_module: DiffusionModule,  # type: ignore[override]
+        outputs: Any,
+        batch: Any,
+        batch_idx: int,
+    ) -> None:
+        """Count, and show what is due."""
+        if not self._enabled:
+            return
+        images = len(batch[0]) * trainer.world_size
+        self.pace.count(images)
+        self._images_in_step += images
+        self._loss, self._losses = self._loss + outputs["loss"].detach(), self._losses + 1
+        if not pl_module.ends_step(batch_idx):
+            return
+        self._per_step, self._images_in_step = self._images_in_step, 0
+        now = time.monotonic()
+        if self.bar is not None:
+            self.bar.n = trainer.global_step
+            if batch_idx % self.refresh_rate < trainer.accumulate_grad_batches and (
+                now - self._shown_at >= _SHOWN_EVERY
+            ):
+                self._shown_at = now
+                self.bar.set_postfix_str(", ".join(self._words(trainer)))
+        elif now - self._told_at >= LOG_SECONDS:
+            self._tell(trainer)
 
-    def get_metrics(
-        self, trainer: Trainer, pl_module: LightningModule
-    ) -> dict[str, int | str | float | dict[str, float]]:
-        """Return what stands behind the bar.
+    def on_validation_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
+        """Leave the time of a validation out of the speed."""
+        self._paused_at = self.pace.pause()
+        if self.bar is not None and not trainer.sanity_checking:
+            self.bar.set_description_str("validating ")
 
-        The loss comes from here, and not through `prog_bar`, which waits for the device at every step.
+    def on_validation_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
+        """Say what it found."""
+        if trainer.sanity_checking or not self._enabled:
+            return
+        self.pace.go_on(self._paused_at)
+        if self.bar is not None:
+            self.bar.set_description_str("", refresh=False)
+        self._tell(trainer)
+
+    def on_train_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
+        """Say where it has ended, if that is not said yet."""
+        if self._enabled and self._told_step != trainer.global_step:
+            self._tell(trainer)
+        self._close()
+
+    def on_exception(self, trainer: Trainer, pl_module: LightningModule, exception: BaseException) -> None:
+        """Leave the terminal's line to what comes."""
+        self._close()
+
+    def print(self, *args: Any, **kwargs: Any) -> None:
+        """Print what a module wants to say, above the bar."""
+        self._write(kwargs.get("sep", " ").join(map(str, args)))
+
+    def _tell(self, trainer: Trainer) -> None:
+        """Write a line."""
+        of = f" of {trainer.max_steps:,}" if trainer.max_steps >= 0 else ""
+        said = [*self._words(trainer, anew=True)]
+        folder, step = run_folder(trainer), trainer.global_step
+        picture = None if folder is None else folder / "samples" / f"step={step:08d}.png"
+        if picture is not None and picture.is_file():
+            said.append(f"samples/{picture.name}")
+        self._write(f"step {step:,}{of}: {', '.join(said)}")
+        self._told_at, self._told_step = time.monotonic(), step
+
+    def _words(self, trainer: Trainer, anew: bool = False) -> list[str]:
+        """Return loss, speed and time left.
+
+        Reading the loss waits for the device, so it comes from here and not through `prog_bar`, which would
+        wait at every step. It is the mean since the last line.
         """
-        metrics = super().get_metrics(trainer, pl_module)
-        metrics.pop("v_num", None)
-        loss = trainer.callback_metrics.get("loss")
-        if loss is not None:
-            metrics["loss"] = float(loss)
-        rate = trainer.callback_metrics.get("throughput/images_per_second")
-        if rate is not None:
-            metrics["images/s"] = f"{rate:.0f}"
-        return metrics
+        words = []
+        if self._losses:
+            words.append(f"loss {float(self._loss) / self._losses:.4g}")
+        held_out = trainer.callback_metrics.get("loss_held_out") if anew else None
+        if held_out is not None:
+            words.append(f"held out {float(held_out):.4g}")
+        if anew:
+            self._loss, self._losses = 0.0, 0
+        speed = self.pace.images_per_second
+        if speed:
+            words.append(f"{speed:,.0f} images/s" if speed >= 10 else f"{speed:.2g} images/s")
+        if trainer.max_steps > trainer.global_step:
+            left = self.pace.left((trainer.max_steps - trainer.global_step) * self._per_step)
+            words += [] if left is None else [f"{time_text(left)} left"]
+        return words
+
+    def _write(self, line: str) -> None:
+        if self.bar is not None:
+            self.bar.write(line, file=self.bar.fp)
+        else:
+            print(line, file=unfailing(sys.stdout), flush=True)
+
+    def _close(self) -> None:
+        if self.bar is not None:
+            self.bar.close()
+            self.bar = None

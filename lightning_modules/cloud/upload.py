@@ -39,7 +39,7 @@ def upload_folder(folder: Path, volume: modal.Volume) -> Uploaded:
             leave behind, and files that are no images by their names.
         volume: The Volume.
     """
-    from tqdm import tqdm
+    from datamodules.progress import progress
 
     walk = FolderWalk(str(folder))
     files = [folder / name for name in walk]
@@ -47,7 +47,7 @@ def upload_folder(folder: Path, volume: modal.Volume) -> Uploaded:
     names = {path: path.relative_to(folder.parent).as_posix() for path in files}
     missing = [path for path in files if there.get(names[path]) != path.stat().st_size]
     total = sum(path.stat().st_size for path in missing)
-    with tqdm(total=total, unit="B", unit_scale=True, desc=f"uploading {folder.name}") as bar:
+    with progress(total=total, unit="B", unit_scale=True, desc=f"uploading {folder.name}") as bar:
         for batch in _batches(missing):
             with volume.batch_upload(force=True) as upload:
                 for path in batch:

@@ -6,8 +6,8 @@ from dataclasses import dataclass
 
 import torch
 from torch import Tensor
-from tqdm import tqdm
 
+from datamodules.progress import progress
 from lightning_modules.base import DiffusionModule
 from lightning_modules.diffusion.preconditioning import Denoiser
 from lightning_modules.metrics.image_sets import Sides
@@ -95,7 +95,9 @@ def errors_by_noise_level(
     count = len(sides.train.labels)
     was_training = module.training
     module.eval()
-    with tqdm(total=2 * count, desc="error by noise level", unit="image", disable=quiet, delay=1.0) as bar:
+    with progress(
+        total=2 * count, desc="error by noise level", unit="image", disable=quiet, delay=1.0
+    ) as bar:
         for side, (images, labels) in enumerate(sides):
             for number, start in enumerate(range(0, count, batch_size)):
                 x = torch.from_numpy(images[start : start + batch_size]).to(module.device).float()

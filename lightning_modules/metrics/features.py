@@ -13,7 +13,8 @@ import numpy as np
 import numpy.typing as npt
 import torch
 from torch import Tensor, nn
-from tqdm import tqdm
+
+from datamodules.progress import progress
 
 _FORMAT = 1
 _log = logging.getLogger(__name__)
@@ -113,7 +114,7 @@ def extract(
     network.eval()
     device = next((tensor.device for tensor in network.state_dict().values()), torch.device("cpu"))
     parts = []
-    with tqdm(total=len(images), desc=what, unit="image", disable=quiet, delay=1.0) as bar:
+    with progress(total=len(images), desc=what, unit="image", disable=quiet, delay=1.0) as bar:
         for start in range(0, len(images), batch_size):
             batch = torch.from_numpy(np.ascontiguousarray(images[start : start + batch_size]))
             parts.append(network(batch.to(device)).cpu())

@@ -8,8 +8,8 @@ from pathlib import Path
 
 import torch
 from torch import Tensor
-from tqdm import tqdm
 
+from datamodules.progress import progress
 from datamodules.words import counted
 from lightning_modules.averages.loading import load_weights
 from lightning_modules.base import DiffusionModule
@@ -94,7 +94,7 @@ class RunEvaluation:
         rows: list[Row] = []
         bands: dict[str, list[BandError]] = {}
         report = Report(self.described(), self.protocol.floor, self.protocol.ceiling, rows, bands)
-        with tqdm(variants, desc="evaluating", unit="set", disable=len(variants) < 2) as bar:
+        with progress(variants, desc="evaluating", unit="set", disable=len(variants) < 2) as bar:
             try:
                 for variant in bar:
                     rows.append(self._measured(variant, before, bands))
@@ -176,7 +176,7 @@ class RunEvaluation:
         if not self.same_classes:
             labels = [module.null_label if module.num_classes > 1 else 0] * len(self.labels)
         batches = []
-        with tqdm(total=len(labels), desc=what, unit="image", delay=1.0) as bar:
+        with progress(total=len(labels), desc=what, unit="image", delay=1.0) as bar:
             for batch in draw_images(module, settings, labels, seed, self.setup.batch_size):
                 check_finite(batch, settings)
                 batches.append(batch.images)

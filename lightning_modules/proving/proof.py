@@ -13,6 +13,7 @@ from typing import Any
 import yaml
 from tqdm import tqdm
 
+from datamodules.progress import progress
 from lightning_modules.proving.certificate import Certificate
 from lightning_modules.proving.child import Orders, fork_child, start_child
 from lightning_modules.proving.kills import Kill, Kind, draw_kills
@@ -68,11 +69,11 @@ def prove(request: Request) -> Certificate:
     args = [*request.args, *(text for name, value in options.items() for text in (f"--{name}", str(value)))]
     accumulation = config["trainer"]["accumulate_grad_batches"]
     micro_batches = request.steps * accumulation
-    with tqdm(total=micro_batches, desc="undisturbed", unit="batch", mininterval=0.5) as bar:
+    with progress(total=micro_batches, desc="undisturbed", unit="batch", mininterval=0.5) as bar:
         seen = _counter(bar)
         like = train_undisturbed(start, args, request.folder / "undisturbed", micro_batches, seen)
     plan = draw_kills(request.seed, request.kills, request.kinds, micro_batches)
-    with tqdm(total=len(plan), desc="killing and resuming", unit="kill", mininterval=0.5) as bar:
+    with progress(total=len(plan), desc="killing and resuming", unit="kill", mininterval=0.5) as bar:
         seen = _counter(bar)
         ordeals = [
             Ordeal(start, args, request.folder / f"job-{job}", like, accumulation, seen)

@@ -9,6 +9,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import NoReturn
 
+from lightning.fabric.utilities.exceptions import MisconfigurationException
 from lightning.pytorch import Callback
 from lightning.pytorch.utilities import rank_zero_info
 
@@ -42,6 +43,14 @@ from lightning_modules.resume.signals import (
 from lightning_modules.runs import name_latest, start_run_directory
 
 logger = logging.getLogger(__name__)
+
+_REFUSED = (
+    RunLockedError,
+    CannotCarryOverError,
+    DamagedCheckpointError,
+    UnsafeCheckpointError,
+    MisconfigurationException,  # Lightning's own, of what it looks at when training begins
+)
 
 
 def fit(args: Sequence[str] | None = None, extra_callbacks: Sequence[Callback] = ()) -> FitCLI:
@@ -87,7 +96,7 @@ def _fit(args: Sequence[str] | None, extra_callbacks: Sequence[Callback]) -> Fit
                 del accident, cli  # and with them all that the failed step holds in memory
                 free_memory()
                 cli = _parse(args, folder, extra_callbacks)
-    except (RunLockedError, CannotCarryOverError, DamagedCheckpointError, UnsafeCheckpointError) as error:
+    except _REFUSED as error:
         _refuse(error)
     except StopRequestedError as stop:
         same = "The same command without --fresh" if cli.wish.fresh else "The same command"

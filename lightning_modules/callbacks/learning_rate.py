@@ -60,7 +60,7 @@ class LearningRate(Callback):
         self.cool_down_start = cool_down_start
         self.floor = floor
         self._fell_from: int | None = None
-        self._warmed_up_in: int | None = None
+        self._shortened_to: tuple[int, int] | None = None
 
     def factor(self, step: int, max_steps: int) -> float:
         """Return the share of the peak rate at a step.
@@ -114,14 +114,16 @@ class LearningRate(Callback):
             )
 
     def state_dict(self) -> dict[str, Any]:
-        """Return the step that the rate has been falling from, and a warm-up that was shortened, if so."""
-        state = {"fell_from": self._fell_from, "warmed_up_in": self._warmed_up_in}
+        """Return the step that the rate has been falling from, and lengths that were shortened, if so."""
+        lengths = None if self._shortened_to is None else list(self._shortened_to)
+        state = {"fell_from": self._fell_from, "shortened_to": lengths}
         return {name: value for name, value in state.items() if value is not None}
 
     def load_state_dict(self, state_dict: dict[str, Any]) -> None:
         """Take them up again."""
         self._fell_from = state_dict.get("fell_from")
-        self._warmed_up_in = state_dict.get("warmed_up_in")
+        lengths = state_dict.get("shortened_to")
+        self._shortened_to = None if lengths is None else (lengths[0], lengths[1])
 
     def setup(self, trainer: Trainer, pl_module: LightningModule, stage: str) -> None:
         """Check the schedule against the run's length; a `fast_dev_run` of one step has no cooldown."""
@@ -151,20 +153,20 @@ class LearningRate(Callback):
         phases = self.phases(max_steps)
         start = phases.start
         self._fell_from = start if start is not None and step >= start else None
-        self._warmed_up_in = phases.warm_up if phases.warm_up != self.warm_up else None
+        lengths = (phases.warm_up, phases.cool_down)
+        self._shortened_to = lengths if lengths != (self.warm_up, self.cool_down) else None
         if start is not None and step == start + phases.cool_down - 1 and step + 1 < max_steps:
             logger.warning("The learning rate is at its floor (%g) from step %d on.", groups[0]["lr"], step)
 
     def _warn_of_another_past(self, step: int, max_steps: int) -> None:
         """Say so where a resumed run was warmed up or cooled down for another length than it has now."""
         phases = self.phases(max_steps)
-        fell = self._fell_from is not None and self._fell_from != phases.start
-        rose = self._warmed_up_in is not None and self._warmed_up_in != phases.warm_up
-        if not fell and not rose:
+        past, lengths = self._shortened_to or (self.warm_up, self.cool_down), phases[:2]
+        if not step or (past == lengths and self._fell_from in (None, phases.start)):
             return
-        taken = f"from {self._fell_from} to {step - 1} were taken at a falling learning rate"
-        if not fell:
-            taken = f"before {step} were taken with a warm-up of {self._warmed_up_in} steps"
+        taken = f"before {step} were taken with a warm-up of {past[0]} and a cooldown of {past[1]} steps"
+        if self._fell_from is not None:
+            taken = f"from {self._fell_from} to {step - 1} were taken at a falling learning rate"
         logger.warning(
             "The steps %s, for another length of the run. The rate goes on at %.0f %% of its peak and %s. "
             "The weights will not be those of a run that had this length from the start.",

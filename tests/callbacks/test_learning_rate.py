@@ -163,6 +163,25 @@ def test_a_shortened_run_goes_on_exactly_and_with_a_raised_target_as_the_longer_
     assert "for another length of the run" in caplog.text
 
 
+@pytest.mark.filterwarnings("ignore:The dirpath has changed")
+@pytest.mark.parametrize(
+    ("first", "then", "warned"), [(6, 8, True), (30, 6, True), (30, 40, False), (6, 6, False)]
+)
+def test_another_length_is_told_where_it_changes_the_past(
+    first, then, warned, image_folder, tmp_path, caplog
+):
+    """A run of 6 and one of 8 begin to fall at the same step, and fall at another pace."""
+
+    def run(**options):
+        callbacks = LearningRate(warm_up=2, cool_down=18), StepCheckpoint(1, keep_last=99)
+        rates_of(image_folder, tmp_path, *callbacks, **options)
+
+    run(max_steps=first)
+    caplog.clear()
+    run(max_steps=then, ckpt_path=tmp_path / "checkpoints" / "step=00000004.ckpt")
+    assert ("for another length of the run" in caplog.text) == warned
+
+
 @pytest.mark.parametrize("kind", KINDS)
 @pytest.mark.parametrize("accumulation", [1, 2])
 def test_the_optimiser_steps_with_the_scheduled_rate(image_folder, tmp_path, kind, accumulation):

@@ -12,8 +12,9 @@ from typing import Any
 
 import yaml
 from lightning.pytorch import Callback, Trainer
-from lightning.pytorch.callbacks import Checkpoint
+from lightning.pytorch.callbacks import Checkpoint, ProgressBar
 from lightning.pytorch.cli import ArgsType, LightningArgumentParser, LightningCLI
+from lightning.pytorch.loggers import Logger
 
 from datamodules.augmentation import AUGMENTATIONS
 from datamodules.drawn_cats import DrawnCats
@@ -36,6 +37,7 @@ from lightning_modules.cloud.settings import ModalSettings
 from lightning_modules.command_line.help import DEFAULT_CONFIG, DESCRIPTION
 from lightning_modules.command_line.names import check_folder_name
 from lightning_modules.command_line.trainer_flags import check_trainer
+from lightning_modules.command_line.trainer_parts import place_logger, with_trainer_parts
 from lightning_modules.metrics_file import MetricsFile
 from lightning_modules.parser import (
     GIVEN,
@@ -74,7 +76,7 @@ class FitCLI(LightningCLI):
         self._continued = continued
         self._extra_callbacks = list(extra_callbacks)
         given = sys.argv[1:] if args is None else args
-        resolved, self.config_name = with_config(given, default=DEFAULT_CONFIG)
+        resolved, self.config_name = with_config(with_trainer_parts(given), default=DEFAULT_CONFIG)
         GIVEN.set(given_names(resolved))
         if "--safe" in given:
             refuse_foreign_code(resolved)
@@ -195,14 +197,20 @@ class FitCLI(LightningCLI):
         """Make the Trainer, and choose the run that it starts or continues."""
         if self._continued is None:
             self.check_parts(self.datamodule)
-        made: Trainer = super().instantiate_trainer(
-            **{**kwargs, "logger": False} if self._own_logger else kwargs
-        )
+        replaced = self.config.trainer.logger in (None, True)
+        made: Trainer = super().instantiate_trainer(**{**kwargs, "logger": False} if replaced else kwargs)
         # As Lightning does: those that save, or publish what was saved, come last.
         callbacks = [*made.callbacks, LossPlot(), *self._extra_callbacks]  # type: ignore[attr-defined]
         made.callbacks = sorted(callbacks, key=lambda each: isinstance(each, Checkpoint))  # type: ignore[attr-defined]
         if not self.config.trainer.fast_dev_run:
             self.take_run(made)
+        return made
+
+    def _instantiate_trainer(self, config: dict[str, Any], callbacks: list[Callback]) -> Trainer:
+        """Leave this project's bar to one that was asked for: Lightning takes one only."""
+        if any(isinstance(each, ProgressBar) for each in _as_list(config.get("callbacks"))):
+            callbacks = [each for each in callbacks if not isinstance(each, StepProgressBar)]
+        made: Trainer = super()._instantiate_trainer(config, callbacks)
         return made
 
     def check_parts(self, data: ImageFolderDataModule | None) -> None:
@@ -237,14 +245,23 @@ class FitCLI(LightningCLI):
         recovery = self.choice.recovery.for_batches_of(self.datamodule.batch_size)
         self.datamodule.split, self.datamodule.left_out = recovery.split, recovery.left_out
         made.accumulate_grad_batches *= recovery.split
-        if self._own_logger:
-            before = self.choice.step if self.choice.folder.is_dir() else None
-            made.logger = RunLogger(self.choice.folder, before)
-        made.loggers = [*made.loggers, MetricsFile(self.choice.folder, self.choice.step)]
+        made.loggers = self._loggers(made.loggers)
+
+    def _loggers(self, others: Sequence[Logger]) -> list[Logger]:
+        """Return all loggers, the first of which is one of this project's: it tells the run directory."""
+        folder = self.choice.folder
+        for each in others:
+            place_logger(each, folder)
+        table = MetricsFile(folder, self.choice.step)
+        if not self._own_logger:
+            return [table, *others]
+        before = self.choice.step if folder.is_dir() else None
+        return [RunLogger(folder, before), *others, table]
 
     @property
     def _own_logger(self) -> bool:
-        return self.config.trainer.logger in (None, True)
+        """Whether there is the run's own logger: unless another takes its place. A list is beside it."""
+        return self.config.trainer.logger in (None, True) or isinstance(self.config.trainer.logger, list)
 
     def _identity(self, world_size: int) -> dict[str, Any]:
         plain = yaml.safe_load(self.parser.dump(self.config, skip_none=False, skip_link_targets=False))
@@ -260,12 +277,17 @@ _NEWS_TO_NOBODY = re.compile(
 def quiet_lightning() -> None:
     """Silence what Lightning says at every start and nobody can act on, or what is said here in a line."""
     warnings.filterwarnings("ignore", r"`isinstance\(treespec, LeafSpec\)` is deprecated", FutureWarning)
+    warnings.filterwarnings("ignore", r"The number of training batches \(\d+\) is smaller than the logging")
     for name in ("pytorch.utilities.rank_zero", "fabric.utilities.rank_zero", "fabric.utilities.seed"):
         logging.getLogger(f"lightning.{name}").addFilter(_is_news)
 
 
 def _is_news(record: logging.LogRecord) -> bool:
     return _NEWS_TO_NOBODY.search(record.getMessage()) is None
+
+
+def _as_list(value: Any) -> list[Any]:  # noqa: ANN401
+    return value if isinstance(value, list) else [] if value is None else [value]
 
 
 def _augmentations(augmentation: object) -> int:

@@ -50,6 +50,7 @@ _REFUSED = (
     DamagedCheckpointError,
     UnsafeCheckpointError,
     MisconfigurationException,  # Lightning's own, of what it looks at when training begins
+    ModuleNotFoundError,
 )
 
 

@@ -59,6 +59,10 @@ def _of_the_steps(flags: Mapping[str, Any]) -> Iterator[_Rule]:
     for name, least in _LEAST.items():
         yield _Rule(name, flags[name] is None or flags[name] >= least, f"must be at least {least}")
     yield _Rule("val_check_interval", flags["val_check_interval"] != 0, "must be at least 1 micro-batch")
+    wanted = "must be a whole number of micro-batches (training is one long epoch), or a time: 00:00:10:00"
+    yield _Rule("val_check_interval", not isinstance(flags["val_check_interval"], float), wanted)
+    wanted = "must be 0 (no batch is repeated here: train on a folder of a few images instead)"
+    yield _Rule("overfit_batches", not flags["overfit_batches"], wanted)
     yield _Rule("limit_train_batches", flags["limit_train_batches"] != 0, "must be above 0")
     wanted = "must be 32-true, bf16-mixed or 16-mixed (weights are kept in 32 bits)"
     yield _Rule("precision", str(flags["precision"]) in _PRECISIONS, wanted)

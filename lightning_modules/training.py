@@ -14,7 +14,6 @@ from lightning.pytorch import Callback
 from lightning.pytorch.utilities import rank_zero_info
 
 from datamodules.errors import DataError
-from datamodules.terminal import guarded_output
 from datamodules.words import counted
 from lightning_modules.allocator import free_memory, keep_freed_memory
 from lightning_modules.callbacks.spike_guard import RollBackError
@@ -25,7 +24,7 @@ from lightning_modules.checkpoints.errors import (
     write_error,
 )
 from lightning_modules.cli import FitCLI, quiet_lightning
-from lightning_modules.command_line.process import command_line
+from lightning_modules.command_line.process import command_line, one_line_errors
 from lightning_modules.configuring import RefusedError, configure
 from lightning_modules.resume.accidents import go_back, split_further
 from lightning_modules.resume.choice import Choice, tell_further_processes
@@ -36,13 +35,14 @@ from lightning_modules.resume.lock import RunLock, RunLockedError
 from lightning_modules.resume.manifest import record_identity
 from lightning_modules.resume.signals import (
     RESUME_STATUS,
-    Interruptions,
     StopRequestedError,
     StopSignals,
 )
 from lightning_modules.runs import name_latest, start_run_directory
 
 logger = logging.getLogger(__name__)
+
+INTERRUPTED = "Interrupted before training: nothing is lost."
 
 _REFUSED = (
     RunLockedError,
@@ -68,12 +68,8 @@ def fit(args: Sequence[str] | None = None, extra_callbacks: Sequence[Callback] =
         SystemExit: With status 2 if the command line or the run it means is refused, and with
             `RESUME_STATUS` if a signal stopped the run.
     """
-    with guarded_output(), Interruptions():
-        try:
-            return _fit(args, extra_callbacks)
-        except KeyboardInterrupt:
-            print("\nInterrupted before training: nothing is lost.", file=sys.stderr)
-            sys.exit(RESUME_STATUS)
+    with one_line_errors(INTERRUPTED, stopped_status=RESUME_STATUS, errors=()):
+        return _fit(args, extra_callbacks)
 
 
 def _fit(args: Sequence[str] | None, extra_callbacks: Sequence[Callback]) -> FitCLI:

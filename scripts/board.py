@@ -2,15 +2,15 @@
 
 from __future__ import annotations
 
-import argparse
-import sys
-from collections.abc import Sequence
-from pathlib import Path
-
 if __name__ == "__main__":
     import _launch
 
     _launch.check()
+
+import argparse
+import sys
+from collections.abc import Sequence
+from pathlib import Path
 
 from lightning_modules.command_line.process import one_line_errors
 from lightning_modules.command_line.scripts import ScriptParser

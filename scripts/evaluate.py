@@ -2,17 +2,17 @@
 
 from __future__ import annotations
 
+if __name__ == "__main__":
+    import _launch
+
+    _launch.check()
+
 import argparse
 import dataclasses
 import sys
 from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
-
-if __name__ == "__main__":
-    import _launch
-
-    _launch.check()
 
 from lightning_modules.command_line.process import RESUME_STATUS, one_line_errors
 from lightning_modules.command_line.sampling_types import count, guide_length, seed, steps
@@ -43,12 +43,12 @@ which `pip install 'ninelives[eval]'` brings. Published Fréchet distances are I
 
 def main(args: Sequence[str] | None = None) -> None:
     """Evaluate as the command line says; exit with status 1 if it cannot, or a self-test fails."""
-    parser = make_parser()
-    options = parser.parse_args(args)
-    if bool(options.target) == options.self_test:
-        parser.error("give a run or a folder of images, or --self-test")
     stopped = "stopped, before anything was measured"
     with one_line_errors(stopped, stopped_status=RESUME_STATUS, reword=_in_other_words):
+        parser = make_parser()
+        options = parser.parse_args(args)
+        if bool(options.target) == options.self_test:
+            parser.error("give a run or a folder of images, or --self-test")
         passed = test_metrics(options) if options.self_test else evaluate(options)
     if not passed:
         sys.exit(1)

@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-import argparse
-from collections.abc import Sequence
-from pathlib import Path
-
 if __name__ == "__main__":
     import _launch
 
     _launch.check()
+
+import argparse
+from collections.abc import Sequence
+from pathlib import Path
 
 from lightning_modules.averages.names import HELP, weights_name
 from lightning_modules.command_line.process import one_line_errors

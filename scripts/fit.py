@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-import sys
-from collections.abc import Sequence
-
 if __name__ == "__main__":
     import _launch
 
     _launch.check()
+
+import sys
+from collections.abc import Sequence
 
 from lightning_modules.command_line.help import asks_for_short_help, short_help
 from lightning_modules.command_line.process import RESUME_STATUS, one_line_errors

@@ -2,17 +2,17 @@
 
 from __future__ import annotations
 
+if __name__ == "__main__":
+    import _launch
+
+    _launch.check()
+
 import argparse
 import json
 import os
 from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
-
-if __name__ == "__main__":
-    import _launch
-
-    _launch.check()
 
 from lightning_modules.command_line.process import one_line_errors
 from lightning_modules.command_line.scripts import ScriptParser, number, path, whole

@@ -2,6 +2,11 @@
 
 from __future__ import annotations
 
+if __name__ == "__main__":
+    import _launch
+
+    _launch.check()
+
 import argparse
 import json
 import shutil
@@ -9,11 +14,6 @@ import sys
 import tempfile
 from collections.abc import Sequence
 from pathlib import Path
-
-if __name__ == "__main__":
-    import _launch
-
-    _launch.check()
 
 from lightning_modules.command_line.process import one_line_errors
 from lightning_modules.command_line.scripts import ScriptParser, whole

@@ -2,15 +2,15 @@
 
 from __future__ import annotations
 
-import argparse
-import os
-from collections.abc import Sequence
-from pathlib import Path
-
 if __name__ == "__main__":
     import _launch
 
     _launch.check()
+
+import argparse
+import os
+from collections.abc import Sequence
+from pathlib import Path
 
 from lightning_modules.averages.names import HELP, weights_name
 from lightning_modules.command_line.process import RESUME_STATUS, one_line_errors

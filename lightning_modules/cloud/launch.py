@@ -32,13 +32,19 @@ def resolve(args: Sequence[str]) -> Job:
         args: The command line.
 
     Raises:
-        SystemExit: With the status of the check, if it refuses or only had to print something.
+        SystemExit: With the status of the check, if it refuses or only had to print something, and with 130
+            after Ctrl-C.
     """
     with tempfile.TemporaryDirectory() as folder:
         out = Path(folder) / "job.json"
         path = os.pathsep.join([str(ROOT), *filter(None, [os.environ.get("PYTHONPATH")])])
         command = [sys.executable, "-m", "lightning_modules.cloud.resolve", str(out), *args]
-        result = subprocess.run(command, env={**os.environ, "PYTHONPATH": path}, check=False)
+        environment = {**os.environ, "PYTHONPATH": path}
+        try:  # in a session of its own: Ctrl-C is for this process, which ends the other
+            result = subprocess.run(command, env=environment, start_new_session=True, check=False)
+        except KeyboardInterrupt:
+            print("\nstopped; nothing was started", file=sys.stderr)
+            sys.exit(130)
         if result.returncode or not out.is_file():
             sys.exit(result.returncode)
         return Job.from_dict(json.loads(out.read_text()))

@@ -13,7 +13,7 @@ from typing import Any
 
 from datamodules.stop_signals import STOPPING
 from datamodules.terminal import guard_output, guarded_output
-from lightning_modules.resume.signals import RESUME_STATUS, Interrupted, Interruptions
+from lightning_modules.resume.signals import RESUME_STATUS, Interruptions
 
 __all__ = ["RESUME_STATUS", "command_line", "error_line", "one_line_errors", "run_command"]
 
@@ -63,19 +63,26 @@ def one_line_errors(
     Raises:
         SystemExit: In place of the exception.
     """
-    with guarded_output(), Interruptions():
+    with guarded_output(), Interruptions() as signals:
         try:
             yield
         except KeyboardInterrupt as stop:
-            number = stop.number if isinstance(stop, Interrupted) else signal.SIGINT
-            print(f"\n{str(stop) or stopped}", file=sys.stderr)
-            sys.exit(128 + number if stopped_status is None else stopped_status)
-        except errors as error:
+            raise _ended(signals, str(stop) or stopped, stopped_status) from stop
+        except Exception as error:
+            if signals.requested():  # which an import that it interrupted may have turned into anything
+                raise _ended(signals, stopped, stopped_status) from error
+            if not isinstance(error, errors):
+                raise
             message = f"error: {reword(error_line(error))}"
             if refused_status == 1:
                 sys.exit(message)
             print(message, file=sys.stderr)
             sys.exit(refused_status)
+
+
+def _ended(signals: Interruptions, words: str, status: int | None) -> SystemExit:
+    print(f"\n{words}", file=sys.stderr)
+    return SystemExit(128 + (signals.received or signal.SIGINT) if status is None else status)
 
 
 def error_line(error: BaseException) -> str:

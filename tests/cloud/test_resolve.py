@@ -8,6 +8,7 @@ from typing import Any
 import pytest
 import yaml
 
+from lightning_modules.cloud import launch
 from lightning_modules.cloud.resolve import CloudCLI, resolve
 from lightning_modules.cloud.settings import ModalSettings
 
@@ -111,3 +112,15 @@ def test_the_resolved_configuration_resolves_to_itself(tmp_path: Path) -> None:
 def test_what_cannot_work_is_refused(args: list[str], error: str) -> None:
     with pytest.raises((ValueError, FileNotFoundError), match=error):
         resolve(args)
+
+
+def test_ctrl_c_during_the_check_is_a_line(monkeypatch, capsys):
+    def interrupted(*_: object, **how: object) -> None:
+        assert how["start_new_session"]  # the check itself would print a traceback
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr("lightning_modules.cloud.launch.subprocess.run", interrupted)
+    with pytest.raises(SystemExit) as stop:
+        launch.resolve([])
+    assert stop.value.code == 130
+    assert capsys.readouterr().err == "\nstopped; nothing was started\n"

@@ -14,7 +14,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from lightning_modules.command_line.process import one_line_errors
+from lightning_modules.command_line.process import command_line, one_line_errors
 from lightning_modules.command_line.scripts import ScriptParser, number, path, whole
 
 if TYPE_CHECKING:
@@ -80,7 +80,7 @@ def inspect(options: argparse.Namespace) -> None:
         mark = {"good": "ok     ", "look": "look   ", "problem": "problem"}[finding.level]
         print(f"{mark}  {finding.title}. {finding.advice}")
         if finding.command:
-            print(f"\n{finding.command}")
+            print("\n" + finding.command.replace("python scripts/fit.py", command_line("fit"), 1))
     print(f"\nReport: {out / 'report.html'}")
     if options.quarantine:
         _quarantine(inspection, options.quarantine, options.also)

@@ -7,6 +7,7 @@ import math
 from lightning.pytorch import Trainer
 from lightning.pytorch.callbacks import Timer
 
+from datamodules.decode import Limits
 from datamodules.errors import DataError
 from datamodules.finishing import Residence
 
@@ -23,6 +24,7 @@ def check_arguments(
     crop_limit: float,
     cache: bool,
     resident: Residence,
+    limits: Limits,
 ) -> None:
     """Refuse what is out of range or does not go together; `ImageFolderDataModule` says what each means.
 
@@ -40,6 +42,10 @@ def check_arguments(
         (is_colour, f"background must be three values of 0 to 255 (red, green, blue), not {colour}"),
         (seed >= 0, f"seed must not be negative, not {seed}"),
         (0.0 < crop_limit <= 1.0, f"crop_limit is a share, above 0 and at most 1, not {crop_limit}"),
+        (limits.max_pixels >= 1, f"limits.max_pixels must be at least 1, not {limits.max_pixels}"),
+        (limits.min_side >= 0, f"limits.min_side must not be negative, not {limits.min_side}"),
+        (limits.max_aspect >= 1.0, f"limits.max_aspect must be at least 1, not {limits.max_aspect}"),
+        (limits.max_metadata >= 0, f"limits.max_metadata must not be negative, not {limits.max_metadata}"),
         (cache or resident in ("auto", "disk"), f"resident={resident} needs the cache, which is off"),
     ):
         if not allowed:

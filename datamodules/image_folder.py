@@ -123,6 +123,7 @@ class ImageFolderDataModule(LightningDataModule):
             crop_limit=crop_limit,
             cache=cache,
             resident=resident,
+            limits=limits,
         )
         self.root, self.source = as_path("--data.root", root), source
         self.cache, self.cache_dir = cache, as_path("--data.cache_dir", cache_dir)

@@ -171,6 +171,10 @@ class FitCLI(LightningCLI):
         if self.config.fast_dev_run:
             trainer.fast_dev_run = True
         check_trainer(trainer)
+        if self.config.run == "":
+            raise ValueError(
+                "--run is empty: is a variable of the shell not set? Give a name, or leave it out."
+            )
         if self.config.run and self.config.fresh:
             raise ValueError("--run names a run to continue and --fresh starts another: give one of them.")
         named = experiment_name(self.config_name, self.config.data.root, DEFAULT_CONFIG)

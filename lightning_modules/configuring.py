@@ -6,7 +6,7 @@ import contextlib
 import io
 import sys
 import warnings
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
 
 from lightning.pytorch import Callback, Trainer
@@ -51,12 +51,22 @@ def configure(
         raise RefusedError(said) from error
 
 
-def _trial(args: Sequence[str]) -> BaseException | None:
+def trial_of(cli: Callable[[Sequence[str]], FitCLI], args: Sequence[str]) -> BaseException | None:
+    """Return the error that a command line ends with, which is told to nobody; none if there is none.
+
+    Args:
+        cli: Makes the parts.
+        args: The command line.
+    """
     silence = io.StringIO()
     with contextlib.redirect_stderr(silence), contextlib.redirect_stdout(silence), warnings.catch_warnings():
         warnings.simplefilter("ignore")
         try:
-            TrialCLI(args)
+            cli(args)
         except (Exception, SystemExit) as error:
             return error
     return None
+
+
+def _trial(args: Sequence[str]) -> BaseException | None:
+    return trial_of(TrialCLI, args)

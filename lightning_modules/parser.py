@@ -3,12 +3,13 @@ from __future__ import annotations
 import argparse
 import difflib
 import inspect
+import re
 import sys
 from collections.abc import Sequence
 from contextlib import suppress
 from contextvars import ContextVar
 from pathlib import Path
-from typing import NoReturn
+from typing import Any, NoReturn
 
 import yaml
 from jsonargparse import DefaultHelpFormatter
@@ -19,6 +20,8 @@ from lightning_modules.command_line.names import check_safe
 from lightning_modules.command_line.options import Option, in_order, last_value, options_of
 from lightning_modules.command_line.refusals import explain
 from lightning_modules.models import MODELS
+
+_NEGATIVE = re.compile(r"-(\d+\.?\d*|\.\d+)(e[+-]?\d+)?|-\.?(inf|nan)", re.IGNORECASE)
 
 LINKED = ("model.image_size", "model.class_names", "model.seed", "data.seed")
 """Options that other options set: not for the command line."""
@@ -34,6 +37,10 @@ class HelpFormatter(DefaultHelpFormatter, argparse.RawDescriptionHelpFormatter):
 
 class TeachingParser(LightningArgumentParser):
     """LightningCLI's parser, whose errors are a line that names the options nearest to a mistyped one."""
+
+    def __init__(self, *args: Any, **kwargs: Any) -> None:  # noqa: ANN401
+        super().__init__(*args, **kwargs)
+        self._negative_number_matcher = _NEGATIVE  # argparse's own takes -1e-8 for an option
 
     def error(self, message: str, ex: Exception | None = None) -> NoReturn:
         """Print what was wrong and what may have been meant, and exit with status 2."""

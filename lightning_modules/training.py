@@ -24,7 +24,7 @@ from lightning_modules.checkpoints.errors import (
     write_error,
 )
 from lightning_modules.cli import FitCLI, quiet_lightning
-from lightning_modules.command_line.process import command_line, one_line_errors
+from lightning_modules.command_line.process import command_line, error_line, one_line_errors
 from lightning_modules.configuring import RefusedError, configure
 from lightning_modules.resume.accidents import go_back, split_further
 from lightning_modules.resume.choice import Choice, tell_further_processes
@@ -100,7 +100,7 @@ def _fit(args: Sequence[str] | None, extra_callbacks: Sequence[Callback]) -> Fit
         rank_zero_info("%s in %s. %s continues it.", str(stop).capitalize(), folder, same)
         sys.exit(RESUME_STATUS)
     except (CheckpointWriteError, DataError, MemoryError, RollBackError) as error:
-        sys.exit(f"error: {error}")
+        sys.exit(f"error: {error_line(error)}")
     finally:
         lock.release()
     _say_what_was_trained(cli)

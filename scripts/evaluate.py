@@ -43,7 +43,7 @@ which `pip install 'ninelives[eval]'` brings. Published Fréchet distances are I
 
 def main(args: Sequence[str] | None = None) -> None:
     """Evaluate as the command line says; exit with status 1 if it cannot, or a self-test fails."""
-    stopped = "stopped, before anything was measured"
+    stopped = "stopped; the same command goes on with what is not in the report yet"
     with one_line_errors(stopped, stopped_status=RESUME_STATUS, reword=_in_other_words):
         parser = make_parser()
         options = parser.parse_args(args)

@@ -101,10 +101,13 @@ class Evaluation(Callback):
         rehearse_drawing(self.sampling, "evaluation", self.seed)
         try:
             load_features(self.features)
+        except (ValueError, ModuleNotFoundError) as error:
+            raise ValueError(f"--evaluation.features: {error}") from error
+        try:
             if data is not None:
                 labels = np.concatenate([data.train_labels, data.held_out_labels])
                 split_counts(labels, len(data.class_names), self.images, "the data set")
-        except (ValueError, ModuleNotFoundError) as error:
+        except ValueError as error:
             raise ValueError(f"--evaluation.every_n_steps {self.every_n_steps}: {error}") from error
 
     @property

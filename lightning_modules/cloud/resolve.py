@@ -18,7 +18,9 @@ from lightning_modules.cloud.cost import Work, forecast
 from lightning_modules.cloud.job import Job
 from lightning_modules.cloud.paths import DATA, RUNS
 from lightning_modules.cloud.settings import ModalSettings
-from lightning_modules.command_line.culprit import in_a_line, own_error
+from lightning_modules.command_line.culprit import in_a_line, own_error, refusal
+from lightning_modules.configuring import trial_of
+from lightning_modules.parser import GIVEN
 from lightning_modules.preflight import count_images, flop_per_image
 
 
@@ -30,9 +32,16 @@ class CloudCLI(FitCLI):
         return ("images",)
 
     def instantiate_trainer(self, **kwargs: Any) -> Trainer:  # noqa: ANN401
-        """Check the parts; the Trainer itself needs the container's devices, and maybe its data."""
-        self.check_parts(None)
-        return None  # type: ignore[return-value]
+        """Make a Trainer as far as it does not depend on the container's devices."""
+        here = {"accelerator": "cpu", "devices": 1, "num_nodes": 1, "strategy": "auto"}
+        return super().instantiate_trainer(**kwargs, **here)
+
+    def check_parts(self, data: ImageFolderDataModule | None) -> None:
+        """Check the parts without data."""
+        super().check_parts(None)
+
+    def take_run(self, made: Trainer) -> None:
+        """Take none: runs are on the Volume."""
 
 
 def main(args: Sequence[str]) -> None:
@@ -47,10 +56,18 @@ def main(args: Sequence[str]) -> None:
     sys.argv = ["scripts/fit.py", *command_line]  # what the parser calls itself
     try:
         job = resolve(command_line)
-    except (OSError, ValueError) as error:
-        print(f"error: {in_a_line(own_error(error))}", file=sys.stderr)
+    except Exception as error:
+        said = refusal(error, command_line, GIVEN.get(), _trial)
+        if said is None and not isinstance(error, (OSError, ValueError)):
+            raise
+        said = said or in_a_line(own_error(error))
+        print(f"error: {said}", file=sys.stderr)
         sys.exit(2)
     Path(out).write_text(job.as_json())
+
+
+def _trial(args: Sequence[str]) -> BaseException | None:
+    return trial_of(CloudCLI, _as_settings(args))
 
 
 def resolve(args: Sequence[str]) -> Job:
@@ -60,7 +77,7 @@ def resolve(args: Sequence[str]) -> Job:
         SystemExit: If an option is refused, with status 2.
         OSError, ValueError: If a part of the configuration cannot work.
     """
-    cli = CloudCLI([arg.replace("--max-usd", "--modal.max_usd", 1) for arg in args])
+    cli = CloudCLI(_as_settings(args))
     config = yaml.safe_load(cli.parser.dump(cli.config, skip_none=False))
     settings = ModalSettings(**config["modal"])
     root = config["data"]["root"]
@@ -96,6 +113,10 @@ def resolve(args: Sequence[str]) -> Job:
         folder=root if root is not None and Path(root).expanduser().is_dir() else None,
         summary=summary,
     )
+
+
+def _as_settings(args: Sequence[str]) -> list[str]:
+    return [arg.replace("--max-usd", "--modal.max_usd", 1) for arg in args]
 
 
 def _local_data(root: Path) -> str:

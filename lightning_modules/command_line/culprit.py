@@ -8,6 +8,7 @@ from collections.abc import Callable, Collection, Sequence
 from pathlib import Path
 
 from lightning_modules.command_line.options import Option, options_of
+from lightning_modules.command_line.process import error_line
 
 PACKAGES = frozenset({"lightning_modules", "datamodules"})
 
@@ -37,6 +38,10 @@ def refusal(error: BaseException, args: Sequence[str], given: Collection[str], t
         return said
     words = set(re.findall(r"\w+", said))
     options = options_of(args)
+    paths = {word.strip("':,;().") for word in said.split()}
+    places = [option for option in options if _is_a_place(option) and option.value in paths]
+    if _speaks(found) and len(places) == 1:
+        return f"--{places[0].name}: {said}"
     if _speaks(found):
         subject, of_section = re.match(r"([\w.]*)(:?)", said).groups()  # type: ignore[union-attr]
         called = [name for name in dotted if name.endswith(f".{subject}") and not of_section]
@@ -78,7 +83,7 @@ def in_a_line(error: BaseException) -> str:
     """
     if type(error).__module__.partition(".")[0] in PACKAGES:
         return str(error)
-    said = " ".join(str(error).split())
+    said = " ".join((error_line(error) if isinstance(error, OSError) else str(error)).split())
     speaks = isinstance(error, (OSError, ValueError)) or type(error).__name__.endswith("Exception")
     return said if said and speaks else f"{type(error).__name__}: {said}".rstrip(": ")
 
@@ -87,6 +92,10 @@ def _speaks(error: BaseException) -> bool:
     """Tell whether an error says what is wrong in words that are meant for the user."""
     of_own_kind = type(error).__module__.partition(".")[0] in PACKAGES
     return of_own_kind or isinstance(error, OSError) or (isinstance(error, ValueError) and _is_own(error))
+
+
+def _is_a_place(option: Option) -> bool:
+    return option.name.rsplit(".", 1)[-1] in ("root", "cache_dir", "quarantine", "default_root_dir")
 
 
 def _is_own(error: BaseException) -> bool:

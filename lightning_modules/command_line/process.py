@@ -89,8 +89,8 @@ def error_line(error: BaseException) -> str:
     """Return what an exception says, for a user."""
     if isinstance(error, MemoryError) and not str(error):
         return "memory ran out"
-    if isinstance(error, OSError) and error.filename is not None and error.strerror:
-        return f"{error.filename}: {error.strerror}"
+    if isinstance(error, OSError) and error.strerror:
+        return error.strerror if error.filename is None else f"{error.filename}: {error.strerror}"
     return str(error) or type(error).__name__
 
 

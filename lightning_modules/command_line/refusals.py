@@ -16,6 +16,7 @@ _REFUSED = (
     re.compile(r"(?:Option|Key) '(?P<key>[\w.-]+)' is not (?:accepted|expected)"),
 )
 _ARGUMENT = re.compile(r"argument (?:-\w/)?--(?P<option>\S+): (?P<what>.+)", re.DOTALL)
+_REQUIRED = re.compile(r"the following arguments are required: (?P<names>.+)", re.DOTALL)
 _GIVEN = re.compile(r"(?:Got value|Given value): (?P<value>.+?)\s*$", re.DOTALL)
 _LITERAL = re.compile(r"Literal\[([^\]]*)\]")
 _CLASSES = re.compile(r"<class '([\w.]+)'>")
@@ -23,6 +24,7 @@ _COUNT = re.compile(r"Expected a tuple with (\d+) elements")
 _NO_FILE = "Unable to load config"
 
 _MANY = 10
+_OF_CLASSES = ("callbacks", "logger", "profiler")
 _KINDS = {
     "int": "a whole number",
     "float": "a number",
@@ -54,6 +56,8 @@ def explain(message: str, given: Sequence[str], known: Collection[str]) -> str:
             parts = (each for each in known if not each.startswith(prefix) and each != "help")
             here = {prefix + each for each in parts if prefix}
             return no_option(full, {*known, *here})
+    if required := _REQUIRED.fullmatch(message.strip()):
+        return _lacking(required["names"].split(", "), given)
     if argument := _ARGUMENT.fullmatch(message.strip()):
         return f"--{argument['option']} {_needs(argument['what'])}"
     keys: list[str] = []
@@ -108,7 +112,11 @@ def _unrecognized(tokens: Sequence[str], known: Collection[str]) -> str:
     names = [token.partition("=")[0] for token in tokens]
     wrong = [name.lstrip("-") for name in names if name.startswith("-") and name.lstrip("-")]
     if not wrong:
-        return folder_answer(tokens[0])
+        return (
+            f"'{tokens[0]}' lacks its dashes: --{tokens[0]}."
+            if names[0] in known
+            else folder_answer(tokens[0])
+        )
     return " ".join(no_option(name, known) for name in wrong)
 
 
@@ -118,6 +126,13 @@ def _needs(what: str) -> str:
     if what.startswith("ignored explicit argument"):
         return "takes no value."
     return " ".join(what.split())
+
+
+def _lacking(names: Sequence[str], given: Sequence[str]) -> str:
+    """Return what a class that an option names is not made without."""
+    of = [name.removesuffix("+") for name in given if name.split(".")[-1].rstrip("+") in _OF_CLASSES]
+    section = f"{of[-1]}." if len(set(of)) == 1 else ""
+    return f"a value is missing: {', '.join(f'--{section}{name}' for name in names)}."
 
 
 def _sections(known: Iterable[str]) -> set[str]:

@@ -18,6 +18,17 @@ _LEAST = {
 _PRECISIONS = ("32-true", "32", "16-mixed", "16", "bf16-mixed", "bf16", "None")
 _OTHER_PROCESSES = ("ddp_spawn", "ddp_fork", "ddp_notebook")
 _MOST_CPU_PROCESSES = max(os.cpu_count() or 1, 8)
+_CALLBACKS = {
+    "BatchSizeFinder": "chooses another batch at each start, so that a run could not continue: give "
+    "--data.batch_size; what does not fit into memory is computed in parts",
+    "GradientAccumulationScheduler": "changes the steps that a run continues by: give "
+    "--trainer.accumulate_grad_batches",
+    "LearningRateFinder": "does not know where the learning rate stands here: try some with "
+    "--model.optimizer.learning_rate",
+    "StochasticWeightAveraging": "is not needed, and would change the learning rate: weights are averaged, "
+    "see --ema.decay",
+}
+"""Callbacks of Lightning's that cannot work here, and what to do without them."""
 
 
 class _Rule(NamedTuple):
@@ -37,6 +48,11 @@ def check_trainer(flags: Mapping[str, Any]) -> None:
     Raises:
         ValueError: With the option, what it may be and what was given.
     """
+    callbacks = flags["callbacks"] or []
+    for callback in callbacks if isinstance(callbacks, list) else [callbacks]:
+        name = str(callback["class_path"]).rpartition(".")[2]
+        if name in _CALLBACKS:
+            raise ValueError(f"--trainer.callbacks: {name} {_CALLBACKS[name]}.")
     for name, fits, wanted in (*_of_the_length(flags), *_of_the_steps(flags), *_of_the_processes(flags)):
         if not fits:
             told = flags[name] is None or str(flags[name]) in wanted
@@ -47,9 +63,9 @@ def _of_the_length(flags: Mapping[str, Any]) -> Iterator[_Rule]:
     steps, trial = flags["max_steps"], flags["fast_dev_run"]
     endless = steps < 0 and flags["max_time"] is None and not trial
     yield _Rule("max_epochs", flags["max_epochs"] is None, "counts epochs; a run counts --trainer.max_steps")
+    yield _Rule("max_steps", steps >= -1, "must be a number of steps, or -1 beside --trainer.max_time")
     yield _Rule("max_steps", not endless, "says how long to train: give it, or --trainer.max_time")
     yield _Rule("max_steps", steps != 0 or trial, "is 0: there is nothing to train. Give a number of steps")
-    yield _Rule("max_steps", steps >= -1, "must be a number of steps, or -1 beside --trainer.max_time")
     least = flags["min_steps"]
     wanted = f"must be at most --trainer.max_steps, which is {steps}"
     yield _Rule("min_steps", least is None or steps < 0 or least <= steps, wanted)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import shlex
 from pathlib import Path
 
@@ -50,6 +51,12 @@ OF_THE_TRAINER = [
     '--trainer.default_root_dir ""',
     f"--trainer.default_root_dir {Path(__file__)}",
     "--trainer.max_epochs 3",
+    "--trainer.overfit_batches 1",
+    "--trainer.overfit_batches 0.5",
+    *(f"--trainer.callbacks+={name}" for name in ("LearningRateFinder", "BatchSizeFinder")),
+    "--trainer.callbacks+=StochasticWeightAveraging --trainer.callbacks.swa_lrs 0.1",
+    "--trainer.callbacks+=GradientAccumulationScheduler --trainer.callbacks.scheduling '{0: 2}'",
+    "--trainer.callbacks+=EarlyStopping",
 ]
 
 OF_THE_MODEL = [
@@ -60,6 +67,8 @@ OF_THE_MODEL = [
     "--model.optimizer.betas [0.9]",
     "--model.optimizer.weight_decay -1",
     "--model.optimizer.eps -1",
+    "--model.optimizer.eps -1e-8",
+    "--model.optimizer.eps -inf",
     "--model.label_dropout 2",
     "--model.label_dropout .nan",
     "--model.dropout 2",
@@ -87,6 +96,10 @@ OF_THE_CALLBACKS = [
     "--seed_everything 99999999999999",
     "--data.batch_size 0",
     "--data.held_out 1",
+    "--data.limits.min_side -1",
+    "--data.limits.max_aspect 0.5",
+    "--data.limits.max_pixels 0",
+    "--data.limits.max_metadata -1",
     "--data.crop foo",
     "--learning_rate.warm_up -1",
     "--learning_rate.floor 2",
@@ -115,6 +128,8 @@ OF_THE_CALLBACKS = [
     "--checkpoint.keep_last 0",
     "--checkpoint.every_n_minutes .nan",
     "--progress_bar.refresh_rate -1",
+    "--evaluation.features nothing --evaluation.every_n_steps 3",
+    '--run ""',
     "--modal.cpu -1",
 ]
 
@@ -140,7 +155,7 @@ def said_by(args: list[str], capsys: Capture) -> str:
 def test_a_value_that_cannot_be_names_its_option(
     typed: str, args: list[str], tmp_path: Path, capsys: Capture
 ) -> None:
-    option, *_ = typed.split()
+    option = re.split(r"\+?[= ]", typed)[0]
     error = said_by([*args, *shlex.split(typed)], capsys)
     assert option.lstrip("-") in error
     assert not (tmp_path / "runs").exists()
@@ -173,6 +188,21 @@ def test_values_that_do_not_go_together_name_both(
         args = args[: args.index("--model.width")]
     error = said_by([*args, *typed.split()], capsys)
     assert all(name in error for name in named)
+    assert not (tmp_path / "runs").exists()
+
+
+@pytest.mark.parametrize("typed", ["trainer.max_steps 6", "trainer.max_steps=6"])
+def test_an_option_without_dashes_is_told_with_them(typed: str, args: list[str], capsys: Capture) -> None:
+    assert "--trainer.max_steps" in said_by([*typed.split(), *args], capsys)
+
+
+@pytest.mark.parametrize("option", ["--data.root", "--data.quarantine"])
+def test_a_place_that_is_not_there_names_its_option(
+    option: str, args: list[str], tmp_path: Path, capsys: Capture, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.undo()  # the data are opened
+    monkeypatch.chdir(tmp_path)
+    assert said_by([*args, option, "not_there"], capsys).startswith(f"error: {option}")
     assert not (tmp_path / "runs").exists()
 
 

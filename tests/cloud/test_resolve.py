@@ -9,7 +9,7 @@ import pytest
 import yaml
 
 from lightning_modules.cloud import launch
-from lightning_modules.cloud.resolve import CloudCLI, resolve
+from lightning_modules.cloud.resolve import CloudCLI, main, resolve
 from lightning_modules.cloud.settings import ModalSettings
 
 pytestmark = [
@@ -124,3 +124,29 @@ def test_ctrl_c_during_the_check_is_a_line(monkeypatch, capsys):
         launch.resolve([])
     assert stop.value.code == 130
     assert capsys.readouterr().err == "\nstopped; nothing was started\n"
+
+
+@pytest.mark.parametrize(
+    ("option", "value"),
+    [
+        ("--model.optimizer.learning_rate", "-1"),
+        ("--trainer.max_time", "5m"),
+        ("--trainer.profiler", "foo"),
+        ("--trainer.overfit_batches", "2"),
+        ("--modal.gpu", "H1000"),
+    ],
+)
+def test_a_value_that_cannot_be_names_its_option_before_there_is_an_app(
+    option: str, value: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    with pytest.raises(SystemExit) as ended:
+        main([str(tmp_path / "job.json"), "--config", "demo", option, value])
+    assert ended.value.code == 2
+    (line,) = capsys.readouterr().err.splitlines()
+    assert line.startswith("error: ")
+    assert option.lstrip("-") in line
+    assert not (tmp_path / "job.json").exists()
+
+
+def test_devices_are_the_containers() -> None:
+    assert config("--trainer.accelerator", "gpu", "--trainer.devices", "1")["trainer"]["accelerator"] == "gpu"

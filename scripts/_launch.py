@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import importlib.util
+import os
 import runpy
 import shlex
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Mapping, MutableMapping
 from pathlib import Path
 from types import TracebackType
 from typing import Any
@@ -14,6 +15,9 @@ from typing import Any
 ROOT = Path(__file__).resolve().parents[1]
 NEEDED = ("lightning_modules", "datamodules", "tqdm", "torch", "lightning")
 OLDEST = (3, 11)
+NUMBERS = ("RANK", "LOCAL_RANK", "NODE_RANK", "GROUP_RANK", "WORLD_SIZE", "LOCAL_WORLD_SIZE", "MASTER_PORT")
+NUMBERS += ("SLURM_PROCID", "SLURM_LOCALID", "SLURM_NODEID", "SLURM_NTASKS", "JSM_NAMESPACE_RANK")
+"""Variables of the environment that Lightning takes for whole numbers, some of them while it is imported."""
 
 
 def check() -> None:
@@ -23,9 +27,10 @@ def check() -> None:
         SystemExit: With status 2 if the system is not meant, or this interpreter lacks the project.
     """
     sys.excepthook = _quiet_when_stopped
+    forget_empty_numbers(os.environ)
     # By its path: this interpreter may not have the package, and the system is what to say first.
     system = runpy.run_path(str(ROOT / "datamodules" / "system.py"))
-    trouble = system["unsupported"]() or what_is_missing()
+    trouble = system["unsupported"]() or what_is_missing() or no_number(os.environ)
     if trouble:
         print(f"error: {trouble}", file=sys.stderr)
         sys.exit(2)
@@ -43,6 +48,30 @@ def launch(main: Callable[[], Any]) -> None:
     from lightning_modules.command_line.process import run_command
 
     run_command(main)
+
+
+def forget_empty_numbers(environment: MutableMapping[str, str]) -> None:
+    """Take away the variables that are to hold a number and hold nothing, as in `RANK= fit.py`.
+
+    Args:
+        environment: The process's variables, which are changed.
+    """
+    for name in NUMBERS:
+        if not environment.get(name, "-").strip():
+            del environment[name]
+
+
+def no_number(environment: Mapping[str, str]) -> str | None:
+    """Return what is wrong with a variable that is to hold a number and does not, or none.
+
+    Args:
+        environment: The process's variables.
+    """
+    for name in NUMBERS:
+        value = environment.get(name, "0").strip()
+        if not value.isdecimal():
+            return f"the environment has {name}={value}, which is no whole number: unset {name}"
+    return None
 
 
 def what_is_missing(needed: tuple[str, ...] = NEEDED, root: Path = ROOT) -> str | None:

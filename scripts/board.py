@@ -13,7 +13,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from lightning_modules.command_line.process import one_line_errors
-from lightning_modules.command_line.scripts import ScriptParser
+from lightning_modules.command_line.scripts import ScriptParser, path
 
 EPILOG = """examples:
   board.py                          all runs below runs/, on http://localhost:6006
@@ -39,7 +39,7 @@ def main(args: Sequence[str] | None = None) -> None:
         formatter_class=argparse.RawDescriptionHelpFormatter,
         allow_abbrev=False,
     )
-    parser.add_argument("folder", nargs="?", type=Path, default=Path("runs"), help="where the runs are")
+    parser.add_argument("folder", nargs="?", type=path, default=Path("runs"), help="where the runs are")
     options, further = parser.parse_known_args(args)
     if not options.folder.is_dir():
         parser.error(f"there is no folder {options.folder}")

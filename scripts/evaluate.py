@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING
 
 from lightning_modules.command_line.process import RESUME_STATUS, one_line_errors
 from lightning_modules.command_line.sampling_types import count, guide_length, seed, steps
-from lightning_modules.command_line.scripts import ScriptParser, name_of, number, several, truth, whole
+from lightning_modules.command_line.scripts import ScriptParser, name_of, number, path, several, truth, whole
 
 if TYPE_CHECKING:
     from lightning_modules.metrics.report import Report
@@ -119,12 +119,13 @@ def _holds_images(target: Path) -> bool:
         ValueError: If it is one image.
     """
     from datamodules.walk import SUFFIXES
+    from lightning_modules.runs import find_run
 
     if target.is_file() and target.suffix.lower() in SUFFIXES:
         raise ValueError(f"{target} is one image: give the folder that it lies in, and --against DIR")
     if target.is_dir():
         places = ("config.yaml", "checkpoints", "latest")
-        return not any((target / place).exists() for place in places)
+        return not any((target / place).exists() for place in places) and find_run(target) is None
     return target.is_file() and target.suffix == ".npz"
 
 
@@ -207,7 +208,7 @@ def make_parser() -> argparse.ArgumentParser:
     add = parser.add_argument
     add(
         "target",
-        type=Path,
+        type=path,
         nargs="?",
         help="a run, experiment, checkpoint, folder of images, or samples.npz",
     )
@@ -221,7 +222,7 @@ def make_parser() -> argparse.ArgumentParser:
     report = parser.add_argument_group("the report").add_argument
     report(
         "--out",
-        type=Path,
+        type=path,
         help="folder for the report (default: evaluation/ in the run, or beside the folder)",
     )
     report("--no-plots", action="store_true", help="write no plots, which need matplotlib")
@@ -231,9 +232,9 @@ def make_parser() -> argparse.ArgumentParser:
 def _add_comparison(group: argparse._ArgumentGroup) -> None:
     add = group.add_argument
     add("--n", type=count, default=1000, help="images on each side, at most (default 1000)")
-    add("--against", type=Path, help="folder of real images to compare with (default: the run's own)")
-    add("--data", type=Path, help="folder of the run's images, if it has moved; or of the self-test's")
-    add("--data.cache_dir", type=Path, help="folder of decoded images and features (default: as the run)")
+    add("--against", type=path, help="folder of real images to compare with (default: the run's own)")
+    add("--data", type=path, help="folder of the run's images, if it has moved; or of the self-test's")
+    add("--data.cache_dir", type=path, help="folder of decoded images and features (default: as the run)")
     add("--data.cache", type=truth, help="false: keep none of them (default: as the run)")
     add("--data.workers", type=whole(0), help="processes that decode the run's images (default: as the run)")
     add(

@@ -9,11 +9,10 @@ if __name__ == "__main__":
 
 import argparse
 from collections.abc import Sequence
-from pathlib import Path
 
 from lightning_modules.averages.names import HELP, weights_name
 from lightning_modules.command_line.process import one_line_errors
-from lightning_modules.command_line.scripts import ScriptParser
+from lightning_modules.command_line.scripts import ScriptParser, path
 
 EPILOG = """examples:
   export.py runs/demo --to safetensors                   export/step=00001400.safetensors in the newest run
@@ -37,11 +36,11 @@ def main(args: Sequence[str] | None = None) -> None:
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )
     parser.add_argument(
-        "run", type=Path, help="a run directory, an experiment (its newest run), or a checkpoint"
+        "run", type=path, help="a run directory, an experiment (its newest run), or a checkpoint"
     )
     parser.add_argument("--to", choices=["safetensors", "onnx"], required=True, help="format")
     parser.add_argument("--weights", type=weights_name, help=f"{HELP} (default: the run's main average)")
-    parser.add_argument("--out", type=Path, help="the file (default: export/ in the run)")
+    parser.add_argument("--out", type=path, help="the file (default: export/ in the run)")
     options = parser.parse_args(args)
     with one_line_errors("stopped; nothing was written"):
         from lightning_modules.export.command import export

@@ -16,7 +16,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from lightning_modules.command_line.process import one_line_errors
-from lightning_modules.command_line.scripts import ScriptParser, whole
+from lightning_modules.command_line.scripts import ScriptParser, path, whole
 
 EPILOG = """examples:
   prove_resume.py                                      the demo, killed 20 times
@@ -93,8 +93,8 @@ def _parse(args: Sequence[str] | None) -> tuple[argparse.Namespace, tuple[str, .
         "damaged besides), full-disk, between-write-and-rename (default: all)",
     )
     parser.add_argument("--jobs", type=whole(1), default=1, help="runs at a time (default 1)")
-    parser.add_argument("--folder", type=Path, help="for runs and logs (default: temporary)")
-    parser.add_argument("--json", type=Path, help="file for the full report")
+    parser.add_argument("--folder", type=path, help="for runs and logs (default: temporary)")
+    parser.add_argument("--json", type=path, help="file for the full report")
     parser.add_argument(
         "--fresh-interpreter", action="store_true", help="start a whole interpreter each time, not a fork"
     )

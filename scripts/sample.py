@@ -10,7 +10,6 @@ if __name__ == "__main__":
 import argparse
 import os
 from collections.abc import Sequence
-from pathlib import Path
 
 from lightning_modules.averages.names import HELP, weights_name
 from lightning_modules.command_line.process import RESUME_STATUS, one_line_errors
@@ -23,7 +22,7 @@ from lightning_modules.command_line.sampling_types import (
     share_of_environment,
     steps,
 )
-from lightning_modules.command_line.scripts import ScriptParser, number
+from lightning_modules.command_line.scripts import ScriptParser, number, path
 
 SAMPLERS = ["euler", "ancestral", "heun", "stochastic_heun", "dpmpp_2m", "dpmpp_3m", "unipc", "ipndm"]
 GRIDS = ["karras", "log_snr", "flow"]
@@ -73,7 +72,7 @@ def _parse(args: Sequence[str] | None) -> argparse.Namespace:
     )
     parser.add_argument(
         "run",
-        type=Path,
+        type=path,
         help="a run directory, an experiment (its newest run), a checkpoint, or a .safetensors export",
     )
     parser.add_argument("--weights", type=weights_name, help=f"{HELP} (default: the run's main average)")
@@ -132,7 +131,7 @@ def _add_sampling(group: argparse._ArgumentGroup) -> None:
     )
     group.add_argument(
         "--guide-run",
-        type=Path,
+        type=path,
         metavar="RUN",
         help="guide away from this weaker model (autoguidance) instead of from the images of all classes",
     )
@@ -144,7 +143,7 @@ def _add_output(group: argparse._ArgumentGroup) -> None:
     group.add_argument("--batch-size", type=count, default=64, help="images at a time (default 64)")
     group.add_argument(
         "--out",
-        type=Path,
+        type=path,
         help="folder for the images, or a file samples.npz (default: in drawn/ of the run)",
     )
     group.add_argument("--fresh", action="store_true", help="replace images drawn with other settings")

@@ -55,6 +55,23 @@ def test_every_script_says_so_in_a_line_before_it_imports_anything(script: str) 
     assert result.stderr.count("\n") == 1
 
 
+@pytest.mark.parametrize("name", ["RANK", "LOCAL_RANK", "WORLD_SIZE", "SLURM_PROCID"])
+def test_a_variable_that_holds_no_number_is_told_in_a_line(name: str) -> None:
+    command = [sys.executable, ROOT / "scripts" / "fit.py", "--help"]
+    for value, status in {"": 0, " ": 0, "0": 0, "x": 2}.items():
+        result = subprocess.run(
+            command, capture_output=True, text=True, env={**os.environ, name: value}, check=False
+        )
+        assert result.returncode == status
+        assert (result.stderr.count("\n"), name in result.stderr) == ((1, True) if status else (0, False))
+
+
+def test_lightning_is_imported_where_the_rank_is_empty() -> None:
+    code = "import runpy, sys; sys.path[0] = sys.argv[1]; import _launch; _launch.check(); import lightning"
+    command = [sys.executable, "-c", code, str(ROOT / "scripts")]
+    subprocess.run(command, env={**os.environ, "RANK": ""}, check=True)
+
+
 def test_modal_says_so_before_there_is_an_app(
     monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:

@@ -117,7 +117,12 @@ def _likely_first(options: list[Option], words: set[str]) -> list[Option]:
 def _culprit(
     error: BaseException, options: list[Option], candidates: list[Option], trial: Trial
 ) -> Option | None:
-    """Return the first of some options without which another error comes, or none."""
+    """Return the first of some options without which another error comes, or none.
+
+    An error that does not come in a trial, which opens no data, tells nothing of the options.
+    """
+    if not candidates or not _is_the_same(error, trial([token for each in options for token in each.tokens])):
+        return None
     for candidate in candidates[:_MOST_TRIALS]:
         left = [token for option in options if option is not candidate for token in option.tokens]
         other = trial(left)

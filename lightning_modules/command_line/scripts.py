@@ -128,7 +128,7 @@ def number(
 def path(text: str) -> Path:
     """Parse a path, a type for argparse; an empty one is a shell variable that is not set."""
     if not text.strip():
-        raise argparse.ArgumentTypeError("is empty: is a shell variable not set?")
+        raise argparse.ArgumentTypeError("is empty, as is a variable of the shell that is not set")
     return Path(text)
 
 

@@ -55,8 +55,9 @@ def _remove_empty(run: Path) -> None:
     with contextlib.suppress(OSError, RunLockedError):
         lock.acquire(quietly=True)
         if lock.held and _is_empty(run):
-            (run / CHECKPOINTS).rmdir()
-            (run / LOCK).unlink()
+            if (run / CHECKPOINTS).is_dir():
+                (run / CHECKPOINTS).rmdir()
+            (run / LOCK).unlink(missing_ok=True)
             run.rmdir()
             logger.info("Removed %s, an empty run that a process that is gone has left.", run)
     lock.release()

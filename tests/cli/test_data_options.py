@@ -7,7 +7,7 @@ from types import SimpleNamespace
 from typing import cast
 
 import pytest
-from command_line import LIGHTNING_WARNINGS, options, printed
+from command_line import LIGHTNING_WARNINGS, options, printed, refusal
 
 from datamodules.augmentation import AUGMENTATIONS, Augmentation
 from datamodules.inspection.advice import suggestion
@@ -49,3 +49,16 @@ def test_the_command_that_an_inspection_suggests_is_understood(distinct, cats, c
     assert config["data"]["root"] == str(cats)
     assert config["data"]["class_balanced"] is True
     assert config["data"]["augmentation"]["probability"] == 0.12
+
+
+def test_what_is_wrong_with_the_images_is_blamed_on_no_other_option(
+    tmp_path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    (tmp_path / "photographs").mkdir()
+    (tmp_path / "photographs" / "one.heic").touch()
+    network = ["--model.depth", "1", "--model.width", "32", "--model.heads", "2"]
+    status, message = refusal(["--data.root", str(tmp_path / "photographs"), *network], capsys)
+    assert status == 2
+    assert str(tmp_path / "photographs") in message
+    assert "--model" not in message
+    assert "--trainer" not in message

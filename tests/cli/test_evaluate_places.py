@@ -78,6 +78,13 @@ def test_a_run_without_its_configuration_draws_and_is_evaluated(trained: Run, ca
     assert bare["rows"][0]["figures"] == own["rows"][0]["figures"]
 
 
+def test_an_experiment_that_was_copied_without_its_link_is_evaluated(trained: Run, tmp_path):
+    experiment = tmp_path / "copied"
+    shutil.copytree(trained.folder, experiment / trained.folder.name)
+    report = evaluate(tmp_path / "out", str(experiment))
+    assert report["rows"][0]["figures"]
+
+
 def test_images_of_other_classes_than_the_model_s_are_refused(trained: Run, cats: Path, tmp_path, capsys):
     other = shutil.copytree(cats, tmp_path / "other")
     (other / "tabby").rename(other / "aardvark")

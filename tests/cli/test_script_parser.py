@@ -46,6 +46,21 @@ MISTAKES = [
     ("inspect_data", ["here", "--image_size", "9"], "--image_size", "--image-size"),
     ("prove_resume", ["--kills", "0"], "--kills", "at least 1"),
     ("prove_resume", ["--seed", "x"], "--seed", "whole number"),
+    # What the shell makes of "$FOLDER" where FOLDER is not set: never the working directory.
+    ("sample", [""], "run", "empty"),
+    ("sample", ["runs/demo", "--out", ""], "--out", "empty"),
+    ("sample", ["runs/demo", "--guide-run", " "], "--guide-run", "empty"),
+    ("evaluate", ["", "--against", "x"], "target", "empty"),
+    ("evaluate", ["x", "--against", ""], "--against", "empty"),
+    ("evaluate", ["x", "--data", ""], "--data", "empty"),
+    ("evaluate", ["x", "--data.cache_dir", ""], "--data.cache_dir", "empty"),
+    ("evaluate", ["x", "--out", ""], "--out", "empty"),
+    ("export", ["", "--to", "onnx"], "run", "empty"),
+    ("export", ["x", "--to", "onnx", "--out", ""], "--out", "empty"),
+    ("board", [""], "folder", "empty"),
+    ("inspect_data", [""], "folder", "empty"),
+    ("prove_resume", ["--folder", ""], "--folder", "empty"),
+    ("prove_resume", ["--json", ""], "--json", "empty"),
 ]
 
 

@@ -89,3 +89,12 @@ def test_without_locks_nothing_is_taken_for_abandoned(tmp_path, no_locks):
     with whole_file(run / "config.yaml") as temporary:
         temporary.write_text("whole")
     assert (run / "config.yaml").read_text() == "whole"
+
+
+def test_a_run_that_was_killed_before_it_had_any_file_is_cleared(tmp_path):
+    run = empty_run(tmp_path / "demo", "2026-01-02T00-00-00Z")
+    bare = tmp_path / "demo" / "2026-01-01T00-00-00Z"
+    bare.mkdir()
+    clear_leftovers(run)
+    assert not bare.exists()
+    assert run.is_dir()

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import _thread
 import contextlib
 import os
 import select
@@ -22,6 +23,8 @@ AGAIN_AFTER = 1.0
 """Seconds until the same signal is a second request. `timeout`, shells and launchers signal a process and its
 group, so that one request arrives twice."""
 
+_REMINDED_AFTER = 0.05
+
 
 class StopRequestedError(Exception):
     """The run was asked to stop, and has been saved."""
@@ -32,10 +35,15 @@ class StopRequest:
 
     Args:
         clock: Seconds that pass.
+
+    Attributes:
+        received: The first signal that has come.
+        reminded: Whether the next one is not somebody's, but that of `remind`.
     """
 
     def __init__(self, clock: Callable[[], float] = time.monotonic) -> None:
         self.received: signal.Signals | None = None
+        self.reminded = False
         self._clock = clock
         self._at = 0.0
 
@@ -47,8 +55,25 @@ class StopRequest:
         if self.received is None:
             self.received, self._at = signal.Signals(number), self._clock()
             return False
+        if self.reminded:
+            self.reminded = False
+            return False
         insisting = number == self.received and number in (signal.SIGINT, signal.SIGTERM)
         return insisting and self._clock() - self._at >= AGAIN_AFTER
+
+    def remind(self) -> bool:
+        """Let the handler of the signal that has come be called once more in a moment; tell if it will."""
+        try:
+            _thread.start_new_thread(self._remind, ())  # `threading` may be what was interrupted
+        except RuntimeError:
+            return False
+        return True
+
+    def _remind(self) -> None:
+        time.sleep(_REMINDED_AFTER)
+        if self.received is not None and callable(signal.getsignal(self.received)):
+            self.reminded = True
+            signal.pthread_kill(threading.main_thread().ident or 0, self.received)  # also out of a wait
 
 
 class Interrupted(KeyboardInterrupt):
@@ -72,6 +97,9 @@ class SignalHandlers:
 
     A signal that is ignored when the block begins stays so: `nohup` ignores SIGHUP, and a shell SIGINT for
     what it starts in the background. Of those that others handle, only SIGINT and SIGTERM are taken over.
+
+    A block within another one has its request: what came there is not forgotten, even if something has
+    swallowed the exception that it raised.
     """
 
     def __init__(self) -> None:
@@ -83,6 +111,10 @@ class SignalHandlers:
         if threading.current_thread() is threading.main_thread():
             handlers = {number: signal.getsignal(number) for number in STOPPING}
             self._before = {number: each for number, each in handlers.items() if _is_free(number, each)}
+            for each in handlers.values():
+                outer = getattr(each, "__self__", None)
+                if isinstance(outer, SignalHandlers) and outer._owner == self._owner:
+                    self.request = outer.request
         self.listen()
         return self
 
@@ -109,12 +141,12 @@ class SignalHandlers:
 
     def _handle(self, number: int, frame: FrameType | None) -> None:
         if os.getpid() == self._owner:
-            self.take(number)
+            self.take(number, frame)
         elif number == signal.SIGTERM:  # a loader worker between its fork and its own handlers
             die_of(number)
 
-    def take(self, number: int) -> None:
-        """Do what a signal asks for."""
+    def take(self, number: int, frame: FrameType | None) -> None:
+        """Do what a signal asks for, which came while a frame was being executed."""
         raise NotImplementedError
 
 
@@ -125,7 +157,7 @@ class StopSignals(SignalHandlers):
     optimiser step, or in a place of the standard library that swallows it.
     """
 
-    def take(self, number: int) -> None:
+    def take(self, number: int, frame: FrameType | None) -> None:
         """Note a signal."""
         first = self.request.received is None
         if self.request.note(number):
@@ -135,19 +167,40 @@ class StopSignals(SignalHandlers):
 
 
 class Interruptions(SignalHandlers):
-    """Raise `Interrupted` for a signal, and die of it if somebody insists: for all that is not training."""
+    """Raise `Interrupted` for a signal, and die of it if somebody insists: for all that is not training.
 
-    def take(self, number: int) -> None:
+    The end of an import is waited for: libraries swallow what is raised in the middle of theirs (`except:`),
+    and those in C++ end the process with a dump.
+    """
+
+    def __enter__(self) -> Self:
+        self._imports = _imports(sys._getframe())
+        super().__enter__()
+        if self.received is not None:
+            self.__exit__(None, None, None)
+            raise Interrupted(self.received)
+        return self
+
+    def take(self, number: int, frame: FrameType | None) -> None:
         """Raise at the first signal.
 
         Raises:
             Interrupted: With its number.
         """
-        first = self.request.received is None
+        due = self.received is None or self.request.reminded
         if self.request.note(number):
             die_of(number)
-        if first:
-            raise Interrupted(number)
+        if due and not (_imports(frame) > self._imports and self.request.remind()):
+            raise Interrupted(self.received or number)
+
+
+def _imports(frame: FrameType | None) -> int:
+    """Count the frames of imports that are under way."""
+    count = 0
+    while frame is not None:
+        count += frame.f_code.co_filename.startswith("<frozen importlib")
+        frame = frame.f_back
+    return count
 
 
 def die_of(number: int) -> None:

@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+import contextlib
+import importlib
 import os
 import signal
 import subprocess
 import sys
+import time
 from pathlib import Path
 
 import pytest
@@ -127,7 +130,7 @@ def test_without_standard_error_nothing_is_written_to_its_number(monkeypatch):
 
 def test_handlers_say_what_they_do():
     with pytest.raises(NotImplementedError):
-        SignalHandlers().take(signal.SIGINT)
+        SignalHandlers().take(signal.SIGINT, None)
 
 
 WORKERS = """
@@ -167,3 +170,62 @@ def test_workers_outlive_every_signal_that_their_group_gets(tmp_path, method):
         cwd=REPOSITORY,
     )
     assert (run.returncode, run.stdout, run.stderr) == (0, "True 2 set()\n", "")
+
+
+def test_a_request_that_something_has_swallowed_is_not_forgotten():
+    with Interruptions():
+        with contextlib.suppress(KeyboardInterrupt):
+            signal.raise_signal(signal.SIGHUP)
+        with StopSignals() as inner:
+            assert inner.received is signal.SIGHUP
+        with pytest.raises(Interrupted), Interruptions():
+            pytest.fail("entered")
+    with StopSignals() as another:
+        assert another.received is None
+
+
+IMPORTED = """
+import signal
+try:
+    signal.raise_signal({number})
+    went_on = True
+except:
+    went_on = False
+"""
+
+
+@pytest.mark.parametrize("number", STOPPING, ids=lambda n: n.name)
+def test_an_import_ends_before_it_is_interrupted(tmp_path, monkeypatch, number):
+    """Libraries swallow exceptions while they are imported, and those in C++ abort."""
+    monkeypatch.syspath_prepend(tmp_path)
+    name = f"imported_during_{number.name.lower()}"
+    (tmp_path / f"{name}.py").write_text(IMPORTED.format(number=int(number)))
+    with pytest.raises(Interrupted) as stopped:
+        _import_and_wait(name)
+    assert stopped.value.number == number
+    assert sys.modules[name].went_on
+
+
+def _import_and_wait(name: str) -> None:
+    with Interruptions():
+        importlib.import_module(name)
+        time.sleep(60)  # which the reminder ends
+    pytest.fail("not reminded")
+
+
+def test_without_a_thread_an_import_is_interrupted(tmp_path, monkeypatch):
+    monkeypatch.syspath_prepend(tmp_path)
+    monkeypatch.setattr(StopRequest, "remind", lambda _: False)
+    (tmp_path / "imported_without_a_thread.py").write_text(IMPORTED.format(number=int(signal.SIGINT)))
+    with Interruptions():
+        assert not importlib.import_module("imported_without_a_thread").went_on
+
+
+def test_a_reminder_insists_on_nothing():
+    clock = Clock()
+    request = StopRequest(clock)
+    request.note(signal.SIGINT)
+    clock.now += 60
+    request.reminded = True
+    assert not request.note(signal.SIGINT)
+    assert request.note(signal.SIGINT)

@@ -247,7 +247,7 @@ def _learn_from(accident: BaseException, cli: FitCLI) -> str:
 
 
 def _leave_alone(choice: Choice) -> None:
-    """Say that a run has reached its target, and let go of it."""
+    """Say that a run has reached its target, and let go of it; none of its own files is touched."""
     rank_zero_info(
         "%s has reached its target, step %d: nothing to do. Raise --trainer.max_steps to train on, or start "
         "another run with --fresh.",
@@ -255,4 +255,5 @@ def _leave_alone(choice: Choice) -> None:
         choice.step,
     )
     if choice.lock is not None:
+        clear_leftovers(choice.folder)  # of a process that was killed after the last checkpoint
         choice.lock.release()

@@ -133,6 +133,9 @@ def test_a_finished_run_is_left_alone_to_the_byte(args, tmp_path, caplog):
         fit(args)
     assert contents(tmp_path / "runs") == before
     assert "has reached its target, step 8: nothing to do" in caplog.text
+    (latest(tmp_path).folder / ".loss.png.1.tmp").touch()  # by a kill after the last checkpoint
+    fit(args)
+    assert contents(tmp_path / "runs") == before
 
 
 def damage(path: Path, how: str) -> None:

@@ -114,7 +114,9 @@ def test_the_config_is_what_counts_where_the_command_line_says_nothing(
     assert value_of(config, "data.source.count") == 50
     assert value_of(config, "model.optimizer.learning_rate") == 0.5
     assert {name.split(".")[0] for name in GIVEN} == set(CONFIG)  # every section is tried below
-    assert set(CONFIG) | {"config", "fast_dev_run", "run", "fresh", "allow_mismatch"} >= set(config) - {
+    assert set(CONFIG) | {"config", "fast_dev_run", "run", "fresh", "allow_mismatch", "safe"} >= set(
+        config
+    ) - {
         "step_seed",
         "telemetry",
     }

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import shlex
 import shutil
 import signal
@@ -63,7 +64,12 @@ def one_line_errors(
     Raises:
         SystemExit: In place of the exception.
     """
-    with guarded_output(), Interruptions() as signals:
+
+    def leave(number: int) -> None:
+        print(f"\n{stopped}", file=sys.stderr, flush=True)
+        os._exit(128 + number if stopped_status is None else stopped_status)
+
+    with guarded_output(), Interruptions(leave) as signals:
         try:
             yield
         except KeyboardInterrupt as stop:

@@ -24,6 +24,8 @@ AGAIN_AFTER = 1.0
 group, so that one request arrives twice."""
 
 _REMINDED_AFTER = 0.05
+IMPORT_PATIENCE = 1.0
+"""Seconds that an import is waited for before an interruption."""
 
 
 class StopRequestedError(Exception):
@@ -60,6 +62,11 @@ class StopRequest:
             return False
         insisting = number == self.received and number in (signal.SIGINT, signal.SIGTERM)
         return insisting and self._clock() - self._at >= AGAIN_AFTER
+
+    @property
+    def age(self) -> float:
+        """Seconds since the first signal has come."""
+        return self._clock() - self._at
 
     def remind(self) -> bool:
         """Let the handler of the signal that has come be called once more in a moment; tell if it will."""
@@ -171,7 +178,15 @@ class Interruptions(SignalHandlers):
 
     The end of an import is waited for: libraries swallow what is raised in the middle of theirs (`except:`),
     and those in C++ end the process with a dump.
+
+    Args:
+        leave: Ends the process at once, where an import takes longer than `IMPORT_PATIENCE`; none raises in
+            the middle of it then.
     """
+
+    def __init__(self, leave: Callable[[int], object] | None = None) -> None:
+        super().__init__()
+        self._leave = leave
 
     def __enter__(self) -> Self:
         self._imports = _imports(sys._getframe())
@@ -190,8 +205,15 @@ class Interruptions(SignalHandlers):
         due = self.received is None or self.request.reminded
         if self.request.note(number):
             die_of(number)
-        if due and not (_imports(frame) > self._imports and self.request.remind()):
-            raise Interrupted(self.received or number)
+        if not due:
+            return
+        first = self.received or number
+        if _imports(frame) > self._imports:
+            if self.request.age < IMPORT_PATIENCE and self.request.remind():
+                return
+            if self._leave is not None:
+                self._leave(first)
+        raise Interrupted(first)
 
 
 def _imports(frame: FrameType | None) -> int:

@@ -229,3 +229,39 @@ def test_a_reminder_insists_on_nothing():
     request.reminded = True
     assert not request.note(signal.SIGINT)
     assert request.note(signal.SIGINT)
+
+
+def test_an_import_that_takes_long_is_left(tmp_path, monkeypatch):
+    monkeypatch.syspath_prepend(tmp_path)
+    monkeypatch.setattr(signals, "IMPORT_PATIENCE", 0.0)
+    (tmp_path / "imported_for_long.py").write_text(IMPORTED.format(number=int(signal.SIGTERM)))
+    left = []
+    with Interruptions(left.append):
+        assert not importlib.import_module("imported_for_long").went_on
+    assert left == [signal.SIGTERM]
+
+
+LEFT = """
+from lightning_modules.command_line.process import one_line_errors, run_command
+
+def main():
+    with one_line_errors("nothing was begun", stopped_status=75):
+        import endless
+
+run_command(main)
+"""
+
+
+def test_a_command_that_is_stopped_while_it_imports_ends_soon(tmp_path):
+    (tmp_path / "command.py").write_text(LEFT)
+    endless = "import signal\nsignal.raise_signal(signal.SIGHUP)\nwhile True:\n    signal.pause()\n"
+    (tmp_path / "endless.py").write_text(endless)
+    run = subprocess.run(
+        [sys.executable, str(tmp_path / "command.py")],
+        capture_output=True,
+        text=True,
+        timeout=60,
+        check=False,
+        env={**os.environ, "PYTHONPATH": str(REPOSITORY)},
+    )
+    assert (run.returncode, run.stdout, run.stderr) == (75, "", "\nnothing was begun\n")

@@ -13,7 +13,7 @@ help:  ## Show this list
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 14
 
 fit: $(VENV)/.installed  ## Train; options in ARGS="--config cats --data.root my_images"
-	$(BIN)/python scripts/fit.py $(ARGS)
+	@$(BIN)/python scripts/fit.py $(ARGS) || [ $$? -eq 75 ]  # stopped and saved: no failure
 
 sample: $(VENV)/.installed  ## Draw images; ARGS="runs/demo --labels tabby --n 64"
 	$(BIN)/python scripts/sample.py $(ARGS)
@@ -50,6 +50,7 @@ $(VENV)/bin/python:
 	$(PYTHON) -m venv $(VENV)
 
 $(VENV)/.installed: pyproject.toml constraints.txt | $(VENV)/bin/python
+	@echo "Installing into $(VENV): torch, Lightning and what they need; minutes, the first time"
 	$(BIN)/python -m pip install --quiet --constraint constraints.txt --editable .
 	@touch $@
 

@@ -35,6 +35,7 @@ from lightning_modules.callbacks.step_seed import StepSeed
 from lightning_modules.callbacks.telemetry import Telemetry
 from lightning_modules.cloud.settings import ModalSettings
 from lightning_modules.command_line.help import DEFAULT_CONFIG, DESCRIPTION
+from lightning_modules.command_line.monitors import check_monitors
 from lightning_modules.command_line.names import check_folder_name
 from lightning_modules.command_line.trainer_flags import check_trainer
 from lightning_modules.command_line.trainer_parts import place_logger, with_trainer_parts
@@ -231,6 +232,7 @@ class FitCLI(LightningCLI):
             parts.learning_rate.check(self.config.trainer.max_steps)
             for section in ("sample_grid", "evaluation"):
                 parts.ema.check(parts[section].sampling, section)
+        check_monitors([*self._callbacks(), *_as_list(parts.trainer.callbacks), *self._extra_callbacks])
         rehearse([*self._callbacks(), *self._extra_callbacks], self.model, data)
 
     def _callbacks(self) -> list[Callback]:

@@ -149,6 +149,9 @@ def denoising_strip(frames: list[Tensor], row_names: Sequence[str] = (), columns
     count = min(columns, len(frames))
     chosen = torch.linspace(0, len(frames) - 1, count).round().int().tolist()
     sheet = Sheet(
-        count, "estimate after so many evaluations", [f"{i + 1}" for i in chosen], row_names=row_names
+        count,
+        "estimate after so many evaluations of the denoiser",
+        [f"{i + 1}" for i in chosen],
+        row_names=row_names,
     )
     return LaidOut(sheet, torch.stack([frames[i] for i in chosen], dim=1).flatten(0, 1))

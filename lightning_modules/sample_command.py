@@ -87,9 +87,10 @@ def sample(options: SampleOptions) -> str:
         return f"part {options.part[0] + 1} of {options.part[1]} is drawn; other parts are not yet"
     finish(drawn, labels)
     names = save_pictures(drawn, out, options, settings, module, weaker, labels)
+    evaluations = settings.network_evaluations
     return (
-        f"{options.n} images and {', '.join(names)} in {out} ({trained.facts.weights} weights of step "
-        f"{trained.facts.step}; {settings.sampler}, {settings.evaluations} evaluations an image)"
+        f"{options.n} images: {out}, beside them {', '.join(names)} ({trained.facts.weights} weights of step "
+        f"{trained.facts.step}; {settings.sampler}, {evaluations} evaluations of the network an image)"
     )
 
 

@@ -74,7 +74,8 @@ def inspect(options: argparse.Namespace) -> None:
     with progress(total=len(rows), desc="looking at images", unit="image") as bar:
         seen = inspect_images(index, rows, limits, options.workers, bar.update)
     inspection = Inspection(index, seen, options.image_size, parameters)
-    conclusions = [*findings(inspection), suggestion(inspection, str(options.folder), _flags(options))]
+    suggested = suggestion(inspection, str(options.folder), _flags(options, inspection))
+    conclusions = [*findings(inspection), suggested]
     _write(inspection, conclusions, limits, options.pad, out)
     for finding in conclusions:
         mark = {"good": "ok     ", "look": "look   ", "problem": "problem"}[finding.level]
@@ -86,13 +87,15 @@ def inspect(options: argparse.Namespace) -> None:
         _quarantine(inspection, options.quarantine, options.also)
 
 
-def _flags(options: argparse.Namespace) -> list[str]:
-    """Options of training that make it see what was inspected."""
+def _flags(options: argparse.Namespace, inspection: Inspection) -> list[str]:
+    """Options of training that make it see what was inspected, and that it would ask for."""
+    from datamodules.inspection.findings import asks_about_parts
+
     flags: list[str] = []
     listed = options.quarantine or options.exclude
     if listed:
         flags += ["--data.quarantine", str(listed)]
-    if options.split_folders == "merge":
+    if options.split_folders == "merge" or asks_about_parts(inspection):
         flags += ["--data.split_folders", "merge"]
     if options.pad:
         flags += ["--data.crop", "pad"]

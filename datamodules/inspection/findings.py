@@ -66,10 +66,15 @@ def _files(inspection: Inspection) -> list[Finding]:
     return found
 
 
+def asks_about_parts(inspection: Inspection) -> bool:
+    """Tell whether training would ask what folders such as `train` and `val` are."""
+    return parts_of_a_data_set([name for name, count in inspection.class_counts.items() if count])
+
+
 def _classes(inspection: Inspection) -> list[Finding]:
     counts = {name: count for name, count in inspection.class_counts.items() if count}
-    if parts_of_a_data_set(list(counts)):
-        title = f"The classes are named as parts of a data set are: {listed(list(counts))}"
+    if asks_about_parts(inspection):
+        title = f"The classes have the names of a data set's parts: {listed(list(counts))}"
         return [Finding("problem", title, str(ask_about(inspection.index.root, list(counts))))]
     if len(counts) < 2:
         advice = "Training is unconditional. For classes, make a sub-folder for each."

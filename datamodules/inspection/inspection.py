@@ -165,8 +165,9 @@ def to_quarantine(inspection: Inspection, also: Collection[str]) -> list[Rejecte
         for row, best in inspection.surplus.items():
             exact = row in copied and bool((index.hashes[row] == index.hashes[best]).all())
             if ("copies" if exact else "lookalikes") in also:
+                other = "" if index.labels[row] == index.labels[best] else ", which is of another class: look"
                 chosen[index.paths[row]] = (
-                    f"{'a copy of' if exact else 'looks like'} {printable(index.paths[best])}"
+                    f"{'a copy of' if exact else 'looks like'} {printable(index.paths[best])}{other}"
                 )
     for name, rows, reason in (
         ("borders", inspection.bordered, "has black bars"),

@@ -82,9 +82,10 @@ class EMA(WeightAveraging):
         """
         length = settings.own_guide
         if length is not None and length not in self.lengths:
+            kept = ",".join(f"{each:g}" for each in sorted({*self.lengths, length}))
             raise ValueError(
                 f"{section}.sampling.guide_length {length:g} is none of ema.lengths {list(self.lengths)}: "
-                f"add it there (--ema.lengths [{length:g}]), or take the guidance away "
+                f"add it there (--ema.lengths [{kept}]), or take the guidance away "
                 f"(--{section}.sampling.guidance 1)."
             )
 

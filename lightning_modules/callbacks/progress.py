@@ -161,6 +161,8 @@ class StepProgressBar(ProgressBar):
 
     def on_train_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
         """Say where it has ended, if that is not said yet."""
+        if self.bar is not None:
+            self.bar.set_postfix_str("", refresh=False)  # what it showed last is of an earlier step
         if self._enabled and self._told_step != trainer.global_step:
             self._tell(trainer)
         self._close()

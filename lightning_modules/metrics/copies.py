@@ -41,7 +41,7 @@ class ClosestPairs:
         """
         sheet = Sheet(
             2 * _COLUMNS,
-            f"{what} · closest to the training images · distance 1 is a held-out image's, the median",
+            f"closest to the training images · 1 is a held-out image's median distance · {what}",
             ["sample", "training image"] * min(_COLUMNS, len(self.distances)),
             captions=[f"distance {distance:.2f}" for distance in self.distances],
             group=2,

@@ -185,6 +185,13 @@ def _is_wanted(choice: Choice, wish: Wish, identity: Mapping[str, Any], data: Da
             logger.warning("%s", remark)
         return True
     if not wish.run and (choice.finished or choice.checkpoint is None):
+        if choice.finished:
+            logger.warning(
+                "%s is finished, and differs from what is asked for:\n  %s\nAnother run begins beside it; "
+                "--experiment NAME keeps the two apart.",
+                choice.folder,
+                lines,
+            )
         return False
     raise MismatchError(
         f"{choice.folder} at step {choice.step} is another run than this command line asks for:\n  {lines}\n"

@@ -10,7 +10,7 @@ from typing import Any, cast
 import pytest
 import yaml
 
-from datamodules.inspection.advice import suggestion
+from datamodules.inspection.advice import PAGE, suggestion
 from datamodules.inspection.inspection import SIZES, Inspection
 
 CONFIGS = Path(__file__).resolve().parents[2] / "configs"
@@ -55,4 +55,5 @@ def test_what_the_folder_needs_is_in_the_command_and_can_be_pasted() -> None:
 
 @pytest.mark.parametrize("distinct", [300, 3_000, 30_000])
 def test_there_is_a_page_to_read_on(distinct: int) -> None:
-    assert "docs/how-many-images.md" in suggestion(found(distinct), "my_images").advice
+    assert PAGE in suggestion(found(distinct), "my_images").advice
+    assert (CONFIGS.parent / PAGE).is_file()

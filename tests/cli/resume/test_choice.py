@@ -102,7 +102,7 @@ def test_what_only_watches_is_no_mismatch(args, tmp_path, straight):
 
 
 @pytest.mark.parametrize("step", [0, None], ids=["no checkpoint yet", "finished"])
-def test_with_nothing_to_lose_another_identity_starts_another_run(args, tmp_path, step):
+def test_with_nothing_to_lose_another_identity_starts_another_run(args, tmp_path, caplog, step):
     if step is None:
         fit(args)
     else:
@@ -110,6 +110,10 @@ def test_with_nothing_to_lose_another_identity_starts_another_run(args, tmp_path
             fit(args, [At(step, crash)])
     fit([*args, "--seed_everything", "5"])
     assert len(runs(tmp_path)) == 2
+    told = "--experiment" in caplog.text and "seed_everything" in caplog.text
+    assert told == (
+        step is None
+    )  # a finished run, which stays: by what the new one differs, and how to part them
 
 
 def test_a_second_process_is_refused_until_the_first_is_gone(args, tmp_path, capsys):

@@ -213,14 +213,8 @@ def _try_out(cli: FitCLI) -> None:
 
 
 def _listen(cli: FitCLI, signals: StopSignals) -> None:
-    """Let the checkpoints know of signals, and Lightning leave them alone.
-
-    Its handlers would stop in mid-step, exit with the status of success during the first validation, and
-    under SLURM save in the handler.
-    """
     cli.config_init.checkpoint.signals = signals
     cli.datamodule.stop_requested = signals.requested
-    cli.trainer._signal_connector.register_signal_handlers = signals.listen  # type: ignore[method-assign]
 
 
 def _say_what_was_trained(cli: FitCLI) -> None:

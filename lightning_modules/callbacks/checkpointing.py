@@ -89,8 +89,14 @@ class StepCheckpoint(Checkpoint):
         self._stands_between_steps = False
 
     def setup(self, trainer: Trainer, pl_module: LightningModule, stage: str) -> None:
-        """Write and read whole checkpoints from here on; Lightning's own go elsewhere unless told where."""
+        """Write and read whole checkpoints from here on; Lightning's own go elsewhere unless told where.
+
+        Lightning leaves the signals alone: its handlers would stop in mid-step, exit with the status of
+        success during the first validation, and under SLURM save in the handler.
+        """
         trainer.strategy.checkpoint_io = self._io
+        if self.signals is not None:
+            trainer._signal_connector.register_signal_handlers = self.signals.listen  # type: ignore[method-assign]
         root = self.run_directory or trainer.log_dir or trainer.default_root_dir
         self._folder = Path(root) / CHECKPOINTS
         for callback in trainer.callbacks:  # type: ignore[attr-defined]

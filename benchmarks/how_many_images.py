@@ -3,6 +3,7 @@
 Trains the demo's small DiT on so many drawn cats each, as long every time (runs that are there go on or are
 left alone), draws from each, and compares the samples with new drawings, which no run has seen: KID and
 coverage in the features of the evaluation, and how near samples are to training images, beside new drawings.
+The error of the denoiser on new drawings, over that on its training images, says how much it knows by heart.
 
     python benchmarks/how_many_images.py --counts 100,300,1000,5000 --picture how-many.png --out how-many.json
 """
@@ -28,17 +29,19 @@ from datamodules.image_folder import ImageFolderDataModule
 from lightning_modules.drawing import draw_images
 from lightning_modules.images import save_png
 from lightning_modules.metrics.copies import CopyDetector
+from lightning_modules.metrics.denoising import errors_by_noise_level
 from lightning_modules.metrics.feature_networks import load_features
-from lightning_modules.metrics.features import Images
+from lightning_modules.metrics.image_sets import Side, Sides
 from lightning_modules.metrics.protocol import Figures, Protocol
 from lightning_modules.sheets import Sheet
-from lightning_modules.trained import load_trained
+from lightning_modules.trained import Trained, load_trained
 
 ROOT = Path(__file__).resolve().parents[1]
 NAMES = tuple(sorted(BREEDS))
 _SIZE = 32
 _NEW_SEED = 1_000_003  # of drawings that no run has been trained on
 _SHOWN = 2  # rows of samples in the picture
+_BAND = (1.0, 3.0)  # noise levels at which little but the outline is left to see
 
 
 def main(args: Sequence[str] | None = None) -> None:
@@ -46,17 +49,18 @@ def main(args: Sequence[str] | None = None) -> None:
     options = parse(args)
     facts = machine()
     print(describe(facts))
-    new = images_of(2 * options.n, _NEW_SEED)[: 2 * options.n]
-    protocol = Protocol(load_features(options.features), new[0::2], new[1::2], quiet=True)
+    new = drawings(2 * options.n, _NEW_SEED)
+    protocol = Protocol(load_features(options.features), new.images[0::2], new.images[1::2], quiet=True)
     results: dict[str, object] = {"machine": facts, "n": options.n}
     strips = []
-    print("| images | KID | coverage | copies | distance to the training images, times new drawings' |")
-    print("|---|---|---|---|---|")
+    print("| images | KID | coverage | copies | distance to training images | error on new drawings |")
+    print("|---|---|---|---|---|---|")
     for count in options.counts:
         run = options.runs / f"cats-{count}"
         train(run, count, options.fit)
-        samples = drawn(run, options.n)
-        found = measured(protocol, samples, images_of(count, 0), new[1::2])
+        trained = load_trained(run)
+        samples = drawn(trained, options.n)
+        found = measured(protocol, trained, samples, drawings(count, 0), new)
         results[str(count)] = found
         print(row(f"{count:,}", found))
         strips.append(Sheet(len(NAMES), f"{count:,} images", NAMES).draw(samples[: _SHOWN * len(NAMES)]))
@@ -68,15 +72,17 @@ def main(args: Sequence[str] | None = None) -> None:
     write(results, options.out)
 
 
-def images_of(count: int, seed: int) -> Images:
-    """Return drawn cats as a run is given them, uint8 (N, 3, S, S), in an order that mixes the breeds."""
+def drawings(count: int, seed: int) -> Side:
+    """Return drawn cats as a run is given them, in an order that mixes the breeds."""
     data = ImageFolderDataModule(
         source=DrawnCats(count, seed=seed, folder=default_cache_dir()), image_size=_SIZE
     )
     data.prepare_data()
     data.setup()
     images = np.concatenate([np.asarray(data.train_images), np.asarray(data.held_out_images)])
-    return images[np.random.default_rng(0).permutation(len(images))]
+    labels = np.concatenate([data.train_labels, data.held_out_labels]).astype(np.int64)
+    mixed = np.random.default_rng(0).permutation(len(images))[:count]
+    return Side(images[mixed], labels[mixed])
 
 
 def train(run: Path, count: int, options: Sequence[str]) -> None:
@@ -87,20 +93,28 @@ def train(run: Path, count: int, options: Sequence[str]) -> None:
     subprocess.run(command, check=True)
 
 
-def drawn(run: Path, n: int) -> Tensor:
-    """Draw from a run's newest checkpoint, the breeds in turn: uint8 (N, 3, S, S)."""
-    trained = load_trained(run)
+def drawn(trained: Trained, n: int) -> Tensor:
+    """Draw from a model, the breeds in turn: uint8 (N, 3, S, S)."""
     labels = [i % len(NAMES) for i in range(n)]
     return torch.cat([batch.images for batch in draw_images(trained.module, trained.sampling, labels)])
 
 
-def measured(protocol: Protocol, samples: Tensor, train_images: Images, new: Images) -> dict[str, object]:
-    """Compare samples with new drawings, and both with the training images."""
+def measured(
+    protocol: Protocol, trained: Trained, samples: Tensor, own: Side, new: Side
+) -> dict[str, object]:
+    """Compare samples with new drawings, both with the training images, and the errors on both."""
     images = samples.numpy()
     features = protocol.features(images)
-    detector = CopyDetector(protocol, train_images, new, mirrored=True)
+    detector = CopyDetector(protocol, own.images, new.images[1::2], mirrored=True)
     copies, _ = detector.look(images, features)
-    return {"figures": plain(protocol.figures(features)), "copies": asdict(copies)}
+    count = min(len(own.images), len(new.images))
+    sides = Sides(*(Side(side.images[:count], side.labels[:count]) for side in (own, new)))
+    (band,) = errors_by_noise_level(trained.module, sides, _BAND, quiet=True)
+    return {
+        "figures": plain(protocol.figures(features)),
+        "copies": asdict(copies),
+        "error": band.held_out / band.train,
+    }
 
 
 def plain(figures: Figures) -> dict[str, dict[str, object]]:
@@ -115,8 +129,8 @@ def row(name: str, found: dict[str, dict]) -> str:  # type: ignore[type-arg]
     cells = [name, f"{kid['value']:.2f} ±{half:.2f}", f"{coverage['value']:.3f}"]
     if "copies" in found:
         copies = found["copies"]
-        cells += [f"{copies['copies']:.1%}", f"{copies['distance_ratio']:.2f}"]
-    return f"| {' | '.join(cells)} |" + " |" * (5 - len(cells))
+        cells += [f"{copies['copies']:.1%}", f"{copies['distance_ratio']:.2f}", f"{found['error']:.2f}"]
+    return f"| {' | '.join(cells)} |" + " |" * (6 - len(cells))
 
 
 def parse(args: Sequence[str] | None) -> argparse.Namespace:

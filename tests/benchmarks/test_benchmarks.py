@@ -201,3 +201,36 @@ def test_ablation_trains_each_variant_once(tmp_path: Path) -> None:
     assert [(each["name"], each["steps"]) for each in results] == [("base", 4), ("faster", 4)]
     assert results[0]["held_out"] != results[1]["held_out"]
     assert "| faster | 0 |" in said
+
+
+@pytest.mark.slow
+def test_how_many_images_compares_trainings_on_few_and_more(tmp_path: Path) -> None:
+    tiny = [
+        "--trainer.max_steps",
+        "3",
+        "--sample_grid.every_n_steps",
+        "0",
+        "--sample_grid.sampling.steps",
+        "2",
+    ]
+    options = [
+        "--counts",
+        "24,48",
+        "--n",
+        "24",
+        "--features",
+        "random",
+        "--out",
+        "o.json",
+        "--picture",
+        "p.png",
+    ]
+    said = run("how_many_images.py", *options, "--", *TINY["DiTDiffusion"], *tiny, cwd=tmp_path)
+    result = json.loads((tmp_path / "o.json").read_text())
+    for count in ("24", "48"):
+        assert re.search(rf"^\| {count} \| [\d.-]+ ±[\d.]+ \|", said, re.MULTILINE)
+        assert result[count]["error"] > 0
+        assert result[count]["copies"]["copies_held_out"] <= 1
+    with Image.open(tmp_path / "p.png") as picture:
+        assert picture.height > picture.width / 2  # two strips, one below the other
+    assert len(list((tmp_path / "runs").glob("cats-*/latest/checkpoints/step=00000003.ckpt"))) == 2

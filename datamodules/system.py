@@ -5,7 +5,7 @@ from __future__ import annotations
 import sys
 
 NEEDS = "Nine Lives runs on Linux and macOS"
-WSL = "On Windows use WSL: type `wsl --install` once, and give the same commands in its shell."
+WSL = "On Windows install WSL (Windows Subsystem for Linux) once, and give the same commands in its shell."
 
 
 def unsupported() -> str | None:

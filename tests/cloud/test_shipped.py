@@ -132,6 +132,7 @@ def test_every_other_import_is_of_an_installed_dependency(modules: dict[str, str
         for name in imports(REPOSITORY / modules[module], module)
         if (top := name.split(".")[0]) not in sys.stdlib_module_names
         and first_party(REPOSITORY, name) is None
+        and f"scripts.{top}" not in modules  # a script's own folder is where Python looks first
         and not given & {each.lower().replace("_", "-") for each in providers.get(top, [])}
     }
     assert not undeclared

@@ -24,7 +24,7 @@ from lightning_modules.checkpoints.errors import (
     write_error,
 )
 from lightning_modules.cli import FitCLI, quiet_lightning
-from lightning_modules.command_line.process import command_line, error_line, one_line_errors
+from lightning_modules.command_line.process import NOTHING_LOST, command_line, error_line, one_line_errors
 from lightning_modules.configuring import RefusedError, configure
 from lightning_modules.resume.accidents import go_back, split_further
 from lightning_modules.resume.choice import Choice, tell_further_processes
@@ -41,8 +41,6 @@ from lightning_modules.resume.signals import (
 from lightning_modules.runs import name_latest, start_run_directory
 
 logger = logging.getLogger(__name__)
-
-INTERRUPTED = "Interrupted before training: nothing is lost."
 
 _REFUSED = (
     RunLockedError,
@@ -68,7 +66,7 @@ def fit(args: Sequence[str] | None = None, extra_callbacks: Sequence[Callback] =
         SystemExit: With status 2 if the command line or the run it means is refused, and with
             `RESUME_STATUS` if a signal stopped the run.
     """
-    with one_line_errors(INTERRUPTED, stopped_status=RESUME_STATUS, errors=()):
+    with one_line_errors(NOTHING_LOST, stopped_status=RESUME_STATUS, errors=()):
         return _fit(args, extra_callbacks)
 
 

@@ -11,7 +11,7 @@ import sys
 from collections.abc import Sequence
 
 from lightning_modules.command_line.help import asks_for_short_help, short_help
-from lightning_modules.command_line.process import RESUME_STATUS, one_line_errors
+from lightning_modules.command_line.process import NOTHING_LOST, RESUME_STATUS, one_line_errors
 
 
 def main(args: Sequence[str] | None = None) -> None:
@@ -20,9 +20,7 @@ def main(args: Sequence[str] | None = None) -> None:
     Args:
         args: The command line; none takes the process's.
     """
-    with one_line_errors(
-        "Interrupted before training: nothing is lost.", stopped_status=RESUME_STATUS, errors=()
-    ):
+    with one_line_errors(NOTHING_LOST, stopped_status=RESUME_STATUS, errors=()):
         given = sys.argv[1:] if args is None else args
         if asks_for_short_help(given):
             print(short_help(), end="")

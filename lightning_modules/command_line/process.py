@@ -21,6 +21,7 @@ __all__ = ["RESUME_STATUS", "command_line", "error_line", "one_line_errors", "ru
 SCRIPTS = Path(__file__).resolve().parents[2] / "scripts"
 REFUSALS = (OSError, ValueError, MemoryError, ModuleNotFoundError)
 """What is raised where a command cannot do what it was asked for."""
+NOTHING_LOST = "Interrupted before training: nothing is lost."
 
 
 def run_command(main: Callable[[], Any]) -> None:

@@ -21,8 +21,8 @@ from lightning_modules.cloud.job import Job, Outcome
 from lightning_modules.cloud.launch import prepare, refuse, without_settings
 from lightning_modules.cloud.paths import DATA, RUNS
 from lightning_modules.cloud.run_choice import choose
-from lightning_modules.cloud.settings import ModalSettings
 from lightning_modules.cloud.wording import next_commands
+from lightning_modules.cost.settings import ModalSettings
 
 ROOT = Path(__file__).resolve().parent
 

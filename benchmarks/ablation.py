@@ -26,14 +26,14 @@ import yaml
 from lists import integers
 from machine import describe, machine, write
 
-from lightning_modules.files import write_json
+from lightning_modules.cli.parsing.parser import resolve_config
+from lightning_modules.evaluation.protocol import Figure
+from lightning_modules.evaluation.report import Report, cell
+from lightning_modules.evaluation.run_evaluation import evaluate_run
+from lightning_modules.evaluation.setup import Setup, Variant
 from lightning_modules.metrics.feature_networks import load_features
-from lightning_modules.metrics.protocol import Figure
-from lightning_modules.metrics.report import Report, cell
-from lightning_modules.metrics.run_evaluation import evaluate_run
-from lightning_modules.metrics.setup import Setup, Variant
-from lightning_modules.parser import resolve_config
-from lightning_modules.runs import find_checkpoint, run_sampling
+from lightning_modules.run.directory import find_checkpoint, run_sampling
+from lightning_modules.utils.files import write_json
 
 FIT = Path(__file__).resolve().parents[1] / "scripts" / "fit.py"
 COLUMNS = ("kid", "frechet", "precision", "recall", "coverage")

@@ -22,12 +22,12 @@ from torch import Tensor, nn
 from torch.nn import functional
 from tqdm import trange
 
-from datamodules.cache import default_cache_dir
-from datamodules.drawn_cats import BREEDS, DrawnCats
+from datamodules.cache.cache import default_cache_dir
 from datamodules.image_folder import ImageFolderDataModule
-from lightning_modules.class_choice import choose_labels
-from lightning_modules.drawing import draw_images
-from lightning_modules.trained import load_trained
+from datamodules.sources.rendered_cats import BREEDS, DrawnCats
+from lightning_modules.sampling.class_choice import choose_labels
+from lightning_modules.sampling.generate import draw_images
+from lightning_modules.trained.trained import load_trained
 
 NAMES = tuple(sorted(BREEDS))
 _SEED = 1_000_003  # of drawings that no run has been trained on

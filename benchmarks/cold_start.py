@@ -24,7 +24,7 @@ REPOSITORY = Path(__file__).resolve().parents[1]
 START = """
 import json, sys
 from pathlib import Path
-from lightning_modules.preflight import Preflight, process_age
+from lightning_modules.cloud.preflight import Preflight, process_age
 age = {"python": process_age()}
 import modal
 age["modal client"] = process_age()
@@ -33,8 +33,8 @@ preflight.imports()
 age["imports"] = process_age()
 preflight.cuda(expected=False)
 age["device"] = process_age()
-from lightning_modules.callbacks.container_start import ContainerStart
-from lightning_modules.training import fit
+from lightning_modules.cloud.container_start import ContainerStart
+from lightning_modules.cli.fit import fit
 start = ContainerStart(preflight, lambda: None)
 fit(sys.argv[2:], [start])
 ready = next(check for check in preflight.checks if check.name == "ready to train")

@@ -42,7 +42,7 @@ from PIL import Image
 from torch.utils.data import DataLoader
 from usual_loaders import hugging_face, pillow
 
-from datamodules.batches import TrainBatches
+from datamodules.batches.batches import TrainBatches
 from datamodules.image_folder import ImageFolderDataModule
 
 Batches = Iterator[Any]
@@ -191,9 +191,9 @@ def child(options: argparse.Namespace) -> None:
     """
     import resource
 
-    from datamodules.cache import open_cache
-    from datamodules.index import scan_folder
-    from datamodules.pixels import Transform
+    from datamodules.cache.cache import open_cache
+    from datamodules.cache.pixels import Transform
+    from datamodules.index.index import scan_folder
 
     index = scan_folder(options.data)
     before, started = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss, time.perf_counter()
@@ -218,8 +218,8 @@ def order(count: int, batch: int) -> dict[str, float]:
     """Time and memory of the order of so many images in 5,000 classes, plain and balanced."""
     import tracemalloc
 
-    from datamodules.batches import ImageRows
-    from datamodules.order import epoch_permutation
+    from datamodules.batches.batches import ImageRows
+    from datamodules.batches.order import epoch_permutation
 
     labels = np.random.default_rng(0).zipf(1.3, count).clip(max=5000) - 1
     data = ImageRows(NoPixels(count), labels, np.arange(count))

@@ -23,18 +23,18 @@ from lists import integers
 from machine import describe, machine, write
 from torch import Tensor
 
-from datamodules.cache import default_cache_dir
-from datamodules.drawn_cats import BREEDS, DrawnCats
+from datamodules.cache.cache import default_cache_dir
 from datamodules.image_folder import ImageFolderDataModule
-from lightning_modules.drawing import draw_images
-from lightning_modules.images import save_png
-from lightning_modules.metrics.copies import CopyDetector
-from lightning_modules.metrics.denoising import errors_by_noise_level
+from datamodules.sources.rendered_cats import BREEDS, DrawnCats
+from lightning_modules.evaluation.copies import CopyDetector
+from lightning_modules.evaluation.denoising import errors_by_noise_level
+from lightning_modules.evaluation.image_sets import Side, Sides
+from lightning_modules.evaluation.protocol import Figures, Protocol
 from lightning_modules.metrics.feature_networks import load_features
-from lightning_modules.metrics.image_sets import Side, Sides
-from lightning_modules.metrics.protocol import Figures, Protocol
-from lightning_modules.sheets import Sheet
-from lightning_modules.trained import Trained, load_trained
+from lightning_modules.pictures.images import save_png
+from lightning_modules.pictures.sheets import Sheet
+from lightning_modules.sampling.generate import draw_images
+from lightning_modules.trained.trained import Trained, load_trained
 
 ROOT = Path(__file__).resolve().parents[1]
 NAMES = tuple(sorted(BREEDS))

@@ -21,7 +21,7 @@ from machine import describe, machine, write
 SCAN = """
 import json, resource, sys, time
 from pathlib import Path
-from datamodules.index import scan_folder
+from datamodules.index.index import scan_folder
 
 def peak():
     return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024

@@ -25,16 +25,16 @@ import torch
 from lightning.pytorch import Callback, LightningModule, Trainer
 from machine import describe, machine, write
 
-from datamodules.drawn_cats import DrawnCats
 from datamodules.image_folder import ImageFolderDataModule
-from lightning_modules.base import DiffusionModule
-from lightning_modules.callbacks.ema import EMA
+from datamodules.sources.rendered_cats import DrawnCats
 from lightning_modules.callbacks.learning_rate import LearningRate
 from lightning_modules.callbacks.telemetry import between_steps
-from lightning_modules.cli import FitCLI
+from lightning_modules.cli.fit_cli import FitCLI
 from lightning_modules.diffusion.loss import denoising_loss
+from lightning_modules.ema.callback import EMA
+from lightning_modules.module import DiffusionModule
 from lightning_modules.networks.layers import weight_decay_groups
-from lightning_modules.randomness import Stream, fold
+from lightning_modules.utils.seeds import Stream, fold
 
 CONFIGS = {"DiTDiffusion": "demo", "UNetDiffusion": "demo-unet"}
 WARM_UP, DECAY, CLIP, LOG_EVERY = 50, 0.999, 1.0, 20

@@ -38,8 +38,8 @@ from torch import Tensor, nn
 from tqdm import tqdm
 
 from datamodules.errors import DataError
-from lightning_modules.allocator import keep_freed_memory
 from lightning_modules.diffusion.loss import denoising_loss
+from lightning_modules.utils.allocator import keep_freed_memory
 
 PRECONDITIONER, NOISE_LEVELS = OwnStep.preconditioner, OwnStep.noise_levels
 SIGMAS = (0.05, 0.2, 0.7, 2.5, 15.0)

@@ -9,7 +9,7 @@ from collections.abc import Mapping
 from importlib.metadata import version
 from pathlib import Path
 
-from datamodules.atomic import whole_file
+from datamodules.utils.io import whole_file
 
 
 def cpu_name() -> str:

@@ -17,13 +17,13 @@ from pathlib import Path
 from lists import integers, names
 from machine import describe, machine, write
 
-from lightning_modules.diffusion.samplers import SAMPLERS, steps_within
+from lightning_modules.diffusion.samplers.table import SAMPLERS, steps_within
+from lightning_modules.evaluation.report import Report, cell
+from lightning_modules.evaluation.run_evaluation import evaluate_run
+from lightning_modules.evaluation.run_inputs import DataOptions
+from lightning_modules.evaluation.setup import Setup, Variant
 from lightning_modules.metrics.feature_networks import load_features
-from lightning_modules.metrics.report import Report, cell
-from lightning_modules.metrics.run_evaluation import evaluate_run
-from lightning_modules.metrics.run_inputs import DataOptions
-from lightning_modules.metrics.setup import Setup, Variant
-from lightning_modules.runs import find_checkpoint, run_sampling
+from lightning_modules.run.directory import find_checkpoint, run_sampling
 
 
 def main(args: Sequence[str] | None = None) -> None:

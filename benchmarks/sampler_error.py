@@ -20,10 +20,10 @@ from torch import Tensor
 from tqdm import tqdm
 
 from lightning_modules.diffusion.preconditioning import Denoiser
-from lightning_modules.diffusion.samplers import SAMPLERS, STOCHASTIC, evaluations, steps_within
-from lightning_modules.image_noise import ImageNoise
-from lightning_modules.sampling import Sampling
-from lightning_modules.trained import load_trained
+from lightning_modules.diffusion.samplers.table import SAMPLERS, STOCHASTIC, evaluations, steps_within
+from lightning_modules.sampling.image_noise import ImageNoise
+from lightning_modules.sampling.settings import Sampling
+from lightning_modules.trained.trained import load_trained
 
 BUDGETS = (5, 8, 10, 15, 20, 35, 50)
 SIDE = 8

@@ -52,7 +52,10 @@ def parse(args: Sequence[str] | None) -> argparse.Namespace:
 
 def draw(folder: Path) -> Path:
     """Draw a small data set with a process of its own, so that this one stays small."""
-    code = f"from datamodules.drawn_cats import DrawnCats; DrawnCats(60, folder={str(folder)!r}).prepare()"
+    code = (
+        "from datamodules.sources.rendered_cats import DrawnCats; "
+        f"DrawnCats(60, folder={str(folder)!r}).prepare()"
+    )
     subprocess.run([sys.executable, "-c", code], check=True, capture_output=True)
     (root,) = folder.glob("drawn-cats-*")
     return root

@@ -16,7 +16,7 @@ import torch
 from contestants.child import matmul_rate
 from step_networks import ROWS
 
-from lightning_modules.allocator import keep_freed_memory
+from lightning_modules.utils.allocator import keep_freed_memory
 
 MATMUL, _MATMUL_SIDE = "matmul", 2048
 

@@ -7,9 +7,9 @@ import math
 from lightning.pytorch import Trainer
 from lightning.pytorch.callbacks import Timer
 
-from datamodules.decode import Limits
+from datamodules.batches.finishing import Residence
+from datamodules.decode.decode import Limits
 from datamodules.errors import DataError
-from datamodules.finishing import Residence
 
 
 def check_arguments(

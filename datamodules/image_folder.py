@@ -16,22 +16,22 @@ from lightning.pytorch import LightningDataModule
 from torch import Tensor
 
 from datamodules.arguments import check_arguments, check_trainer
-from datamodules.augmentation import AUGMENTATIONS, Augmentation
-from datamodules.batches import HeldOutBatches, TrainBatches
-from datamodules.cache import default_cache_dir
-from datamodules.decode import Limits
-from datamodules.drawn_cats import DrawnCats
-from datamodules.finishing import AugmentedBatch, DraftBatch, Finish, ImageBatch, Residence, residence
-from datamodules.index import ImageIndex
-from datamodules.loader import BatchNumbers, StepLoader
-from datamodules.micro_batches import MicroBatches
-from datamodules.opened_folder import OpenedFolder, open_folder
-from datamodules.oxford_pets import OxfordPetCats
-from datamodules.pixels import MappedImages, Transform
-from datamodules.places import as_path
-from datamodules.source import DataSource
-from datamodules.splits import SplitFolders
-from datamodules.step_plan import LeftOut, StepPlan
+from datamodules.batches.augmentation import AUGMENTATIONS, Augmentation
+from datamodules.batches.batches import HeldOutBatches, TrainBatches
+from datamodules.batches.finishing import AugmentedBatch, DraftBatch, Finish, ImageBatch, Residence, residence
+from datamodules.batches.loader import BatchNumbers, StepLoader
+from datamodules.batches.micro_batches import MicroBatches
+from datamodules.batches.opened_folder import OpenedFolder, open_folder
+from datamodules.batches.step_plan import LeftOut, StepPlan
+from datamodules.cache.cache import default_cache_dir
+from datamodules.cache.pixels import MappedImages, Transform
+from datamodules.decode.decode import Limits
+from datamodules.index.index import ImageIndex
+from datamodules.index.splits import SplitFolders
+from datamodules.sources.oxford_pets import OxfordPetCats
+from datamodules.sources.rendered_cats import DrawnCats
+from datamodules.sources.source import DataSource
+from datamodules.utils.places import as_path
 
 # The sources are here so that the command line knows them by their short names.
 __all__ = ["Augmentation", "DrawnCats", "ImageBatch", "ImageFolderDataModule", "OxfordPetCats"]

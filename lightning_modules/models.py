@@ -5,13 +5,13 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Any, NamedTuple
 
-from lightning_modules.averages.post_hoc import KEY
-from lightning_modules.base import DiffusionModule
 from lightning_modules.checkpoints.errors import DamagedCheckpointError
 from lightning_modules.checkpoints.opening import open_checkpoint, verify
 from lightning_modules.dit import DiTDiffusion
-from lightning_modules.resume.memory import is_out_of_memory
+from lightning_modules.ema.post_hoc import KEY
+from lightning_modules.module import DiffusionModule
 from lightning_modules.unet import UNetDiffusion
+from lightning_modules.utils.memory import is_out_of_memory
 
 MODELS: dict[str, type[DiffusionModule]] = {model.__name__: model for model in (DiTDiffusion, UNetDiffusion)}
 

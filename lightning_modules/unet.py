@@ -1,11 +1,11 @@
 from __future__ import annotations
 
-from lightning_modules.base import AdamWSettings, DiffusionModule, label_count
 from lightning_modules.diffusion.noise_levels import LogNormal, NoiseLevels
 from lightning_modules.diffusion.preconditioning import EDM, Preconditioner, check_capacity
 from lightning_modules.diffusion.weighting import Weighting
+from lightning_modules.module import AdamWSettings, DiffusionModule, label_count
 from lightning_modules.networks.unet import UNet
-from lightning_modules.ranges import Rule, at_least, check_ranges, share
+from lightning_modules.utils.ranges import Rule, at_least, check_ranges, share
 
 
 class UNetDiffusion(DiffusionModule):

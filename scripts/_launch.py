@@ -45,7 +45,7 @@ def launch(main: Callable[[], Any]) -> None:
     Raises:
         SystemExit: As the command does.
     """
-    from lightning_modules.command_line.process import run_command
+    from lightning_modules.cli.process import run_command
 
     run_command(main)
 

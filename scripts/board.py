@@ -12,8 +12,8 @@ import sys
 from collections.abc import Sequence
 from pathlib import Path
 
-from lightning_modules.command_line.process import one_line_errors
-from lightning_modules.command_line.scripts import ScriptParser, path
+from lightning_modules.cli.parsing.scripts import ScriptParser, path
+from lightning_modules.cli.process import one_line_errors
 
 EPILOG = """examples:
   board.py                          all runs below runs/, on http://localhost:6006
@@ -55,7 +55,7 @@ def serve(folder: Path, further: Sequence[str]) -> None:
     """
     from tensorboard import program  # type: ignore[import-untyped]
 
-    from lightning_modules.board_links import view_of_runs
+    from lightning_modules.logs.board_links import view_of_runs
 
     with view_of_runs(folder) as view:
         board = program.TensorBoard()

@@ -14,14 +14,14 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from lightning_modules.command_line.process import RESUME_STATUS, one_line_errors
-from lightning_modules.command_line.sampling_types import count, guide_length, seed, steps
-from lightning_modules.command_line.scripts import ScriptParser, name_of, number, path, several, truth, whole
+from lightning_modules.cli.parsing.sampling_types import count, guide_length, seed, steps
+from lightning_modules.cli.parsing.scripts import ScriptParser, name_of, number, path, several, truth, whole
+from lightning_modules.cli.process import RESUME_STATUS, one_line_errors
 
 if TYPE_CHECKING:
-    from lightning_modules.metrics.report import Report
-    from lightning_modules.metrics.run_inputs import DataOptions
-    from lightning_modules.metrics.setup import Variant
+    from lightning_modules.evaluation.report import Report
+    from lightning_modules.evaluation.run_inputs import DataOptions
+    from lightning_modules.evaluation.setup import Variant
 
 EPILOG = """examples:
   evaluate.py runs/demo                               the newest checkpoint, averaged weights, 1,000 images
@@ -55,14 +55,14 @@ def main(args: Sequence[str] | None = None) -> None:
 
 
 def _in_other_words(message: str) -> str:
-    from lightning_modules.metrics.run_inputs import in_other_words
+    from lightning_modules.evaluation.run_inputs import in_other_words
 
     return in_other_words(message)
 
 
 def evaluate(options: argparse.Namespace) -> bool:
     """Evaluate a run, a folder or a file of images, print the report, and write it with its plots."""
-    from lightning_modules.metrics.plots import plot_report
+    from lightning_modules.evaluation.plots import plot_report
 
     target: Path = options.target
     model = None if _holds_images(target) else _newest_checkpoint(target)
@@ -79,10 +79,10 @@ def evaluate(options: argparse.Namespace) -> bool:
 
 def test_metrics(options: argparse.Namespace) -> bool:
     """Run the self-test, print it, and tell whether it passed."""
-    from datamodules.drawn_cats import DrawnCats
+    from datamodules.sources.rendered_cats import DrawnCats
+    from lightning_modules.evaluation.image_sets import folder_images
+    from lightning_modules.evaluation.self_test import self_test
     from lightning_modules.metrics.feature_networks import load_features
-    from lightning_modules.metrics.image_sets import folder_images
-    from lightning_modules.metrics.self_test import self_test
 
     root = options.data or DrawnCats().prepare()
     network = load_features(options.features)
@@ -94,10 +94,10 @@ def test_metrics(options: argparse.Namespace) -> bool:
 
 
 def _report(options: argparse.Namespace, out: Path, model: Path | None) -> Report:
+    from lightning_modules.evaluation.folder_evaluation import evaluate_folder
+    from lightning_modules.evaluation.run_evaluation import evaluate_run
+    from lightning_modules.evaluation.setup import Setup
     from lightning_modules.metrics.feature_networks import load_features
-    from lightning_modules.metrics.folder_evaluation import evaluate_folder
-    from lightning_modules.metrics.run_evaluation import evaluate_run
-    from lightning_modules.metrics.setup import Setup
 
     data = _data_options(options)
     if model is None and options.against is None:
@@ -118,8 +118,8 @@ def _holds_images(target: Path) -> bool:
     Raises:
         ValueError: If it is one image.
     """
-    from datamodules.walk import SUFFIXES
-    from lightning_modules.runs import find_run
+    from datamodules.index.walk import SUFFIXES
+    from lightning_modules.run.directory import find_run
 
     if target.is_file() and target.suffix.lower() in SUFFIXES:
         raise ValueError(f"{target} is one image: give the folder that it lies in, and --against DIR")
@@ -131,7 +131,7 @@ def _holds_images(target: Path) -> bool:
 
 def _newest_checkpoint(target: Path) -> Path:
     from lightning_modules.checkpoints.opening import open_checkpoint
-    from lightning_modules.runs import find_checkpoint
+    from lightning_modules.run.directory import find_checkpoint
 
     checkpoint = find_checkpoint(target)
     open_checkpoint(checkpoint)
@@ -158,7 +158,7 @@ def _check_apart(out: Path, *folders: Path | None) -> None:
 
 
 def _data_options(options: argparse.Namespace) -> DataOptions:
-    from lightning_modules.metrics.run_inputs import DataOptions
+    from lightning_modules.evaluation.run_inputs import DataOptions
 
     given = vars(options)
     names = ("cache", "cache_dir", "workers", "max_rejected")
@@ -166,9 +166,9 @@ def _data_options(options: argparse.Namespace) -> DataOptions:
 
 
 def _variants(options: argparse.Namespace, newest: Path) -> list[Variant]:
-    from lightning_modules.diffusion.samplers import steps_within
-    from lightning_modules.metrics.setup import Variant
-    from lightning_modules.runs import run_sampling
+    from lightning_modules.diffusion.samplers.table import steps_within
+    from lightning_modules.evaluation.setup import Variant
+    from lightning_modules.run.directory import run_sampling
 
     settings = run_sampling(newest)
     if options.guide_length is not None:
@@ -251,8 +251,8 @@ def _add_comparison(group: argparse._ArgumentGroup) -> None:
 
 
 def _add_drawing(group: argparse._ArgumentGroup) -> None:
-    from lightning_modules.averages.names import HELP, weights_names
-    from lightning_modules.diffusion.samplers import SAMPLERS
+    from lightning_modules.diffusion.samplers.table import SAMPLERS
+    from lightning_modules.ema.names import HELP, weights_names
 
     add = group.add_argument
     add(

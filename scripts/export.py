@@ -10,9 +10,9 @@ if __name__ == "__main__":
 import argparse
 from collections.abc import Sequence
 
-from lightning_modules.averages.names import HELP, weights_name
-from lightning_modules.command_line.process import one_line_errors
-from lightning_modules.command_line.scripts import ScriptParser, path
+from lightning_modules.cli.parsing.scripts import ScriptParser, path
+from lightning_modules.cli.process import one_line_errors
+from lightning_modules.ema.names import HELP, weights_name
 
 EPILOG = """examples:
   export.py runs/demo --to safetensors                   export/step=00001400.safetensors in the newest run
@@ -43,7 +43,7 @@ def main(args: Sequence[str] | None = None) -> None:
     parser.add_argument("--out", type=path, help="the file (default: export/ in the run)")
     options = parser.parse_args(args)
     with one_line_errors("stopped; nothing was written"):
-        from lightning_modules.export.command import export
+        from lightning_modules.cli.export import export
 
         print(export(options.run, options.to, options.out, options.weights))
 

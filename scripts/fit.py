@@ -10,8 +10,8 @@ if __name__ == "__main__":
 import sys
 from collections.abc import Sequence
 
-from lightning_modules.command_line.help import asks_for_short_help, short_help
-from lightning_modules.command_line.process import NOTHING_LOST, RESUME_STATUS, one_line_errors
+from lightning_modules.cli.parsing.help import asks_for_short_help, short_help
+from lightning_modules.cli.process import NOTHING_LOST, RESUME_STATUS, one_line_errors
 
 
 def main(args: Sequence[str] | None = None) -> None:
@@ -25,7 +25,7 @@ def main(args: Sequence[str] | None = None) -> None:
         if asks_for_short_help(given):
             print(short_help(), end="")
             return
-        from lightning_modules.training import fit
+        from lightning_modules.cli.fit import fit
 
         fit(args)
 

@@ -14,11 +14,11 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from lightning_modules.command_line.process import command_line, one_line_errors
-from lightning_modules.command_line.scripts import ScriptParser, number, path, whole
+from lightning_modules.cli.parsing.scripts import ScriptParser, number, path, whole
+from lightning_modules.cli.process import command_line, one_line_errors
 
 if TYPE_CHECKING:
-    from datamodules.decode import Limits
+    from datamodules.decode.decode import Limits
     from datamodules.inspection.findings import Finding
     from datamodules.inspection.inspection import Inspection
 
@@ -49,20 +49,20 @@ def inspect(options: argparse.Namespace) -> None:
     """Look at the folder, write the report, and print the conclusions."""
     import numpy as np
 
-    from datamodules.cache import default_cache_dir
-    from datamodules.decode import Limits
-    from datamodules.index import scan_folder
+    from datamodules.cache.cache import default_cache_dir
+    from datamodules.decode.decode import Limits
+    from datamodules.index.index import scan_folder
     from datamodules.inspection.advice import suggestion
     from datamodules.inspection.facts import inspect_images
     from datamodules.inspection.findings import findings
     from datamodules.inspection.inspection import Inspection
-    from datamodules.places import existing_folder
-    from datamodules.progress import progress
+    from datamodules.utils.places import existing_folder
+    from datamodules.utils.progress import progress
 
     out = _output_folder(options.out, existing_folder(options.folder))
     parameters = options.parameters
     if options.config:
-        from lightning_modules.capacity import count_parameters
+        from lightning_modules.cli.capacity import count_parameters
 
         parameters = count_parameters(options.config, options.image_size)
     limits = Limits(options.max_pixels, options.min_side, options.max_aspect, options.max_metadata)
@@ -103,9 +103,9 @@ def _flags(options: argparse.Namespace, inspection: Inspection) -> list[str]:
 
 
 def _write(inspection: Inspection, conclusions: list[Finding], limits: Limits, pad: bool, out: Path) -> None:
-    from datamodules.atomic import atomic_write
     from datamodules.inspection.contact_sheet import contact_sheet
     from datamodules.inspection.page import as_html, as_json
+    from datamodules.utils.io import atomic_write
 
     sheet = contact_sheet(inspection.index, inspection.seen.rows, inspection.image_size, limits, pad)
     with atomic_write(out / "contact_sheet.png") as file:
@@ -119,8 +119,8 @@ def _write(inspection: Inspection, conclusions: list[Finding], limits: Limits, p
 
 
 def _quarantine(inspection: Inspection, out: Path, also: Sequence[str]) -> None:
+    from datamodules.index.quarantine import write_quarantine
     from datamodules.inspection.inspection import to_quarantine
-    from datamodules.quarantine import write_quarantine
 
     files = to_quarantine(inspection, also)
     write_quarantine(out, files)

@@ -15,8 +15,8 @@ import tempfile
 from collections.abc import Sequence
 from pathlib import Path
 
-from lightning_modules.command_line.process import one_line_errors
-from lightning_modules.command_line.scripts import ScriptParser, path, whole
+from lightning_modules.cli.parsing.scripts import ScriptParser, path, whole
+from lightning_modules.cli.process import one_line_errors
 
 EPILOG = """examples:
   prove_resume.py                                      the demo, killed 20 times
@@ -47,8 +47,8 @@ def main(args: Sequence[str] | None = None) -> None:
 
 
 def _prove(options: argparse.Namespace, fit_options: tuple[str, ...], folder: Path) -> None:
-    from lightning_modules.proving.kills import Kind
-    from lightning_modules.proving.proof import Request, prove
+    from lightning_modules.resume_proof.kills import Kind
+    from lightning_modules.resume_proof.proof import Request, prove
 
     if any(folder.glob("*")):
         raise ValueError(f"{folder} is not empty; give --folder another one.")

@@ -11,9 +11,7 @@ import argparse
 import os
 from collections.abc import Sequence
 
-from lightning_modules.averages.names import HELP, weights_name
-from lightning_modules.command_line.process import RESUME_STATUS, one_line_errors
-from lightning_modules.command_line.sampling_types import (
+from lightning_modules.cli.parsing.sampling_types import (
     count,
     guide_length,
     noise_level,
@@ -22,7 +20,9 @@ from lightning_modules.command_line.sampling_types import (
     share_of_environment,
     steps,
 )
-from lightning_modules.command_line.scripts import ScriptParser, number, path
+from lightning_modules.cli.parsing.scripts import ScriptParser, number, path
+from lightning_modules.cli.process import RESUME_STATUS, one_line_errors
+from lightning_modules.ema.names import HELP, weights_name
 
 SAMPLERS = ["euler", "ancestral", "heun", "stochastic_heun", "dpmpp_2m", "dpmpp_3m", "unipc", "ipndm"]
 GRIDS = ["karras", "log_snr", "flow"]
@@ -59,7 +59,7 @@ def main(args: Sequence[str] | None = None) -> None:
     with one_line_errors(
         "stopped; the same command goes on with what is missing", stopped_status=RESUME_STATUS
     ):
-        from lightning_modules.sample_command import SampleOptions, sample
+        from lightning_modules.cli.sample import SampleOptions, sample
 
         print(sample(SampleOptions(**vars(options))))
 

@@ -12,10 +12,10 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from datamodules.stop_signals import STOPPING
+from datamodules.utils.stop_signals import STOPPING
 
 if TYPE_CHECKING:
-    from modal_emulator import Emulator
+    from tests.modal_emulator import Emulator
 
 
 @pytest.fixture(scope="session", autouse=True)
@@ -53,7 +53,7 @@ def no_locks(monkeypatch: pytest.MonkeyPatch) -> None:
 @pytest.fixture
 def modal_server(tmp_path: Path) -> Iterator[Emulator]:
     """A local Modal control plane; it leaves no process, and fails the test if it met an error of its own."""
-    from modal_emulator import Emulator
+    from tests.modal_emulator import Emulator
 
     threads = {name: os.environ[name] for name in ("OMP_NUM_THREADS",) if name in os.environ}
     with Emulator(tmp_path / "modal", threads) as server:

@@ -8,7 +8,8 @@ from pathlib import Path
 
 import pytest
 
-ROOT = Path(__file__).resolve().parents[1]
+from tests.helpers.places import REPOSITORY as ROOT
+
 FIRST_PARTY = ("lightning_modules", "datamodules", "scripts", "benchmarks", "tests")
 MUTATORS = {"append", "extend", "insert", "remove", "pop", "clear", "reverse", "sort"}
 
@@ -93,7 +94,7 @@ def test_the_sources_are_found():
     }
     assert sources("datamodules")
     assert Path(__file__) in sources("tests")
-    sampler = imported_by(ROOT / "lightning_modules/diffusion/sampler.py")
+    sampler = imported_by(ROOT / "lightning_modules/diffusion/samplers/sampler.py")
     assert {"torch.Tensor", "lightning_modules.diffusion.preconditioning.Denoiser"} <= sampler
 
 

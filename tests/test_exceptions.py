@@ -15,8 +15,8 @@ import pytest
 
 import datamodules
 import lightning_modules
+from tests.helpers.places import REPOSITORY as ROOT
 
-ROOT = Path(__file__).resolve().parents[1]
 VALUES: dict[str, Any] = {"str": "what", "int": 7, "bool": False, "float": 0.5, "Path": Path("a") / "b.png"}
 """An argument for each annotation of a constructor; a new one needs a line here."""
 

@@ -10,7 +10,8 @@ from typing import Any
 import pytest
 import yaml
 
-ROOT = Path(__file__).resolve().parents[1]
+from tests.helpers.places import REPOSITORY as ROOT
+
 README = (ROOT / "README.md").read_text(encoding="utf-8")
 
 

@@ -12,17 +12,17 @@ from pathlib import Path
 
 import pytest
 import torch
-from tiny import data
 
-from datamodules import system
-from datamodules.cache_build import _usable_cores
-from lightning_modules import preflight
+from datamodules.cache.build import _usable_cores
+from datamodules.utils import system
+from lightning_modules.cloud import preflight
 from lightning_modules.cloud.command import Command
 from lightning_modules.cloud.launch import prepare
-from lightning_modules.proving import child, leaks
-from lightning_modules.resume import lock
+from lightning_modules.resume_proof import child, leaks
+from lightning_modules.run import lock
+from tests.helpers.places import REPOSITORY as ROOT
+from tests.helpers.tiny import data
 
-ROOT = Path(__file__).resolve().parents[1]
 WINDOWS = "import sys; sys.platform = 'win32'; sys.modules['fcntl'] = None; "
 
 
@@ -82,7 +82,7 @@ def test_modal_says_so_before_there_is_an_app(
     assert "WSL" in capsys.readouterr().err
 
 
-@pytest.mark.parametrize("module", ["datamodules.locks", "lightning_modules.resume.lock"])
+@pytest.mark.parametrize("module", ["datamodules.utils.locks", "lightning_modules.run.lock"])
 def test_the_library_says_so_when_it_is_imported(module: str) -> None:
     result = on_windows(f"import {module}")
     assert result.returncode == 1
@@ -95,9 +95,9 @@ def test_no_module_imports_what_windows_lacks_by_itself() -> None:
         for folder in ("datamodules", "lightning_modules", "scripts")
         for path in (ROOT / folder).rglob("*.py")
         if "import fcntl"
-        in path.read_text(encoding="utf-8").replace("from datamodules.posix import fcntl", "")
+        in path.read_text(encoding="utf-8").replace("from datamodules.utils.posix import fcntl", "")
     }
-    assert importers == {"datamodules/posix.py", "datamodules/system.py"}
+    assert importers == {"datamodules/utils/posix.py", "datamodules/utils/system.py"}
 
 
 # macOS

@@ -13,10 +13,10 @@ from typing import Any
 import yaml
 
 from contestants.task import Contestant, Images, Task
-from lightning_modules.diffusion.samplers import steps_within
-from lightning_modules.drawing import draw_batch
-from lightning_modules.sampling import Sampling
-from lightning_modules.trained import load_trained
+from lightning_modules.diffusion.samplers.table import steps_within
+from lightning_modules.sampling.generate import draw_batch
+from lightning_modules.sampling.settings import Sampling
+from lightning_modules.trained.trained import load_trained
 
 FIT = Path(__file__).resolve().parents[2] / "scripts" / "fit.py"
 

@@ -14,7 +14,7 @@ from torch import Tensor, nn
 from tqdm import tqdm
 
 from contestants.task import Contestant, Images, Task
-from lightning_modules.images import to_uint8
+from lightning_modules.pictures.images import to_uint8
 
 Weights = dict[str, Tensor]
 

@@ -11,9 +11,9 @@ import numpy as np
 from machine import write
 
 from contestants.task import Images
-from lightning_modules.metrics.copies import CopyDetector
+from lightning_modules.evaluation.copies import CopyDetector
+from lightning_modules.evaluation.protocol import Figures, Protocol
 from lightning_modules.metrics.feature_networks import load_features
-from lightning_modules.metrics.protocol import Figures, Protocol
 
 
 class Scores:

@@ -9,8 +9,8 @@ import numpy as np
 import numpy.typing as npt
 from PIL import Image
 
-from datamodules.decode import ImageError, Limits, decode_image
-from datamodules.index import ImageIndex
+from datamodules.decode.decode import ImageError, Limits, decode_image
+from datamodules.index.index import ImageIndex
 
 _WIDTH = 1280  # pixels that the sheet is about as wide as
 _GAP = 2

@@ -11,12 +11,12 @@ import numpy as np
 import numpy.typing as npt
 from PIL import Image
 
-from datamodules.colour import plain, to_srgb
-from datamodules.decode import ORIENTATIONS, ImageError, Limits, open_image, orientation, upright_size
-from datamodules.duplicates import perceptual_hash
+from datamodules.decode.color import plain, to_srgb
+from datamodules.decode.decode import ORIENTATIONS, ImageError, Limits, open_image, orientation, upright_size
 from datamodules.errors import Rejected
-from datamodules.index import ImageIndex
-from datamodules.workers import Workers
+from datamodules.index.duplicates import perceptual_hash
+from datamodules.index.index import ImageIndex
+from datamodules.utils.workers import Workers
 
 _LOOK = 64  # pixels a side at which an image is looked at: what the perceptual hash takes
 _DARK_MEAN, _DARK_PEAK = 10.0, 40  # of 255: a black bar after JPEG compression and a resize

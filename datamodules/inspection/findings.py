@@ -4,10 +4,10 @@ from __future__ import annotations
 
 from typing import Literal, NamedTuple
 
+from datamodules.index.skipped import passed_over
+from datamodules.index.splits import ask_about, parts_of_a_data_set
 from datamodules.inspection.inspection import ENLARGED, Inspection
-from datamodules.passed_over import passed_over
-from datamodules.splits import ask_about, parts_of_a_data_set
-from datamodules.words import listed
+from datamodules.utils.text import listed
 
 _FEW = 10  # images: a smaller class teaches little
 UNBALANCED = 10.0

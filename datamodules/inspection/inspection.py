@@ -11,9 +11,9 @@ from pathlib import PurePosixPath
 import numpy as np
 import numpy.typing as npt
 
-from datamodules.duplicates import equal_rows, near_rows
 from datamodules.errors import Rejected, printable
-from datamodules.index import ImageIndex
+from datamodules.index.duplicates import equal_rows, near_rows
+from datamodules.index.index import ImageIndex
 from datamodules.inspection.facts import ImageFacts, Inspected
 
 SIZES = (32, 64, 128, 256, 512, 1024)

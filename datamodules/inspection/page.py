@@ -14,7 +14,7 @@ import numpy as np
 import numpy.typing as npt
 from PIL import Image
 
-from datamodules.decode import ImageError, Limits, decode_image
+from datamodules.decode.decode import ImageError, Limits, decode_image
 from datamodules.errors import Rejected, printable
 from datamodules.inspection.findings import Finding
 from datamodules.inspection.inspection import Inspection

@@ -11,15 +11,15 @@ from lightning.pytorch import LightningModule, Trainer
 from lightning.pytorch.callbacks import Checkpoint, ModelCheckpoint
 
 from datamodules.image_folder import ImageFolderDataModule
-from lightning_modules.base import DiffusionModule
 from lightning_modules.callbacks.telemetry import between_steps
 from lightning_modules.checkpoints.checkpoint_io import WholeCheckpointIO
 from lightning_modules.checkpoints.retention import delete_checkpoints, steps_to_delete
 from lightning_modules.checkpoints.whole import checkpoints_in, is_checkpoint, path_of, point_last, step_of
-from lightning_modules.ranges import at_least, check_ranges
-from lightning_modules.resume.memory import is_out_of_memory
-from lightning_modules.resume.signals import StopRequestedError, StopSignals
-from lightning_modules.runs import CHECKPOINTS, MODEL_CHECKPOINTS, name_latest
+from lightning_modules.module import DiffusionModule
+from lightning_modules.run.directory import CHECKPOINTS, MODEL_CHECKPOINTS, name_latest
+from lightning_modules.run.signals import StopRequestedError, StopSignals
+from lightning_modules.utils.memory import is_out_of_memory
+from lightning_modules.utils.ranges import at_least, check_ranges
 
 logger = logging.getLogger(__name__)
 

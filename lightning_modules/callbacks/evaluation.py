@@ -11,25 +11,25 @@ from lightning.pytorch import Callback, Trainer
 from lightning.pytorch.loggers import TensorBoardLogger
 from torch import Tensor
 
-from lightning_modules.base import DiffusionModule
-from lightning_modules.callbacks.ema import EMA, averaged_weights
 from lightning_modules.callbacks.learning_rate import LearningRate
 from lightning_modules.callbacks.noise_bands import LossByNoiseLevel
+from lightning_modules.callbacks.rehearsal import rehearse_drawing
 from lightning_modules.callbacks.run_folder import run_folder
 from lightning_modules.callbacks.telemetry import between_steps, write_picture, write_scalars
-from lightning_modules.captions import class_captions
-from lightning_modules.drawing import draw_images
-from lightning_modules.images import save_png
-from lightning_modules.ranges import Rule, at_least, check_ranges
-from lightning_modules.rehearsal import rehearse_drawing
-from lightning_modules.sampling import Sampling
-from lightning_modules.sheets import Sheet
+from lightning_modules.ema.callback import EMA, averaged_weights
+from lightning_modules.module import DiffusionModule
+from lightning_modules.pictures.captions import class_captions
+from lightning_modules.pictures.images import save_png
+from lightning_modules.pictures.sheets import Sheet
+from lightning_modules.sampling.generate import draw_images
+from lightning_modules.sampling.settings import Sampling
+from lightning_modules.utils.ranges import Rule, at_least, check_ranges
 
 if TYPE_CHECKING:
     from datamodules.image_folder import ImageFolderDataModule
-    from lightning_modules.metrics.denoising import BandError
-    from lightning_modules.metrics.training_reference import TrainingReference
-    from lightning_modules.metrics.verdicts import Measured
+    from lightning_modules.evaluation.denoising import BandError
+    from lightning_modules.evaluation.training_reference import TrainingReference
+    from lightning_modules.evaluation.verdicts import Measured
 
 logger = logging.getLogger(__name__)
 
@@ -95,8 +95,8 @@ class Evaluation(Callback):
         """
         if not self.every_n_steps:
             return
+        from lightning_modules.evaluation.image_sets import split_counts
         from lightning_modules.metrics.feature_networks import load_features
-        from lightning_modules.metrics.image_sets import split_counts
 
         rehearse_drawing(self.sampling, "evaluation", self.seed)
         try:
@@ -157,7 +157,7 @@ class Evaluation(Callback):
         """Take up the KIDs so far, unless they were measured in another way."""
         if state_dict.get("measured", self._measured_with()) != self._measured_with():
             return
-        from lightning_modules.metrics.verdicts import Measured
+        from lightning_modules.evaluation.verdicts import Measured
 
         self.history = [Measured(int(step), float(kid)) for step, kid in state_dict["history"]]
         self.said = dict(state_dict["said"])
@@ -178,7 +178,7 @@ class Evaluation(Callback):
 
     def _prepared(self, trainer: Trainer, module: DiffusionModule) -> TrainingReference:
         """Return the real images and their features; the first call takes them."""
-        from lightning_modules.metrics.training_reference import TrainingReference
+        from lightning_modules.evaluation.training_reference import TrainingReference
 
         if self._reference is None:
             data = trainer.datamodule  # type: ignore[attr-defined]
@@ -220,7 +220,7 @@ class Evaluation(Callback):
 
     def _speak(self, trainer: Trainer, step: int, scalars: dict[str, float], memorising: str | None) -> None:
         """Warn of what has come to be true since the last evaluation; say nothing twice in a row."""
-        from lightning_modules.metrics import verdicts
+        from lightning_modules.evaluation import verdicts
 
         self.history.append(verdicts.Measured(step, scalars["kid"]))
         sentences = {

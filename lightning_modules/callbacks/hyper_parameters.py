@@ -10,11 +10,11 @@ from lightning.pytorch.cli import SaveConfigCallback
 from lightning.pytorch.loggers import TensorBoardLogger
 from torch.utils.tensorboard.summary import hparams
 
-from datamodules.words import listed
-from lightning_modules.board import layout
+from datamodules.utils.text import listed
 from lightning_modules.callbacks.evaluation import Evaluation
 from lightning_modules.callbacks.noise_bands import LossByNoiseLevel
-from lightning_modules.run_logger import add_summary
+from lightning_modules.logs.board import layout
+from lightning_modules.logs.run_logger import add_summary
 
 _ELSEWHERE = ("config", "model.image_size", "model.seed", "model.augmentations", "data.seed")
 """The paths of the configuration, and what is linked to another setting."""

@@ -6,13 +6,13 @@ from typing import Any
 
 from lightning.pytorch import Callback, LightningModule, Trainer
 
-from lightning_modules.base import DiffusionModule
 from lightning_modules.callbacks.run_folder import run_folder
 from lightning_modules.callbacks.sample_grid import SampleGrid
 from lightning_modules.callbacks.telemetry import between_steps
-from lightning_modules.loss_plot import FILE, plot_losses
-from lightning_modules.metrics_file import FILE as METRICS
-from lightning_modules.metrics_file import read_metrics
+from lightning_modules.logs.metrics_file import FILE as METRICS
+from lightning_modules.logs.metrics_file import read_metrics
+from lightning_modules.module import DiffusionModule
+from lightning_modules.pictures.loss_plot import FILE, plot_losses
 
 logger = logging.getLogger(__name__)
 

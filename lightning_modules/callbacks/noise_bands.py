@@ -9,11 +9,11 @@ import torch
 from lightning.pytorch import Callback, Trainer
 from torch import Tensor
 
-from lightning_modules.base import DiffusionModule
 from lightning_modules.callbacks.telemetry import logs_at, write_scalars
-from lightning_modules.metrics.denoising import BAND_EDGES, band_errors
-from lightning_modules.randomness import Stream, fold
-from lightning_modules.ranges import Rule, check_ranges
+from lightning_modules.evaluation.denoising import BAND_EDGES, band_errors
+from lightning_modules.module import DiffusionModule
+from lightning_modules.utils.ranges import Rule, check_ranges
+from lightning_modules.utils.seeds import Stream, fold
 
 
 class LossByNoiseLevel(Callback):

@@ -11,11 +11,11 @@ from lightning.pytorch.callbacks import ProgressBar
 from torch import Tensor
 from tqdm import tqdm
 
-from datamodules.progress import LOG_SECONDS, time_text
-from datamodules.terminal import is_terminal, unfailing, width_options
-from lightning_modules.base import DiffusionModule
+from datamodules.utils.progress import LOG_SECONDS, time_text
+from datamodules.utils.terminal import is_terminal, unfailing, width_options
 from lightning_modules.callbacks.run_folder import run_folder
-from lightning_modules.ranges import at_least, check_ranges
+from lightning_modules.module import DiffusionModule
+from lightning_modules.utils.ranges import at_least, check_ranges
 
 _SHOWN_EVERY = 0.2
 """Seconds between two looks of a bar."""

@@ -9,16 +9,16 @@ import torch
 from lightning.pytorch import Callback, LightningModule, Trainer
 from torch import Tensor
 
-from lightning_modules.base import DiffusionModule
-from lightning_modules.callbacks.ema import averaged_weights
+from lightning_modules.callbacks.rehearsal import rehearse_drawing
 from lightning_modules.callbacks.telemetry import between_steps, write_picture
-from lightning_modules.captions import class_captions
-from lightning_modules.images import save_png, to_uint8
-from lightning_modules.ranges import Rule, at_least, check_ranges
-from lightning_modules.rehearsal import rehearse_drawing
-from lightning_modules.runs import SAMPLING
-from lightning_modules.sampling import Sampling
-from lightning_modules.sheets import Sheet
+from lightning_modules.ema.callback import averaged_weights
+from lightning_modules.module import DiffusionModule
+from lightning_modules.pictures.captions import class_captions
+from lightning_modules.pictures.images import save_png, to_uint8
+from lightning_modules.pictures.sheets import Sheet
+from lightning_modules.run.directory import SAMPLING
+from lightning_modules.sampling.settings import Sampling
+from lightning_modules.utils.ranges import Rule, at_least, check_ranges
 
 logger = logging.getLogger(__name__)
 

@@ -10,9 +10,9 @@ from lightning.pytorch import Callback, Trainer
 from torch import Tensor
 from torch.nn.utils import get_total_norm
 
-from lightning_modules.base import DiffusionModule
 from lightning_modules.callbacks.telemetry import logs_at, write_scalars
-from lightning_modules.ranges import at_least, check_ranges
+from lightning_modules.module import DiffusionModule
+from lightning_modules.utils.ranges import at_least, check_ranges
 
 logger = logging.getLogger(__name__)
 

@@ -5,8 +5,8 @@ from typing import Any
 import torch
 from lightning.pytorch import Callback, Trainer
 
-from lightning_modules.base import DiffusionModule
-from lightning_modules.randomness import Stream, fold
+from lightning_modules.module import DiffusionModule
+from lightning_modules.utils.seeds import Stream, fold
 
 
 class StepSeed(Callback):

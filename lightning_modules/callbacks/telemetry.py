@@ -12,9 +12,9 @@ from torch import Tensor
 from torch.nn.utils import get_total_norm
 from torch.utils.tensorboard.summary import image
 
-from lightning_modules.base import DiffusionModule
-from lightning_modules.board import description
-from lightning_modules.run_logger import add_summary
+from lightning_modules.logs.board import description
+from lightning_modules.logs.run_logger import add_summary
+from lightning_modules.module import DiffusionModule
 
 
 class Telemetry(Callback):

@@ -12,7 +12,7 @@ from torch.serialization import get_unsafe_globals_in_checkpoint
 
 from lightning_modules.checkpoints.errors import DamagedCheckpointError, UnsafeCheckpointError
 from lightning_modules.checkpoints.whole import checksum_file, fault
-from lightning_modules.resume.memory import is_out_of_memory
+from lightning_modules.utils.memory import is_out_of_memory
 
 if TYPE_CHECKING:
     from torch.serialization import MAP_LOCATION

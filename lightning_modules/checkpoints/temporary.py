@@ -12,8 +12,8 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from datamodules.atomic import SUFFIX, remove_abandoned
-from datamodules.posix import fcntl
+from datamodules.utils.io import SUFFIX, remove_abandoned
+from datamodules.utils.posix import fcntl
 
 if TYPE_CHECKING:
     from _typeshed import ReadableBuffer

@@ -55,7 +55,7 @@ class Locked:
         # The cookie is not the token, so that neither gives the other away.
         self._pass = hashlib.sha256(f"cookie of {token}".encode()).hexdigest()
 
-    def __call__(self, environ: dict[str, Any], start_response: Any) -> Iterable[bytes]:  # noqa: ANN401
+    def __call__(self, environ: dict[str, Any], start_response: Any) -> Iterable[bytes]:
         """Answer a request."""
         if any(_equal(value, self._pass) for value in _cookies(environ)):
             return self._application(environ, start_response)

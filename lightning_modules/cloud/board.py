@@ -41,13 +41,13 @@ def serve_board(runs: Path, mirror: Path, reload: Callable[[], None], seconds: f
     return Locked(_application(mirror, seconds), token)
 
 
-def _application(logdir: Path, seconds: float) -> Any:  # noqa: ANN401
+def _application(logdir: Path, seconds: float) -> Any:
     from tensorboard import program  # type: ignore[import-untyped]
 
     class Unserved(program.TensorBoardServer):  # type: ignore[misc]
         """Hands the application out, and leaves serving it to somebody else."""
 
-        def __init__(self, wsgi_app: Any, flags: object) -> None:  # noqa: ANN401
+        def __init__(self, wsgi_app: Any, flags: object) -> None:
             self.wsgi_app = wsgi_app
             made.append(wsgi_app)
 

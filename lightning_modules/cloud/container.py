@@ -16,7 +16,6 @@ from pathlib import Path
 from types import FrameType
 from typing import TYPE_CHECKING, Protocol
 
-from lightning_modules.cloud.cost import Ledger
 from lightning_modules.cloud.failures import (
     Failures,
     TrainingFailedError,
@@ -26,12 +25,13 @@ from lightning_modules.cloud.failures import (
 )
 from lightning_modules.cloud.job import Job, Outcome
 from lightning_modules.cloud.paths import DATA, RUNS
-from lightning_modules.cloud.prices import gpu_of_device, usd_per_second
+from lightning_modules.cloud.preflight import Preflight, PreflightError, process_age
 from lightning_modules.cloud.wording import output_for_the_user
-from lightning_modules.preflight import Preflight, PreflightError, process_age
+from lightning_modules.cost.cost import Ledger
+from lightning_modules.cost.prices import gpu_of_device, usd_per_second
 
 if TYPE_CHECKING:
-    from lightning_modules.callbacks.spending import Spending
+    from lightning_modules.cloud.spending import Spending
 
 logger = logging.getLogger(__name__)
 
@@ -129,10 +129,10 @@ def _tell(error: BaseException) -> None:
 
 
 def _fit(job: Job, preflight: Preflight, ledger: Ledger, host: Host) -> Outcome:
-    from lightning_modules.callbacks.container_start import ContainerStart
-    from lightning_modules.callbacks.spending import Spending
-    from lightning_modules.callbacks.volume_commit import VolumeCommit
-    from lightning_modules.training import fit
+    from lightning_modules.cli.fit import fit
+    from lightning_modules.cloud.container_start import ContainerStart
+    from lightning_modules.cloud.spending import Spending
+    from lightning_modules.cloud.volume_commit import VolumeCommit
 
     logging.basicConfig(level=logging.INFO, format="%(message)s")
     run = f"{job.experiment}/{job.run}"

@@ -7,7 +7,7 @@ import json
 from dataclasses import dataclass, field
 from typing import Any, Literal
 
-from lightning_modules.cloud.settings import ModalSettings
+from lightning_modules.cost.settings import ModalSettings
 
 Status = Literal["finished", "stopped", "handed over", "refused", "failed"]
 

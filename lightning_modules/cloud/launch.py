@@ -13,11 +13,11 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import NoReturn
 
-from datamodules.system import refuse_unsupported
+from datamodules.utils.system import refuse_unsupported
 from lightning_modules.cloud.command import Command
 from lightning_modules.cloud.help import HELP
 from lightning_modules.cloud.job import Job
-from lightning_modules.cloud.settings import ModalSettings
+from lightning_modules.cost.settings import ModalSettings
 
 ROOT = Path(__file__).resolve().parents[2]
 REFUSED = 2

@@ -13,15 +13,15 @@ import yaml
 from lightning.pytorch import Trainer
 
 from datamodules.image_folder import ImageFolderDataModule
-from lightning_modules.cli import FitCLI, quiet_lightning
-from lightning_modules.cloud.cost import Work, forecast
+from lightning_modules.cli.configuring import trial_of
+from lightning_modules.cli.fit_cli import FitCLI, quiet_lightning
+from lightning_modules.cli.parsing.culprit import in_a_line, own_error, refusal
+from lightning_modules.cli.parsing.parser import GIVEN
 from lightning_modules.cloud.job import Job
 from lightning_modules.cloud.paths import DATA, RUNS
-from lightning_modules.cloud.settings import ModalSettings
-from lightning_modules.command_line.culprit import in_a_line, own_error, refusal
-from lightning_modules.configuring import trial_of
-from lightning_modules.parser import GIVEN
-from lightning_modules.preflight import count_images, flop_per_image
+from lightning_modules.cloud.preflight import count_images, flop_per_image
+from lightning_modules.cost.cost import Work, forecast
+from lightning_modules.cost.settings import ModalSettings
 
 
 class CloudCLI(FitCLI):
@@ -31,7 +31,7 @@ class CloudCLI(FitCLI):
         """Return a stand-in for the classes: the data may be on the Volume only."""
         return ("images",)
 
-    def instantiate_trainer(self, **kwargs: Any) -> Trainer:  # noqa: ANN401
+    def instantiate_trainer(self, **kwargs: Any) -> Trainer:
         """Make a Trainer as far as it does not depend on the container's devices."""
         here = {"accelerator": "cpu", "devices": 1, "num_nodes": 1, "strategy": "auto"}
         return super().instantiate_trainer(**kwargs, **here)

@@ -12,8 +12,8 @@ from types import ModuleType
 
 from lightning_modules.cloud.failures import leaving_the_container
 from lightning_modules.cloud.paths import RUNS
-from lightning_modules.cloud.settings import ModalSettings
 from lightning_modules.cloud.wording import for_the_user, output_for_the_user
+from lightning_modules.cost.settings import ModalSettings
 
 REFUSED = 2
 

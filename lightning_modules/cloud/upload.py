@@ -9,7 +9,7 @@ from typing import NamedTuple
 import modal
 from modal.types import FileEntryType
 
-from datamodules.walk import FolderWalk
+from datamodules.index.walk import FolderWalk
 
 _BATCH_FILES = 200
 _BATCH_BYTES = 64 * 2**20
@@ -39,7 +39,7 @@ def upload_folder(folder: Path, volume: modal.Volume) -> Uploaded:
             leave behind, and files that are no images by their names.
         volume: The Volume.
     """
-    from datamodules.progress import progress
+    from datamodules.utils.progress import progress
 
     walk = FolderWalk(str(folder))
     files = [folder / name for name in walk]

@@ -9,7 +9,7 @@ from contextlib import contextmanager
 from typing import Any, TextIO, cast
 
 from lightning_modules.cloud.paths import DATA, RUNS
-from lightning_modules.cloud.settings import ModalSettings
+from lightning_modules.cost.settings import ModalSettings
 
 _SCRIPT = re.compile(r"(?:[^\s'\"]*python[\d.]*\s+)?(?:[^\s'\"]*/)?scripts/(fit|sample|evaluate)\.py\b")
 _RUN_OF_COMMAND = re.compile(rf"(modal run modal_entry\.py::\w+ ['\"]?){RUNS}/")
@@ -49,7 +49,7 @@ class _Worded:
     def writelines(self, lines: list[str]) -> None:
         self.write("".join(lines))
 
-    def __getattr__(self, name: str) -> Any:  # noqa: ANN401
+    def __getattr__(self, name: str) -> Any:
         return getattr(self._stream, name)
 
 

@@ -9,11 +9,11 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
-from lightning_modules.base import DiffusionModule
 from lightning_modules.diffusion.setting import Setting
-from lightning_modules.files import file_digest
 from lightning_modules.models import MODELS, CheckpointFacts
-from lightning_modules.sampling import Sampling
+from lightning_modules.module import DiffusionModule
+from lightning_modules.sampling.settings import Sampling
+from lightning_modules.utils.files import file_digest
 
 FORMAT_VERSION = 1
 

@@ -10,10 +10,10 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from datamodules.atomic import whole_file
-from lightning_modules.base import DiffusionModule
+from datamodules.utils.io import whole_file
 from lightning_modules.export.manifest import manifest_path
-from lightning_modules.files import file_digest, write_json
+from lightning_modules.module import DiffusionModule
+from lightning_modules.utils.files import file_digest, write_json
 
 OPSET = 18
 TOLERANCE = 1e-4

@@ -5,10 +5,10 @@ from typing import Any
 
 from safetensors.torch import load_file, save
 
-from datamodules.atomic import whole_file
-from lightning_modules.base import DiffusionModule
+from datamodules.utils.io import whole_file
 from lightning_modules.export.manifest import manifest_path, read_manifest, rebuild
-from lightning_modules.files import file_digest, write_json
+from lightning_modules.module import DiffusionModule
+from lightning_modules.utils.files import file_digest, write_json
 
 
 def export_safetensors(module: DiffusionModule, description: dict[str, Any], out: Path) -> None:

@@ -14,7 +14,7 @@ import numpy.typing as npt
 import torch
 from torch import Tensor, nn
 
-from datamodules.progress import progress
+from datamodules.utils.progress import progress
 
 _FORMAT = 1
 _log = logging.getLogger(__name__)
@@ -47,8 +47,8 @@ class FeatureNetwork(nn.Module, ABC):
         """Map images to features.
 
         Args:
-            images: uint8, (B, 3, H, W). Only bytes: what a float image becomes is decided once, by rounding
-                (`lightning_modules.images.to_uint8`), and not in the depths of a metric by truncation.
+            images: uint8, (B, 3, H, W). Only bytes: what a float image becomes is decided once, by
+                rounding (`lightning_modules.pictures.images.to_uint8`), not in a metric by truncation.
 
         Returns:
             Features, float32, (B, F).

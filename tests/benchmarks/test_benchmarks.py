@@ -12,9 +12,8 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from datamodules.drawn_cats import BREEDS, draw_cat
-
-BENCHMARKS = Path(__file__).resolve().parents[2] / "benchmarks"
+from datamodules.sources.rendered_cats import BREEDS, draw_cat
+from tests.helpers.places import BENCHMARKS
 
 TINY = {
     "DiTDiffusion": ["--model.width", "32", "--model.depth", "1", "--model.heads", "2"],

@@ -8,7 +8,8 @@ from pathlib import Path
 import numpy as np
 import pytest
 from PIL import Image
-from processes import BENCHMARKS, python
+
+from tests.helpers.processes import BENCHMARKS, python
 
 LOOK = """
 import argparse, json, torch, numpy as np

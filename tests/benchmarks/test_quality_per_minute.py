@@ -8,7 +8,8 @@ from pathlib import Path
 import numpy as np
 import pytest
 from PIL import Image
-from processes import BENCHMARKS, python, started
+
+from tests.helpers.processes import BENCHMARKS, python, started
 
 TINY = """
 trainer: {enable_model_summary: false}
@@ -83,7 +84,7 @@ def test_drawing_again_from_nothing_says_what_to_do(tmp_path: Path) -> None:
 
 def test_a_guided_step_of_ours_counts_twice(tmp_path: Path) -> None:
     code = (
-        "from contestants.ours import within\nfrom lightning_modules.sampling import Sampling\n"
+        "from contestants.ours import within\nfrom lightning_modules.sampling.settings import Sampling\n"
         "for sampler, guidance in (('dpmpp_2m', 1.0), ('dpmpp_2m', 3.0), ('heun', 1.0), ('heun', 2.0)):\n"
         "    print(within(Sampling(sampler, guidance=guidance), 14).network_evaluations)\n"
         "print(within(Sampling(steps=7), 0).steps)\n"

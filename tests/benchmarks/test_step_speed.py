@@ -6,7 +6,8 @@ import json
 from pathlib import Path
 
 import pytest
-from processes import BENCHMARKS, python
+
+from tests.helpers.processes import BENCHMARKS, python
 
 LOOK = """
 import importlib.util, json, torch

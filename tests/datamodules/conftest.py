@@ -5,7 +5,8 @@ from pathlib import Path
 import numpy as np
 import pytest
 from PIL import Image
-from recording import MakeFolder
+
+from tests.helpers.recording import MakeFolder
 
 
 @pytest.fixture(autouse=True)

@@ -7,7 +7,14 @@ import pytest
 import torch
 from jsonargparse import ArgumentParser
 from PIL import Image
-from recording import (
+
+from datamodules.decode.decode import Limits
+from datamodules.image_folder import ImageFolderDataModule
+from datamodules.index.index import DataError, scan_folder
+from datamodules.sources.oxford_pets import OxfordPetCats
+from datamodules.sources.rendered_cats import DrawnCats
+from datamodules.sources.source import DataSource
+from tests.helpers.recording import (
     SIZE,
     MakeFolder,
     data_module,
@@ -15,13 +22,6 @@ from recording import (
     joined,
     ready,
 )
-
-from datamodules.decode import Limits
-from datamodules.drawn_cats import DrawnCats
-from datamodules.image_folder import ImageFolderDataModule
-from datamodules.index import DataError, scan_folder
-from datamodules.oxford_pets import OxfordPetCats
-from datamodules.source import DataSource
 
 # What is in the folder
 
@@ -74,7 +74,7 @@ def test_mean_image(make_folder: MakeFolder, monkeypatch: pytest.MonkeyPatch) ->
     expected = torch.from_numpy(module.train_images.astype(np.float32)).mean(0) / 127.5 - 1
     torch.testing.assert_close(mean, expected)
     assert (mean.dtype, mean.shape) == (torch.float32, (3, SIZE, SIZE))
-    monkeypatch.setattr("datamodules.batches._MEAN_IMAGES", 3)
+    monkeypatch.setattr("datamodules.batches.batches._MEAN_IMAGES", 3)
     few = module.train_images[[0, 4, 8]].astype(np.float32).mean(0) / 127.5 - 1
     torch.testing.assert_close(module.mean_image(), torch.from_numpy(few))
 
@@ -240,7 +240,7 @@ def test_a_file_that_changes_between_scan_and_decode_is_indexed_again(
             Image.new("RGB", (8, 8), (len(changes), 0, 0)).save(changes.pop())
         return index
 
-    monkeypatch.setattr("datamodules.opened_folder.scan_folder", scan_then_change)
+    monkeypatch.setattr("datamodules.batches.opened_folder.scan_folder", scan_then_change)
     module = ready(root, held_out=0)
     assert not changes
     assert (module.train_images[3] == np.array((1, 0, 0), np.uint8)[:, None, None]).all()
@@ -258,7 +258,7 @@ def test_a_folder_that_changes_all_the_time_is_an_error(
         Image.new("RGB", (8, 8), (next(counter), 0, 0)).save(root / "a" / "0001.png")
         return index
 
-    monkeypatch.setattr("datamodules.opened_folder.scan_folder", scan_then_change)
+    monkeypatch.setattr("datamodules.batches.opened_folder.scan_folder", scan_then_change)
     with pytest.raises(DataError, match=r"0001\.png: its content changed .*nothing writes to the folder"):
         ready(root)
 

@@ -5,7 +5,9 @@ from pathlib import Path
 
 import pytest
 import torch
-from recording import (
+
+from datamodules.errors import DataError
+from tests.helpers.recording import (
     MakeFolder,
     Recorder,
     data_module,
@@ -16,8 +18,6 @@ from recording import (
     ready,
     trainer,
 )
-
-from datamodules.errors import DataError
 
 # Raised by Lightning 2.6 itself, in every Trainer.fit with torch 2.13.
 pytestmark = pytest.mark.filterwarnings(

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from modal_emulator import volume_files
+from tests.modal_emulator import volume_files
 
 
 def test_what_vanishes_during_a_commit_is_not_published(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):

@@ -1,0 +1,1 @@
+"""Images decoded once into one memory-mapped file."""

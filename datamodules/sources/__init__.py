@@ -1,0 +1,1 @@
+"""Data sets that a name is enough for."""

@@ -1,0 +1,1 @@
+"""What both packages need: files, locks, progress, text."""

@@ -1,0 +1,178 @@
+from __future__ import annotations
+
+import argparse
+import difflib
+import inspect
+import re
+import sys
+from collections.abc import Sequence
+from contextlib import suppress
+from contextvars import ContextVar
+from pathlib import Path
+from typing import Any, NoReturn
+
+import yaml
+from jsonargparse import DefaultHelpFormatter
+from lightning.pytorch.cli import LightningArgumentParser
+
+from lightning_modules.cli.parsing.help import CONFIGS, asks_for_all
+from lightning_modules.cli.parsing.names import check_safe
+from lightning_modules.cli.parsing.options import Option, in_order, last_value, options_of
+from lightning_modules.cli.parsing.refusals import explain
+from lightning_modules.models import MODELS
+
+_NEGATIVE = re.compile(r"-(\d+\.?\d*|\.\d+)(e[+-]?\d+)?|-\.?(inf|nan)", re.IGNORECASE)
+
+LINKED = ("model.image_size", "model.class_names", "model.seed", "data.seed")
+"""Options that other options set: not for the command line."""
+
+GIVEN: ContextVar[tuple[str, ...]] = ContextVar("GIVEN", default=())
+"""Names of what a command line and its configs set. The parser of a class's own options knows no more of
+itself than the end of their names."""
+
+
+class HelpFormatter(DefaultHelpFormatter, argparse.RawDescriptionHelpFormatter):
+    """jsonargparse's help, with the description's lines left as they are."""
+
+
+class TeachingParser(LightningArgumentParser):
+    """LightningCLI's parser, whose errors are a line that names the options nearest to a mistyped one."""
+
+    def __init__(self, *args: Any, **kwargs: Any) -> None:  # noqa: ANN401
+        super().__init__(*args, **kwargs)
+        self._negative_number_matcher = _NEGATIVE  # argparse's own takes -1e-8 for an option
+
+    def error(self, message: str, ex: Exception | None = None) -> NoReturn:
+        """Print what was wrong and what may have been meant, and exit with status 2."""
+        said = explain(message, GIVEN.get(), self.known_options())
+        said = said if said.endswith((".", "?")) else f"{said}."
+        print(f"error: {said} All options: {self.prog} --help all", file=sys.stderr)
+        sys.exit(2)
+
+    def known_options(self) -> list[str]:
+        """Return the names of all options, those of the models under `model`.
+
+        The parser of a model's own options, which LightningCLI makes on the way, knows them without it.
+        """
+        models = MODELS.values()
+        of_models = {f"model.{name}" for model in models for name in inspect.signature(model).parameters}
+        names = {name[2:] for action in self._actions for name in action.option_strings if name[:2] == "--"}
+        here = {name for name in names if not name.endswith((".help", "+"))}
+        return sorted((of_models | {name for name in here if f"model.{name}" not in of_models}) - set(LINKED))
+
+
+def resolve_config(name: str) -> Path:
+    """Return the path of a config given as a path, or as a bare name of one in `configs/`.
+
+    Raises:
+        FileNotFoundError: If there is neither, with the names there are.
+    """
+    for candidate in (Path(name), CONFIGS / name, CONFIGS / f"{name}.yaml"):
+        if candidate.is_file():
+            return candidate
+    shipped = sorted(path.stem for path in CONFIGS.glob("*.yaml"))
+    near = difflib.get_close_matches(Path(name).stem, shipped, n=1)
+    hint = f" Did you mean {near[0]}?" if near else ""
+    raise FileNotFoundError(
+        f"there is no config '{name}', neither as a path nor in configs/ ({', '.join(shipped)}).{hint}"
+    )
+
+
+def with_config(args: Sequence[str], default: str) -> tuple[list[str], str]:
+    """Resolve the `--config` options of a command line, and add the default one if there is none.
+
+    Where the command line names another model than a config, the config's model section is left out: its
+    settings were chosen for the other network.
+
+    Returns:
+        The command line, and the name of the experiment: that of the last config.
+
+    Raises:
+        FileNotFoundError: If there is no such config.
+        ValueError: If there is no such model.
+    """
+    if asks_for_all(args):
+        return ["--help"], default
+    options = options_of(args)
+    model = _named_model(options)
+    configs = [resolve_config(option.value) for option in options if option.name == "config"]
+    configs = configs or [resolve_config(default)]
+    # The configs first: what stands on the command line wins, wherever it stands there.
+    resolved = [text for path in configs for text in ("--config", _config_for(path, model))]
+    for option in in_order([option for option in options if option.name != "config"]):
+        resolved += option.tokens
+    return resolved, configs[-1].stem
+
+
+def given_names(resolved: Sequence[str]) -> tuple[str, ...]:
+    """Return the names of what a resolved command line sets, and its configs, as options are named."""
+    names: list[str] = []
+    for option in options_of(resolved):
+        names += _names_in(_plain(option)) if option.name == "config" else [option.name]
+    return tuple(names)
+
+
+def refuse_foreign_code(resolved: Sequence[str]) -> None:
+    """Refuse a command line and configs that name code of others, before they are parsed.
+
+    Raises:
+        ValueError: With the setting.
+    """
+    for option in options_of(resolved):
+        of_config = option.name == "config"
+        where = Path(option.value).name if of_config and _is_file(option.value) else "the command line"
+        check_safe(where, _plain(option), "" if of_config else option.name)
+
+
+def _plain(option: Option) -> object:
+    """Return an option's value, or a config, as plain values; what is no YAML is refused by jsonargparse."""
+    text = option.value
+    if _is_file(text) and (option.name == "config" or text.endswith((".yaml", ".yml"))):
+        text = Path(text).read_text()
+    try:
+        return yaml.safe_load(text)
+    except yaml.YAMLError:
+        return text
+
+
+def _is_file(value: str) -> bool:
+    try:
+        return Path(value).is_file()
+    except OSError:  # a text is too long for a name
+        return False
+
+
+def _names_in(section: object, prefix: str = "") -> list[str]:
+    names: list[str] = []
+    for key, value in section.items() if isinstance(section, dict) else ():
+        name = prefix if key in ("init_args", "class_path") else f"{prefix}.{key}".lstrip(".")
+        names += _names_in(value, name) if isinstance(value, dict) else [name]
+    return names
+
+
+def _named_model(options: Sequence[Option]) -> str | None:
+    """Return the model that a command line names last, checked if it is a bare name."""
+    value = last_value(options, "model", "model.class_path")
+    if value.lstrip().startswith("{"):
+        with suppress(yaml.YAMLError):  # which jsonargparse refuses, with the option's name
+            value = str(yaml.safe_load(value).get("class_path", ""))
+    name = value
+    if not name:
+        return None
+    if name.isidentifier() and name not in MODELS:
+        near = difflib.get_close_matches(name, MODELS, n=1, cutoff=0.4)
+        hint = f" Did you mean {near[0]}?" if near else ""
+        raise ValueError(f"there is no model '{name}'; there are {', '.join(MODELS)}.{hint}")
+    return name
+
+
+def _config_for(path: Path, model: str | None) -> str:
+    """Return the config's path, or its text without the model section where that is of another model."""
+    if model is None:
+        return str(path)
+    config = yaml.safe_load(path.read_text())
+    section = config.get("model") if isinstance(config, dict) else None
+    of = section.get("class_path", "") if isinstance(section, dict) else section
+    if not of or of.rpartition(".")[2] == model.rpartition(".")[2]:
+        return str(path)
+    return yaml.safe_dump({key: value for key, value in config.items() if key != "model"}, sort_keys=False)

@@ -1,0 +1,184 @@
+"""jsonargparse's errors in one line that names the option and what may have been meant."""
+
+from __future__ import annotations
+
+import difflib
+import re
+import sys
+from collections.abc import Collection, Iterable, Sequence
+
+from lightning_modules.cli.parsing.habits import HABITS, answer, folder_answer
+
+_VALUE = re.compile(r"\s*(?:Parser )?key \"(?P<key>[\w.+-]+)\":\s*(?P<rest>.*)", re.DOTALL | re.IGNORECASE)
+_UNKNOWN = re.compile(r"unrecognized arguments?:\s*(?P<tokens>.+)", re.DOTALL | re.IGNORECASE)
+_REFUSED = (
+    re.compile(r"Group '(?P<group>[\w.]+)' does not accept option '(?P<key>[\w.-]+)'"),
+    re.compile(r"(?:Option|Key) '(?P<key>[\w.-]+)' is not (?:accepted|expected)"),
+)
+_ARGUMENT = re.compile(r"argument (?:-\w/)?--(?P<option>\S+): (?P<what>.+)", re.DOTALL)
+_REQUIRED = re.compile(r"the following arguments are required: (?P<names>.+)", re.DOTALL)
+_GIVEN = re.compile(r"(?:Got value|Given value): (?P<value>.+?)\s*$", re.DOTALL)
+_LITERAL = re.compile(r"Literal\[([^\]]*)\]")
+_CLASSES = re.compile(r"<class '([\w.]+)'>")
+_COUNT = re.compile(r"Expected a tuple with (\d+) elements")
+_NO_FILE = "Unable to load config"
+
+_MANY = 10
+_OF_CLASSES = ("callbacks", "logger", "profiler")
+_KINDS = {
+    "int": "a whole number",
+    "float": "a number",
+    "bool": "true or false",
+    "list": "a list such as [a, b]",
+    "tuple": "a list such as [a, b]",
+    "dict": "a mapping such as {a: 1}",
+    "str": "a text",
+    "NoneType": "null",
+}
+
+
+def explain(message: str, given: Sequence[str], known: Collection[str]) -> str:
+    """Return an error of the parser as one line.
+
+    Args:
+        message: jsonargparse's or argparse's own words.
+        given: Names of the options and settings that were given, on the command line and in configs.
+        known: Names of all options.
+    """
+    if unknown := _UNKNOWN.search(message):
+        return _unrecognized(unknown["tokens"].split(), known)
+    for pattern in _REFUSED:
+        if refused := pattern.search(message):
+            group = refused.groupdict().get("group")
+            name = f"{group}.{refused['key']}" if group else refused["key"]
+            full = full_name(name, given)
+            prefix = full.removesuffix(name)
+            parts = (each for each in known if not each.startswith(prefix) and each != "help")
+            here = {prefix + each for each in parts if prefix}
+            return no_option(full, {*known, *here})
+    if required := _REQUIRED.fullmatch(message.strip()):
+        return _lacking(required["names"].split(", "), given)
+    if argument := _ARGUMENT.fullmatch(message.strip()):
+        return f"--{argument['option']} {_needs(argument['what'])}"
+    keys: list[str] = []
+    rest = message
+    while value := _VALUE.match(rest):
+        keys.append(value["key"])
+        rest = value["rest"]
+    if not keys:
+        return " ".join(message.split())
+    name = full_name(keys[-1], given)
+    if _NO_FILE in rest and name in _sections(known):
+        return _is_a_section(name, known)
+    return f"--{name}{_wanted(rest)}"
+
+
+def no_option(name: str, known: Collection[str]) -> str:
+    """Return that there is no such option, and what may have been meant."""
+    section = name.partition(".")[0]
+    parts = name.split(".")
+    for at in range(len(parts)):  # `model.optimizer.lr` is asked for as `lr` is
+        said = answer(".".join(parts[at:]))
+        if said is not None and (at == 0 or f"--{section}." in said):
+            return said.replace(f"--{'.'.join(parts[at:])} ", f"--{name} ", 1)
+    near = nearest(name, known)
+    hint = f" Did you mean {' or '.join(f'--{each}' for each in near)}?" if near else ""
+    return f"--{name} is not an option.{hint}"
+
+
+def nearest(refused: str, known: Collection[str]) -> list[str]:
+    """Return up to two known options that begin or look like a refused one, or whose last part does."""
+    known = [name for name in sorted(known) if not f"{refused}.".startswith(f"{name}.")]
+    begun = [name for name in known if name.startswith(refused)]
+    full = begun[:2] or difflib.get_close_matches(refused, known, n=2, cutoff=0.75)
+    if full:
+        return full
+    section, _, part = refused.rpartition(".")
+    last = {name.rsplit(".", 1)[-1]: name for name in known if name.startswith(section)}
+    return [last[name] for name in difflib.get_close_matches(part, last, n=2, cutoff=0.75)]
+
+
+def full_name(key: str, given: Collection[str]) -> str:
+    """Return the option that is meant by the end of its name, as a class's own parser knows it."""
+    if key in ("data.seed", "model.seed"):
+        return "seed_everything"
+    if key in given:
+        return key
+    ends = [name for name in given if name.endswith(f".{key}")]
+    return max(ends, key=len) if ends else key
+
+
+def _unrecognized(tokens: Sequence[str], known: Collection[str]) -> str:
+    names = [token.partition("=")[0] for token in tokens]
+    wrong = [name.lstrip("-") for name in names if name.startswith("-") and name.lstrip("-")]
+    if not wrong:
+        return (
+            f"'{tokens[0]}' lacks its dashes: --{tokens[0]}."
+            if names[0] in known
+            else folder_answer(tokens[0])
+        )
+    return " ".join(no_option(name, known) for name in wrong)
+
+
+def _needs(what: str) -> str:
+    if what.startswith("expected"):
+        return "needs a value."
+    if what.startswith("ignored explicit argument"):
+        return "takes no value."
+    return " ".join(what.split())
+
+
+def _lacking(names: Sequence[str], given: Sequence[str]) -> str:
+    """Return what a class that an option names is not made without."""
+    of = [name.removesuffix("+") for name in given if name.split(".")[-1].rstrip("+") in _OF_CLASSES]
+    section = f"{of[-1]}." if len(set(of)) == 1 else ""
+    return f"a value is missing: {', '.join(f'--{section}{name}' for name in names)}."
+
+
+def _sections(known: Iterable[str]) -> set[str]:
+    return {name[:at] for name in known for at, letter in enumerate(name) if letter == "."}
+
+
+def _is_a_section(name: str, known: Collection[str]) -> str:
+    if name.replace("-", "_") in HABITS:
+        return str(answer(name))
+    parts = sorted(each for each in known if each.startswith(f"{name}."))[:3]
+    return f"--{name} is a section: give its options, such as {', '.join(f'--{part}' for part in parts)}."
+
+
+def _wanted(body: str) -> str:
+    """Return what a value must be and what was given, from jsonargparse's lines on its type."""
+    literals = [text for found in _LITERAL.findall(body) for text in str(found).split(",")]
+    names = list(dict.fromkeys(text.strip(" '\"") for text in literals))
+    classes = list(dict.fromkeys(_CLASSES.findall(body.partition("Given value type")[0])))
+    kinds = [_KINDS[each] for each in classes if each in _KINDS]
+    of_classes = [name for each in classes for name in _subclasses(each)]
+    own = of_classes if len(of_classes) <= _MANY else []
+    if of_classes and not own:
+        kinds.append("the name of a class")
+    if count := _COUNT.search(body):
+        kinds = [f"{count[1]} values such as [a, b]"]
+    found = _GIVEN.search(body)
+    value = found["value"].strip().strip("'\"") if found else ""
+    wanted = [*names, *own, *kinds]
+    if not wanted or not found:
+        return f": {' '.join(body.split())}"
+    words = [name for name in (*names, *of_classes) if not name.isdigit()]
+    near = difflib.get_close_matches(value, words, n=1, cutoff=0.5)
+    hint = f" Did you mean {near[0]}?" if near else ""
+    one_of = "one of " if len([*names, *own]) > 1 else ""
+    return f" must be {one_of}{_listed(wanted)}, not '{value}'.{hint}"
+
+
+def _subclasses(path: str) -> list[str]:
+    """Return the names of the classes that may be given for a base class, if it is loaded and has any."""
+    module, _, name = path.rpartition(".")
+    base = getattr(sys.modules.get(module), name, None)
+    if not isinstance(base, type) or module == "builtins":
+        return []
+    classes: list[type] = base.__subclasses__()
+    return sorted(each.__name__ for each in classes if not each.__name__.startswith("_"))
+
+
+def _listed(names: Sequence[str]) -> str:
+    return names[0] if len(names) == 1 else f"{', '.join(names[:-1])} or {names[-1]}"

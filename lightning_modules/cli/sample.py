@@ -1,0 +1,269 @@
+"""What `scripts/sample.py` does: draw a numbered set of images, and pictures that show what a model does."""
+
+from __future__ import annotations
+
+import dataclasses
+import math
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import torch
+
+from datamodules.utils.progress import progress
+from lightning_modules.diffusion.samplers.table import steps_within
+from lightning_modules.module import DiffusionModule
+from lightning_modules.pictures.captions import class_captions
+from lightning_modules.pictures.images import image_grid, save_gif, save_png, viewing_scale
+from lightning_modules.pictures.sheets import LaidOut, Sheet
+from lightning_modules.sampling.class_choice import choose_labels, chosen_classes, listed
+from lightning_modules.sampling.demonstrations import (
+    class_grid,
+    denoising_frames,
+    denoising_strip,
+    interpolation_grid,
+)
+from lightning_modules.sampling.figures import CLASSES, DENOISING, FILM, GRID, INTERPOLATION, figure_of
+from lightning_modules.sampling.generate import batch_ranges, check_finite, draw_batch
+from lightning_modules.sampling.place import COUNT, default_folder
+from lightning_modules.sampling.settings import Sampling
+from lightning_modules.sampling.store import DrawnSet, begin, drawn_set, finish
+from lightning_modules.trained.trained import Trained, load_trained
+from lightning_modules.utils.files import file_digest
+from lightning_modules.utils.memory import is_out_of_memory
+
+GRID_IMAGES = 100
+"""The grid shows at most so many images of a set."""
+
+
+@dataclass(frozen=True)
+class SampleOptions:
+    """The command line of `scripts/sample.py`; none in a setting leaves the run's own."""
+
+    run: Path
+    weights: str | None
+    n: int
+    labels: str | None
+    sampler: str | None
+    steps: int | None
+    nfe: int | None
+    grid: str | None
+    shift: float | None
+    sigma_min: float | None
+    guidance: float | None
+    guide_length: float | None
+    interval: tuple[float, float] | None
+    guide_run: Path | None
+    threshold: str | None
+    churn: float | None
+    seed: int
+    batch_size: int
+    out: Path | None
+    fresh: bool
+    part: tuple[int, int]
+    classes: bool
+    interpolation: bool
+    video: bool
+
+
+def sample(options: SampleOptions) -> str:
+    """Draw as the options say, and return what was drawn, in a line.
+
+    Raises:
+        FileNotFoundError: If there is no checkpoint.
+        ValueError: If an option cannot be fulfilled, with what to do.
+    """
+    device = chosen_device(options.part[0])
+    trained = load_trained(options.run, device, options.weights)
+    module = trained.module
+    settings = chosen_sampling(trained.sampling, options)
+    guide = None if options.guide_run is None else load_guide(options.guide_run, module, device)
+    check_guidance(options, settings, module)
+    labels = choose_labels(options.labels, module.class_names, options.n)
+    told = manifest(options, settings, trained, guide)
+    own = trained.sampling.to_dict()
+    out = options.out or default_folder(trained.home, told, own, options.weights, options.labels is not None)
+    drawn = drawn_set(out)
+    begin(drawn, told, options.fresh, fewer=options.out is None)
+    weaker = None if guide is None else guide.module
+    complete = draw_missing(drawn, options, settings, module, weaker, labels)
+    if not complete:
+        return f"part {options.part[0] + 1} of {options.part[1]} is drawn; other parts are not yet"
+    finish(drawn, labels)
+    names = save_pictures(drawn, out, options, settings, module, weaker, labels)
+    evaluations = settings.network_evaluations
+    return (
+        f"{options.n} images: {out}, beside them {', '.join(names)} ({trained.facts.weights} weights of step "
+        f"{trained.facts.step}; {settings.sampler}, {evaluations} evaluations of the network an image)"
+    )
+
+
+def chosen_sampling(own: Sampling, options: SampleOptions) -> Sampling:
+    """Return the run's own settings with those that the options change.
+
+    Raises:
+        ValueError: If one is out of its range.
+    """
+    changes: dict[str, Any] = {
+        "sampler": options.sampler,
+        "steps": options.steps,
+        "grid": options.grid,
+        "shift": options.shift,
+        "sigma_min": options.sigma_min,
+        "guidance": options.guidance,
+        "guidance_interval": options.interval,
+        "threshold": options.threshold,
+    }
+    if options.nfe is not None:
+        changes["steps"] = steps_within(options.sampler or own.sampler, options.nfe)
+    if options.churn is not None:
+        changes["churn"] = dataclasses.replace(own.churn, amount=options.churn)
+    given = {name: value for name, value in changes.items() if value is not None}
+    if options.guide_length is not None:
+        given["guide_length"] = options.guide_length or None
+    return dataclasses.replace(own, **given)
+
+
+def check_guidance(options: SampleOptions, settings: Sampling, module: DiffusionModule) -> None:
+    """Refuse options of guidance that would change nothing, or ask for a guide that is not there.
+
+    Raises:
+        ValueError: If there is one, with what was missing.
+    """
+    if settings.own_guide is not None and options.guide_run is None:
+        module.averaged(settings.own_guide)
+    ways = {
+        "--guide-run": options.guide_run,
+        "--guide-length": options.guide_length,
+        "--interval": options.interval,
+    }
+    given = next((name for name, value in ways.items() if value is not None), None)
+    if settings.guidance == 1 and given is not None:
+        raise ValueError(f"{given} does nothing at a guidance scale of 1: add for example --guidance 2")
+    guided = options.guide_run is not None or settings.guide_length is not None
+    guided_by_label = options.guidance not in (None, 1) and not guided
+    if guided_by_label and module.num_classes == 1:
+        raise ValueError(
+            "the model has one class, so there is no label to guide to: guide away from a weaker model, one "
+            "of the run's averages with --guide-length, or an earlier checkpoint with --guide-run"
+        )
+
+
+def load_guide(place: Path, module: DiffusionModule, device: str) -> Trained:
+    """Load the model to guide away from.
+
+    Raises:
+        FileNotFoundError: If there is none, with those there are.
+        ValueError: If it is of other classes or images than the model that draws.
+    """
+    try:
+        guide = load_trained(place, device)
+    except FileNotFoundError as error:
+        raise FileNotFoundError(f"--guide-run: {error}") from error
+    its, own = guide.module, module
+    if its.class_names != own.class_names:
+        raise ValueError(
+            f"--guide-run {place} was trained on other classes than the model: {listed(its.class_names)}; "
+            f"the model has {listed(own.class_names)}"
+        )
+    if its.image_shape != own.image_shape:
+        raise ValueError(
+            f"--guide-run {place} draws images of {its.image_shape[-1]} px, but the model of "
+            f"{own.image_shape[-1]} px"
+        )
+    return guide
+
+
+def chosen_device(part: int) -> str:
+    """Return the GPU of a part, where there are any, and the CPU otherwise."""
+    count = torch.cuda.device_count()
+    return f"cuda:{part % count}" if count else "cpu"
+
+
+def manifest(
+    options: SampleOptions, settings: Sampling, trained: Trained, guide: Trained | None
+) -> dict[str, Any]:
+    """Return all that images depend on, as plain values; not what they do not: batches, parts, device."""
+    names = trained.module.class_names
+    chosen = chosen_classes(options.labels, names)
+    return {
+        "format": 1,
+        COUNT: options.n,
+        "seed": options.seed,
+        "labels": [names[label] if label < len(names) else None for label in chosen],
+        "model": identity(trained),
+        "guide": None if guide is None else identity(guide),
+        "sampling": settings.to_dict(),
+    }
+
+
+def identity(trained: Trained) -> dict[str, Any]:
+    """Return what tells a model from others."""
+    return trained.facts._asdict() | {"sha256": file_digest(trained.path)}
+
+
+def draw_missing(
+    drawn: DrawnSet,
+    options: SampleOptions,
+    settings: Sampling,
+    module: DiffusionModule,
+    guide: DiffusionModule | None,
+    labels: Sequence[int],
+) -> bool:
+    """Draw this part's batches that are not there, and return whether those of all parts are then."""
+    batches = batch_ranges(options.n, options.batch_size)
+    part, parts = options.part
+    mine = batches[part::parts]
+    missing = drawn.missing(mine)
+    total = sum(map(len, mine))
+    with progress(total=total, initial=total - sum(map(len, missing)), desc="drawing", unit="image") as bar:
+        for batch in missing:
+            wanted = labels[batch.start : batch.stop]
+            try:
+                images = draw_batch(module, settings, wanted, batch, options.seed, guide)
+            except (RuntimeError, MemoryError) as error:
+                if not is_out_of_memory(error):
+                    raise
+                raise ValueError(
+                    f"{len(batch)} images at a time do not fit into memory: go on with "
+                    f"--batch-size {max(1, len(batch) // 2)}"
+                ) from error
+            check_finite(images, settings)
+            drawn.add(images)
+            bar.update(len(batch))
+    return not drawn.missing(batches)
+
+
+def save_pictures(
+    drawn: DrawnSet,
+    out: Path,
+    options: SampleOptions,
+    settings: Sampling,
+    module: DiffusionModule,
+    guide: DiffusionModule | None,
+    labels: list[int],
+) -> list[str]:
+    """Write the grid and the pictures that were asked for beside the set, and return their names."""
+    shown, names = min(options.n, GRID_IMAGES), module.class_names
+    grid = Sheet(math.ceil(math.sqrt(shown)), captions=class_captions(names, labels[:shown]))
+    pictures = {GRID: LaidOut(grid, drawn.first(shown))}
+    if options.classes:
+        pictures[CLASSES] = class_grid(
+            module, settings, options.seed, guide=guide, batch_size=options.batch_size
+        )
+    if options.interpolation:
+        pictures[INTERPOLATION] = interpolation_grid(module, settings, labels[:6], options.seed, guide=guide)
+    if options.video:
+        frames = denoising_frames(module, settings, labels[:16], options.seed, guide)
+        few = class_captions(names, labels[:6])
+        pictures[DENOISING] = denoising_strip([frame[:6] for frame in frames], few)
+        columns = math.ceil(math.sqrt(len(frames[0])))
+        save_gif(
+            [image_grid(frame, columns) for frame in frames],
+            figure_of(out, FILM),
+            max(1, viewing_scale(module.image_shape[-1]) // 2),
+        )
+    for name, picture in pictures.items():
+        save_png(picture.draw(), figure_of(out, name))
+    return [figure_of(out, name).name for name in [*pictures, *([FILM] if options.video else [])]]

@@ -1,0 +1,1 @@
+"""What Modal is asked for, what it costs, and what it has cost."""

@@ -1,0 +1,120 @@
+"""What an evaluation takes from a checkpoint and its run: the data, the step, which file it is."""
+
+from __future__ import annotations
+
+import dataclasses
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from jsonargparse import ArgumentError, ArgumentParser
+
+from datamodules.cache.cache import default_cache_dir
+from datamodules.errors import DataError
+from datamodules.image_folder import ImageFolderDataModule
+from lightning_modules.checkpoints.opening import open_checkpoint
+from lightning_modules.models import checkpoint_facts
+from lightning_modules.run.directory import run_config
+
+OTHER_WORDS = {
+    "--data.root": "--data",
+    "lower --data.held_out": "give a folder of more images, --data FOLDER",
+    "--data.limits.": "training's data.limits.",
+    "--data.source.": "training's data.source.",
+    "--data.quarantine": "training's data.quarantine",
+}
+"""What fit's options are called where images are only evaluated."""
+
+
+@dataclass(frozen=True)
+class DataOptions:
+    """What a command line says of the images, in place of what the run says; none leaves the run's own.
+
+    Args:
+        root: The folder of images, where it has moved since training.
+        cache: Whether decoded images and features are kept on disk.
+        cache_dir: Folder for them.
+        workers: Processes that decode.
+        max_rejected: Largest share of the files that may be unreadable.
+    """
+
+    root: Path | None = None
+    cache: bool | None = None
+    cache_dir: Path | None = None
+    workers: int | None = None
+    max_rejected: float | None = None
+
+    def given(self) -> dict[str, Any]:
+        """Return what is given, as plain values."""
+        values = {name: value for name, value in dataclasses.asdict(self).items() if value is not None}
+        return {name: str(value) if isinstance(value, Path) else value for name, value in values.items()}
+
+    def kept_in(self, own: Path | None = None) -> Path | None:
+        """Return the folder where decoded images and features are kept; none keeps nothing.
+
+        Args:
+            own: The run's own.
+        """
+        return None if self.cache is False else self.cache_dir or own or default_cache_dir()
+
+
+AS_THE_RUN = DataOptions()
+"""Nothing is said in place of the run."""
+
+
+def run_data(checkpoint: Path, options: DataOptions = AS_THE_RUN) -> ImageFolderDataModule:
+    """Open the data that a run was trained on.
+
+    Args:
+        checkpoint: A checkpoint, in its run or by itself. It says how its images are prepared; the run's
+            configuration says where they are.
+        options: What the command line says in place of the run.
+
+    Raises:
+        FileNotFoundError: If it is not known where the images are.
+        DataError: If the images cannot be opened.
+        ValueError: If the configuration is none of this project's.
+    """
+    config, prepared = run_config(checkpoint), open_checkpoint(checkpoint).get(ImageFolderDataModule.__name__)
+    if config is None and options.root is None:
+        raise FileNotFoundError(
+            f"{checkpoint} lies in no run, so it is not known what it was trained on: give the folder of "
+            f"images with --data FOLDER, or compare with any others, --against FOLDER"
+        )
+    if config is None and prepared is None:
+        raise ValueError(
+            f"{checkpoint} does not say how its images were prepared: evaluate it in its run, or compare "
+            f"with any images, --against FOLDER"
+        )
+    section: dict[str, Any] = {} if config is None else config.get("data") or {}
+    if not isinstance(section, dict):
+        raise ValueError(
+            f"the data section of the run of {checkpoint} cannot be used (it holds {type(section).__name__})"
+        )
+    section = section | (prepared or {}) | options.given()
+    parser = ArgumentParser(exit_on_error=False)
+    parser.add_class_arguments(ImageFolderDataModule, "data")
+    try:
+        data: ImageFolderDataModule = parser.instantiate_classes(parser.parse_object({"data": section})).data
+    except ArgumentError as error:
+        raise ValueError(f"the data section of the run of {checkpoint} cannot be used ({error})") from error
+    try:
+        data.prepare_data()
+        data.setup()
+    except DataError as error:
+        moved = options.root is None and data.root is not None
+        hint = "; if the run's images have moved, give --data FOLDER" if moved else ""
+        raise DataError(f"{error}{hint}") from error
+    return data
+
+
+def checkpoint_step(checkpoint: Path) -> int:
+    """Return the step that a checkpoint was saved at."""
+    return checkpoint_facts(checkpoint).step
+
+
+def in_other_words(message: str) -> str:
+    """Return a message whose options are those of an evaluation."""
+    for said, here in OTHER_WORDS.items():
+        message = message.replace(said, here)
+    return message

@@ -1,0 +1,1 @@
+"""What a run logs: TensorBoard and metrics.csv."""

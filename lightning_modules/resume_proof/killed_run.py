@@ -1,0 +1,209 @@
+"""Runs that are killed as planned, continued, and compared at their ends."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import signal
+import threading
+from collections.abc import Callable, Sequence
+from dataclasses import replace
+from pathlib import Path
+
+from lightning_modules.checkpoints.whole import checkpoints_in, step_of
+from lightning_modules.resume_proof.attempt import Life, Watch
+from lightning_modules.resume_proof.child import Orders
+from lightning_modules.resume_proof.comparison import compare_batches, compare_checkpoints, compare_logs
+from lightning_modules.resume_proof.damage import tear
+from lightning_modules.resume_proof.kills import Kill, Kind, Moment, Tear
+from lightning_modules.resume_proof.outcome import Death, Outcome
+from lightning_modules.resume_proof.undisturbed import Start, Undisturbed, run_folder, run_folders, tail
+from lightning_modules.run.directory import find_checkpoint
+from lightning_modules.run.signals import RESUME_STATUS
+
+
+class Ordeal:
+    """Train a run in processes that are killed one after the other, until it ends, and compare it.
+
+    Where a run ends before all kills have come, another is trained for those that are left.
+
+    Args:
+        start: How to start a process.
+        args: The command line of a process, without the folder of its runs.
+        folder: Where its runs and logs go.
+        like: The undisturbed run.
+        accumulation: Micro-batches per step.
+        seen: Called after each kill.
+    """
+
+    def __init__(
+        self,
+        start: Start,
+        args: Sequence[str],
+        folder: Path,
+        like: Undisturbed,
+        accumulation: int,
+        seen: Callable[[], None],
+    ) -> None:
+        self._start, self._args, self._folder = start, tuple(args), folder
+        self._like, self._accumulation, self._seen = like, accumulation, seen
+        self._steps = len(like.batches) // accumulation
+        self._pace = like.pace
+        self._lives = 0
+        self._stopped = threading.Event()
+        self.sessions: list[int] = []
+        self.outcome = Outcome()
+
+    def go_through(self, kills: Sequence[Kill]) -> Outcome:
+        """Train until all kills have come and the last run has ended; a problem ends it early."""
+        left = list(kills)
+        while not self.outcome.problems:
+            self.outcome.runs += 1
+            left = self._train(left, self._folder / f"run-{self.outcome.runs}")
+            if not left:
+                break
+        return self.outcome
+
+    def stop(self) -> None:
+        """End it: the process that is alive is killed, and none is started any more."""
+        self._stopped.set()
+        for session in self.sessions[-1:]:
+            with contextlib.suppress(ProcessLookupError):
+                os.kill(session, signal.SIGKILL)
+
+    def _train(self, left: list[Kill], root: Path) -> list[Kill]:
+        """Train a run to its end, and return the kills that have not come yet."""
+        root.mkdir(parents=True)
+        torn: dict[Path, int] = {}
+        found: dict[int, str] = {}
+        whole = 0
+        while True:
+            kill = left[0] if left else None
+            life = self._live(root, kill)
+            self._check(life, kill, whole, found)
+            if self.outcome.problems:
+                return []
+            self.outcome.resumes += bool(whole and life.batches)
+            position = life.batches[-1][0] // self._accumulation if life.batches else whole
+            if kill is not None and self._has_come(kill, life):
+                if kill.kind is Kind.TORN:
+                    self._tear_newest(root, kill, torn)
+                whole = self._newest_whole(root, torn)
+                lost = max(0, position - whole)
+                self._note(Death(kill, life.status, position, lost, life.seconds, life.log.name), life)
+                left = left[1:]
+            elif kill is not None:
+                left = self._put_off(left)
+            if life.status == 0:
+                self._compare(root, found)
+                return left
+
+    def _live(self, root: Path, kill: Kill | None) -> Life:
+        self._lives += 1
+        log = self._folder / f"process-{self._lives:04d}.log"
+        args = (*self._args, "--trainer.default_root_dir", str(root))
+        orders = Orders(args, str(log))
+        if kill is not None and kill.kind is Kind.FULL_DISK:
+            orders = replace(orders, file_size_limit=self._like.checkpoint_bytes // 2)
+        if kill is not None and kill.kind is Kind.BETWEEN_WRITE_AND_RENAME and kill.detail != Moment.BYTES:
+            orders = replace(orders, moment=Moment(kill.detail), moment_from=kill.micro_batch)
+        child = self._start(orders)
+        self.sessions.append(child.pid)
+        life = Watch(child, log, kill, self._pace).follow()
+        if life.times:  # the undisturbed run's start may have had data to prepare
+            self._pace = replace(self._pace, startup=min(self._pace.startup, life.times[0]))
+        return life
+
+    def _check(self, life: Life, kill: Kill | None, whole: int, found: dict[int, str]) -> None:
+        """Note what a process did that it should not have done, and what it trained on."""
+        if self._stopped.is_set():
+            self._blame(life, "stopped on request")
+        elif life.hung:
+            self._blame(life, f"a process hung and was aborted (status {life.status})")
+        elif life.status not in self._expected(kill, life):
+            self._blame(life, f"a process ended with the unexpected status {life.status}")
+        for place, (number, digest) in enumerate(life.batches):
+            if number != whole * self._accumulation + place:
+                wanted = whole * self._accumulation + place
+                self._blame(life, f"a process trained on micro-batch {number} where {wanted} was next")
+                return
+            expected = self._like.batches[number] if number < len(self._like.batches) else None
+            if digest != expected:
+                self._blame(life, f"micro-batch {number} holds other images or labels")
+                return
+            found[number] = digest
+
+    def _expected(self, kill: Kill | None, life: Life) -> set[int]:
+        if kill is None:
+            return {0}
+        if kill.kind is Kind.FULL_DISK:
+            refused = bool(life.errors) or "could not write" in tail(life.log)
+            return {0, -kill.kind.signal} | ({1} if refused else set())
+        if kill.kind in (Kind.SIGTERM, Kind.SIGINT):
+            return {0, RESUME_STATUS, -kill.kind.signal}
+        return {0, -kill.kind.signal}
+
+    def _has_come(self, kill: Kill, life: Life) -> bool:
+        return life.killed or (kill.kind is Kind.FULL_DISK and life.status != 0)
+
+    def _put_off(self, left: list[Kill]) -> list[Kill]:
+        """Let a kill that came too late come earlier in the next run, or give it up the second time."""
+        kill = left[0]
+        detail = Moment.RENAME if kill.kind is Kind.BETWEEN_WRITE_AND_RENAME else kill.detail
+        earlier = replace(kill, share=0.0, detail=str(detail), micro_batch=max(0, kill.micro_batch - 1))
+        if kill.share == 0.0:
+            self.outcome.too_late += 1
+            return left[1:]
+        return [earlier, *left[1:]]
+
+    def _note(self, death: Death, life: Life) -> None:
+        self.outcome.deaths.append(death)
+        asked = death.kill.kind in (Kind.SIGTERM, Kind.SIGINT) and death.status == RESUME_STATUS
+        if asked and life.batches and death.steps_lost:
+            self._blame(life, f"{death.steps_lost} steps were lost although the process was asked to stop")
+        self._seen()
+
+    def _tear_newest(self, root: Path, kill: Kill, torn: dict[Path, int]) -> None:
+        candidates = [path for path in _checkpoints(root) if not _is_torn(path, torn)]
+        if candidates:
+            tear(candidates[-1], Tear(kill.detail), kill.share)
+            torn[candidates[-1]] = candidates[-1].stat().st_ino
+
+    def _newest_whole(self, root: Path, torn: dict[Path, int]) -> int:
+        steps = [step_of(path) for path in _checkpoints(root) if not _is_torn(path, torn)]
+        return max(steps, default=0)
+
+    def _compare(self, root: Path, found: dict[int, str]) -> None:
+        """Compare a run that has ended, and see that starting it once more changes nothing."""
+        run = run_folder(root)
+        last, expected = find_checkpoint(run), find_checkpoint(self._like.folder)
+        self.outcome.comparisons += [
+            compare_batches(self._like.batches, found),
+            *compare_checkpoints(expected, last),
+            *compare_logs(self._like.folder, run),
+        ]
+        before = _contents(root)
+        life = self._live(root, None)
+        if life.status or life.batches or _contents(root) != before:
+            self._blame(
+                life, f"started once more, the finished run was not left alone (status {life.status})"
+            )
+
+    def _blame(self, life: Life, what: str) -> None:
+        self.outcome.problems.append(f"{what}; the end of {life.log}:\n{tail(life.log)}")
+
+
+def _checkpoints(root: Path) -> list[Path]:
+    return [path for run in run_folders(root) for path in checkpoints_in(run / "checkpoints")]
+
+
+def _is_torn(path: Path, torn: dict[Path, int]) -> bool:
+    return path in torn and torn[path] == path.stat().st_ino
+
+
+def _contents(folder: Path) -> dict[str, tuple[int, int]]:
+    return {
+        str(path): (path.lstat().st_size, path.lstat().st_mtime_ns)
+        for path in sorted(folder.rglob("*"))
+        if not path.is_dir()
+    }

@@ -1,0 +1,191 @@
+from __future__ import annotations
+
+import dataclasses
+import math
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from functools import partial
+from typing import Any, Literal, get_args
+
+import torch
+from torch import Tensor
+
+from lightning_modules.diffusion.guidance import EVERYWHERE, autoguidance, classifier_free_guidance
+from lightning_modules.diffusion.preconditioning import Denoiser
+from lightning_modules.diffusion.samplers.sampler import NoiseSource, Sampler
+from lightning_modules.diffusion.samplers.single_step import Churn, stochastic_heun
+from lightning_modules.diffusion.samplers.table import SAMPLERS, evaluations
+from lightning_modules.diffusion.schedules import GRIDS, flow_grid
+from lightning_modules.diffusion.thresholding import dynamic_thresholding, static_thresholding
+from lightning_modules.ema.profiles import exponent_of
+
+SamplerName = Literal[
+    "euler", "ancestral", "heun", "stochastic_heun", "dpmpp_2m", "dpmpp_3m", "unipc", "ipndm"
+]
+GridName = Literal["karras", "log_snr", "flow"]
+Threshold = Literal["none", "clip", "dynamic"]
+
+MAX_STEPS = 100_000
+"""More steps than anybody takes; beyond it a number is a slip of the hand."""
+
+
+@dataclass(frozen=True)
+class Sampling:
+    """How images are drawn from a denoiser.
+
+    Args:
+        sampler: `euler` (DDIM), `ancestral` (DDPM), `heun` (EDM, two evaluations a step), `stochastic_heun`
+            (the same with noise added on the way); or a multistep method, of high order for one evaluation a
+            step: `dpmpp_2m`, `dpmpp_3m` (DPM-Solver++), `unipc` (order 3), `ipndm` (order 4).
+        steps: Number of denoising steps.
+        grid: Spacing of the noise levels: `karras` (EDM, rho 7), `log_snr` (even in ln sigma) or `flow` (even
+            in flow time).
+        guidance: Scale of classifier-free guidance, or of autoguidance where there is a guide; 1 is none.
+        guide_length: Guide away from the run's own average of this relative length, one of its `ema.lengths`
+            (autoguidance): the average lags behind the model, and so is a worse one of the same data. None
+            guides away from the null label.
+        guidance_interval: Noise levels between which guidance acts, `low < sigma <= high`.
+        sigma_min: Last noise level before 0 of the `karras` and `log_snr` grids.
+        sigma_max: First noise level.
+        shift: Shift of the `flow` grid; larger puts more of the steps at large noise levels.
+        threshold: What keeps estimates in the range of images: `none`, `clip` to [-1, 1], or `dynamic`.
+        percentile: Quantile of an image's magnitudes that dynamic thresholding brings to 1.
+        churn: How much noise `stochastic_heun` adds.
+
+    Raises:
+        ValueError: If a value is out of its range, with its name.
+    """
+
+    sampler: SamplerName = "dpmpp_2m"
+    steps: int = 20
+    grid: GridName = "karras"
+    guidance: float = 1.0
+    guide_length: float | None = None
+    guidance_interval: tuple[float, float] = EVERYWHERE
+    sigma_min: float = 0.002
+    sigma_max: float = 80.0
+    shift: float = 1.0
+    threshold: Threshold = "none"
+    percentile: float = 0.995
+    churn: Churn = Churn()
+
+    def __post_init__(self) -> None:
+        for name, known in (("sampler", SAMPLERS), ("grid", GRIDS), ("threshold", get_args(Threshold))):
+            if getattr(self, name) not in known:
+                raise ValueError(f"{name} is one of {', '.join(known)}, not {getattr(self, name)!r}")
+        low, high = self.guidance_interval
+        ranges = (
+            ("steps", self.steps, 1 <= self.steps <= MAX_STEPS, f"from 1 to {MAX_STEPS:,}"),
+            ("guidance", self.guidance, math.isfinite(self.guidance), "a finite number; 1 is none"),
+            (
+                "guidance_interval",
+                self.guidance_interval,
+                0 <= low < high,
+                "[low, high] with 0 <= low < high",
+            ),
+            ("sigma_max", self.sigma_max, 0 < self.sigma_max < math.inf, "above 0 and finite"),
+            (
+                "sigma_min",
+                self.sigma_min,
+                0 < self.sigma_min < self.sigma_max,
+                f"above 0 and below sigma_max, which is {self.sigma_max:g}",
+            ),
+            ("shift", self.shift, 0 < self.shift < math.inf, "above 0 and finite"),
+            ("percentile", self.percentile, 0 < self.percentile <= 1, "above 0 and at most 1"),
+        )
+        for name, value, fits, wanted in ranges:
+            if not fits:
+                raise ValueError(f"{name} is {wanted}, not {value}")
+        if self.guide_length is not None:
+            try:
+                exponent_of(self.guide_length)
+            except ValueError as error:
+                raise ValueError(f"guide_length: {error}") from error
+
+    @classmethod
+    def from_dict(cls, settings: Mapping[str, Any]) -> Sampling:
+        """Make settings from plain values, as `to_dict` or a YAML has them; what is left out is the default.
+
+        Raises:
+            TypeError: If there is a value of another name.
+        """
+        given = dict(settings)
+        if "guidance_interval" in given:
+            low, high = given["guidance_interval"]
+            given["guidance_interval"] = (float(low), math.inf if high is None else float(high))
+        if isinstance(given.get("churn"), Mapping):
+            given["churn"] = Churn(**given["churn"])
+        return cls(**given)
+
+    def to_dict(self) -> dict[str, Any]:
+        """Return the settings as plain values that JSON has; an interval without an end ends at None."""
+        plain = dataclasses.asdict(self)
+        low, high = self.guidance_interval
+        return plain | {"guidance_interval": [low, None if math.isinf(high) else high]}
+
+    @property
+    def evaluations(self) -> int:
+        """Evaluations of the denoiser for an image; one that guides is two of a network."""
+        return evaluations(self.sampler, self.steps)
+
+    @property
+    def network_evaluations(self) -> int:
+        """Evaluations of a network for an image (NFE): twice as many where guidance acts at every level."""
+        return self.evaluations if self.guidance == 1 else 2 * self.evaluations
+
+    @property
+    def own_guide(self) -> float | None:
+        """Length of the run's own average that guides; none where nothing guides, or the null label does."""
+        return None if self.guidance == 1 else self.guide_length
+
+    def sigmas(self) -> Tensor:
+        """Return the noise levels, (steps + 1,), float64, descending to 0."""
+        if self.grid == "flow":
+            return flow_grid(self.steps, self.sigma_min, self.sigma_max, self.shift)
+        return GRIDS[self.grid](self.steps, self.sigma_min, self.sigma_max)
+
+    @torch.no_grad()
+    def draw(
+        self,
+        denoiser: Denoiser,
+        labels: Tensor,
+        null_label: int,
+        noise: NoiseSource,
+        guide: Denoiser | None = None,
+        watch: Callable[[Denoiser], Denoiser] | None = None,
+    ) -> Tensor:
+        """Draw one batch of images.
+
+        Args:
+            denoiser: `D(x, sigma, labels)`.
+            labels: Class indices, (B,).
+            null_label: The label that stands for "none".
+            noise: The images' noise streams, such as `ImageNoise`.
+            guide: A worse denoiser of the same data, to guide away from instead of from the null label.
+            watch: Wraps the denoiser that the sampler sees, guided and thresholded, to look on.
+
+        Returns:
+            Images, (B, C, H, W), float32, about in [-1, 1], not clipped.
+        """
+        sigmas = self.sigmas()
+        estimate = self._thresholded(self._guided(denoiser, null_label, guide))
+        if watch is not None:
+            estimate = watch(estimate)
+        return self._sampler()(estimate, float(sigmas[0]) * noise(), sigmas, labels, noise)
+
+    def _sampler(self) -> Sampler:
+        if self.sampler == "stochastic_heun":
+            return partial(stochastic_heun, churn=self.churn)
+        return SAMPLERS[self.sampler]
+
+    def _guided(self, denoiser: Denoiser, null_label: int, guide: Denoiser | None) -> Denoiser:
+        if guide is None:
+            return classifier_free_guidance(denoiser, self.guidance, null_label, self.guidance_interval)
+        return autoguidance(denoiser, guide, self.guidance, self.guidance_interval)
+
+    def _thresholded(self, denoiser: Denoiser) -> Denoiser:
+        if self.threshold == "clip":
+            return static_thresholding(denoiser)
+        if self.threshold == "dynamic":
+            return dynamic_thresholding(denoiser, self.percentile)
+        return denoiser

@@ -1,0 +1,53 @@
+from __future__ import annotations
+
+import os
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+import torch
+
+from datamodules.sources.rendered_cats import DrawnCats
+from tests.helpers.command_line import Run, load_script, tiny
+
+
+@pytest.fixture(autouse=True)
+def elsewhere(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """Every test runs in a directory of its own, with a cache of its own."""
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "xdg"))
+    (tmp_path / "here").mkdir()
+    monkeypatch.chdir(tmp_path / "here")
+    return tmp_path / "here"
+
+
+@pytest.fixture(autouse=True)
+def same_process() -> Iterator[None]:
+    """Training in this process leaves its environment and generators as they were."""
+    environment, state = dict(os.environ), torch.get_rng_state()
+    yield
+    torch.set_rng_state(state)
+    for name in set(os.environ) - set(environment):
+        if name.startswith("PL_"):
+            del os.environ[name]
+
+
+@pytest.fixture(scope="session")
+def cats(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """24 drawn cats of 16 pixels, four of each of six breeds."""
+    return DrawnCats(count=24, size=16, folder=tmp_path_factory.mktemp("cats")).prepare()
+
+
+@pytest.fixture
+def args(cats: Path, tmp_path: Path) -> list[str]:
+    """The command line of a tiny run under `tmp_path / "runs"`."""
+    return tiny(cats, tmp_path)
+
+
+@pytest.fixture(scope="session")
+def trained(cats: Path, tmp_path_factory: pytest.TempPathFactory) -> Run:
+    """A tiny run that has learnt enough for its averaged weights to differ visibly from the raw ones."""
+    folder = tmp_path_factory.mktemp("trained")
+    load_script("fit").main(
+        [*tiny(cats, folder), "--experiment", "trained", "--model.optimizer.learning_rate", "0.02"]
+    )
+    return Run((folder / "runs" / "trained" / "latest").resolve())

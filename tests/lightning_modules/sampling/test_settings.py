@@ -1,0 +1,181 @@
+from __future__ import annotations
+
+import json
+import math
+from dataclasses import fields, replace
+from typing import get_args
+
+import pytest
+import torch
+
+from lightning_modules.diffusion.samplers.single_step import Churn, stochastic_heun
+from lightning_modules.diffusion.samplers.table import SAMPLERS
+from lightning_modules.diffusion.schedules import GRIDS, flow_grid
+from lightning_modules.sampling.image_noise import ImageNoise
+from lightning_modules.sampling.settings import GridName, SamplerName, Sampling
+from tests.helpers.tiny import module, randomise
+
+LABELS = torch.tensor([0, 1, 2])
+SHAPE = (3, 8, 8)
+
+
+class Counted:
+    """A denoiser that counts its calls and the images in them."""
+
+    def __init__(self, scale: float = 1.0):
+        self.scale, self.calls, self.images = scale, 0, 0
+
+    def __call__(self, x, sigma, labels):
+        self.calls += 1
+        self.images += len(x)
+        return self.scale * torch.tanh(x / (1 + sigma.reshape(-1, 1, 1, 1)) + labels.reshape(-1, 1, 1, 1))
+
+
+def draw(settings: Sampling, denoiser=None, guide=None) -> torch.Tensor:
+    return settings.draw(denoiser or Counted(), LABELS, 2, ImageNoise(3, range(3), SHAPE), guide)
+
+
+def test_names_are_those_of_the_functions():
+    assert list(get_args(SamplerName)) == list(SAMPLERS)
+    assert list(get_args(GridName)) == list(GRIDS)
+
+
+@pytest.mark.parametrize("sampler", SAMPLERS)
+@pytest.mark.parametrize("grid", GRIDS)
+def test_every_sampler_draws_on_every_grid_at_its_declared_cost(sampler, grid):
+    denoiser = Counted()
+    settings = Sampling(sampler, 5, grid)
+    images = draw(settings, denoiser)
+    assert images.shape == (3, *SHAPE)
+    assert images.isfinite().all()
+    assert denoiser.calls == settings.evaluations
+    assert denoiser.images == 3 * settings.evaluations
+
+
+def test_shift_is_the_flow_grid_s():
+    assert torch.equal(Sampling(grid="flow", steps=6, shift=3.0).sigmas(), flow_grid(6, 0.002, 80.0, 3.0))
+
+
+def test_churn_reaches_the_sampler():
+    churn = Churn(8.0, 0.1, 10.0, 1.0)
+    settings = Sampling("stochastic_heun", 6, churn=churn)
+    noise, sigmas = ImageNoise(3, range(3), SHAPE), settings.sigmas()
+    expected = stochastic_heun(Counted(), 80.0 * noise(), sigmas, LABELS, noise, churn=churn)
+    assert torch.equal(draw(settings), expected)
+    assert not torch.equal(draw(settings), draw(Sampling("stochastic_heun", 6)))
+
+
+@pytest.mark.parametrize("threshold", ["clip", "dynamic"])
+def test_thresholds_keep_images_in_range(threshold):
+    assert draw(Sampling(steps=4), Counted(3.0)).abs().max() > 1
+    assert draw(Sampling(steps=4, threshold=threshold), Counted(3.0)).abs().max() <= 1
+
+
+def test_thresholding_follows_guidance():
+    settings = {"steps": 4, "guidance": 5.0}
+    assert draw(Sampling(**settings)).abs().max() > 1
+    assert draw(Sampling(**settings, threshold="clip")).abs().max() <= 1
+
+
+def test_a_guide_takes_the_null_label_s_place():
+    denoiser, guide = Counted(), Counted(0.5)
+    images = draw(Sampling(steps=4, guidance=2.0), denoiser, guide)
+    assert (denoiser.images, guide.images) == (12, 12)
+    torch.testing.assert_close(images, draw(Sampling(steps=4), Counted(1.5)), rtol=1e-5, atol=1e-5)
+
+
+def test_a_module_guides_another():
+    model, guide = module(), module()
+    randomise(model.network, 1)
+    randomise(guide.network, 2)
+    settings = Sampling(steps=2, guidance=2.0)
+    images = model.sample(LABELS, settings, guide=guide)
+    assert not torch.allclose(images, model.sample(LABELS, settings), atol=1e-3)
+    assert torch.equal(model.sample(LABELS, settings, guide=model), model.sample(LABELS, Sampling(steps=2)))
+
+
+def test_a_module_guides_away_from_its_own_average():
+    model, other = module(), module()
+    randomise(model.network, 1)
+    randomise(other.network, 2)
+    model.averages = {0.25: {name: p.detach() for name, p in other.named_parameters()}}
+    settings = Sampling(steps=2, guidance=2.0, guide_length=0.25)
+    assert torch.equal(model.sample(LABELS, settings), model.sample(LABELS, settings, guide=other))
+    unguided = Sampling(steps=2, guide_length=0.25)
+    assert torch.equal(model.sample(LABELS, unguided), model.sample(LABELS, Sampling(steps=2)))
+    with pytest.raises(ValueError, match=r"of this length \(lengths kept: 0\.25\)"):
+        model.sample(LABELS, replace(settings, guide_length=0.2))
+
+
+@pytest.mark.parametrize(
+    ("sampler", "guidance", "cost"), [("euler", 1.0, 4), ("euler", 2.0, 8), ("heun", 3.0, 14)]
+)
+def test_a_guided_evaluation_is_two_of_a_network(sampler, guidance, cost):
+    assert Sampling(sampler, steps=4, guidance=guidance).network_evaluations == cost
+
+
+EVERY_OTHER = Sampling(
+    "unipc", 7, "flow", 2.0, 0.1, (0.1, 5.0), 0.01, 50.0, 2.0, "dynamic", 0.9, Churn(1.0, 2.0, 3.0, 4.0)
+)
+
+
+@pytest.mark.parametrize("settings", [Sampling(), EVERY_OTHER], ids=["default", "other"])
+def test_settings_survive_json(settings):
+    text = json.dumps(settings.to_dict(), allow_nan=False)
+    assert Sampling.from_dict(json.loads(text)) == settings
+
+
+def test_every_field_has_been_changed_in_that_test():
+    assert all(getattr(EVERY_OTHER, f.name) != getattr(Sampling(), f.name) for f in fields(Sampling))
+
+
+def test_what_is_left_out_is_the_default():
+    assert Sampling.from_dict({"guidance_interval": [0.1, None]}) == Sampling(
+        guidance_interval=(0.1, math.inf)
+    )
+
+
+def test_a_setting_of_another_name_is_refused():
+    with pytest.raises(TypeError, match="wiggle"):
+        Sampling.from_dict({"wiggle": 1})
+
+
+NAN = float("nan")
+
+
+@pytest.mark.parametrize(
+    ("name", "value"),
+    [
+        ("sampler", "magic"),
+        ("grid", "cosine"),
+        ("threshold", "soft"),
+        *(("steps", value) for value in (0, -1, 10**12)),
+        *(("guidance", value) for value in (NAN, math.inf, -math.inf)),
+        *(
+            ("guidance_interval", value)
+            for value in ((3.0, 1.0), (1.0, 1.0), (-1.0, 2.0), (NAN, 1.0), (0.0, NAN))
+        ),
+        *(("sigma_min", value) for value in (0.0, -1.0, NAN, 80.0, 90.0)),
+        *(("sigma_max", value) for value in (0.0, NAN, math.inf)),
+        *(("shift", value) for value in (0.0, -1.0, NAN, math.inf)),
+        *(("percentile", value) for value in (0.0, 1.5, NAN)),
+        *(("guide_length", value) for value in (0.0, -0.1, 0.3, NAN)),
+    ],
+)
+def test_a_value_out_of_its_range_is_refused_by_name(name, value):
+    with pytest.raises(ValueError, match=rf"^{name}\b"):
+        Sampling(**{name: value})
+
+
+@pytest.mark.parametrize("values", [(-1.0,), (NAN,), (math.inf,), (1.0, 3.0, 2.0), (1.0, 0.0, 1.0, 0.0)])
+def test_churn_out_of_its_range_is_refused(values):
+    with pytest.raises(ValueError, match=r"^churn"):
+        Churn(*values)
+
+
+def test_every_setting_with_a_range_is_checked():
+    """A new setting is put into the test above, or said here to have no range."""
+    assert {field.name for field in fields(Sampling)} == {
+        *("sampler", "grid", "threshold", "steps", "guidance", "guidance_interval", "sigma_min"),
+        *("sigma_max", "shift", "percentile", "guide_length", "churn"),
+    }

@@ -1,0 +1,62 @@
+"""`compile: true` where there is nothing to compile with: said in words, and trained all the same."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+import torch
+
+from datamodules.sources.rendered_cats import DrawnCats
+from tests.helpers.places import SCRIPTS
+from tests.helpers.tiny import KINDS, SIZE, draw, module, randomise
+
+FIT = SCRIPTS / "fit.py"
+SMALL = [
+    "--model.width=16",
+    "--model.depth=1",
+    "--model.heads=2",
+    "--data.image_size=8",
+    "--data.batch_size=4",
+]
+ONE_STEP = ["--fast-dev-run", "--trainer.accelerator", "cpu", "--trainer.devices", "1", "--data.workers", "0"]
+
+
+def test_without_a_compiler_training_says_so_and_goes_on(tmp_path: Path) -> None:
+    cats = DrawnCats(count=12, size=16, folder=tmp_path / "cats").prepare()
+    result = subprocess.run(
+        [sys.executable, str(FIT), "--data.root", str(cats), *SMALL, *ONE_STEP, "--model.compile", "true"],
+        # Neither g++ nor anything else is on this path, and no earlier run's compiled code is found.
+        env=os.environ
+        | {"PATH": str(tmp_path / "empty"), "TORCHINDUCTOR_CACHE_DIR": str(tmp_path / "inductor")}
+        | {"XDG_CACHE_HOME": str(tmp_path / "xdg")},
+        cwd=tmp_path,
+        capture_output=True,
+        text=True,
+        timeout=500,
+        check=False,
+    )
+    assert result.returncode == 0, result.stderr
+    assert "torch.compile does not work here, so the network runs uncompiled" in result.stderr
+    assert "g++" in result.stderr
+    assert "Traceback" not in result.stderr
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_a_compiled_network_guides_with_the_average_s_weights(kind: str) -> None:
+    model = module(kind).eval()
+    randomise(model.network)
+    own = {name: weight.detach().clone() for name, weight in model.named_parameters()}
+    model.averages = {0.25: {name: 0.9 * weight for name, weight in own.items()}}
+    noisy = draw(2, 3, SIZE, SIZE), torch.tensor([0.5, 2.0]), torch.tensor([0, 1])
+    with torch.no_grad():
+        expected, present = model.averaged(0.25)(*noisy), model(*noisy)
+        model.network.compile(backend="aot_eager")  # traced as ever, and no compiler needed
+        torch.testing.assert_close(model(*noisy), present)
+        torch.testing.assert_close(model.averaged(0.25)(*noisy), expected)
+        torch.testing.assert_close(model(*noisy), present)
+    assert (present - expected).abs().max() > 0.01
+    torch.compiler.reset()

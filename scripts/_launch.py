@@ -29,7 +29,7 @@ def check() -> None:
     sys.excepthook = _quiet_when_stopped
     forget_empty_numbers(os.environ)
     # By its path: this interpreter may not have the package, and the system is what to say first.
-    system = runpy.run_path(str(ROOT / "datamodules" / "system.py"))
+    system = runpy.run_path(str(ROOT / "datamodules" / "utils" / "system.py"))
     trouble = system["unsupported"]() or what_is_missing() or no_number(os.environ)
     if trouble:
         print(f"error: {trouble}", file=sys.stderr)

@@ -9,9 +9,9 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from datamodules.cache import build as cache_build
+from datamodules.cache import format as cache_format
 from datamodules.cache.cache import ImageCache, open_cache
-from datamodules.cache.cache import build as cache_build
-from datamodules.cache.cache import format as cache_format
 from datamodules.cache.pixels import Transform
 from datamodules.decode.decode import decode_image
 from datamodules.index.index import ImageIndex

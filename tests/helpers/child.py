@@ -16,8 +16,9 @@ from lightning_modules.cli.process import run_command
 
 def main() -> None:
     """Train as `fit.py` does, which imports all that is heavy when the output is guarded."""
-    from lightning_modules.cli.fit import fit
     from happening import Happening  # a neighbor of this script, which is run as a program
+
+    from lightning_modules.cli.fit import fit
 
     fit(sys.argv[3:], extra_callbacks=[Happening(sys.argv[1], int(sys.argv[2]))])
 

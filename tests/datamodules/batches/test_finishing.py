@@ -11,8 +11,9 @@ import numpy as np
 import pytest
 import torch
 
+from datamodules.batches import finishing
 from datamodules.batches.augmentation import Augmentation
-from datamodules.batches.batches import finishing, mirror
+from datamodules.batches.batches import mirror
 from datamodules.batches.finishing import DraftBatch, residence, upload
 from datamodules.batches.loader import StepLoader, fetched_ahead
 from datamodules.cache.pixels import MappedImages

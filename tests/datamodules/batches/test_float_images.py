@@ -7,9 +7,9 @@ from pathlib import Path
 import numpy as np
 import pytest
 from PIL import Image
-from test_decode import reason_of
 
 from datamodules.decode.decode import decode_image
+from tests.helpers.image_files import reason_of
 from tests.helpers.recording import MakeFolder, ready
 
 RAMP = np.linspace(0.0, 1.0, 64, dtype=np.float32).reshape(8, 8)

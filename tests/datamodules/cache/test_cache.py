@@ -12,9 +12,9 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from datamodules.cache.cache import build as cache_build
+from datamodules.cache import build as cache_build
+from datamodules.cache import format as cache_format
 from datamodules.cache.cache import default_cache_dir, open_cache, write_report
-from datamodules.cache.cache import format as cache_format
 from datamodules.cache.pixels import MappedImages, Transform
 from datamodules.decode.decode import decode_image
 from datamodules.index.index import DataError, Rejected, scan_folder

@@ -9,8 +9,8 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from datamodules.cache.cache import build as cache_build
-from datamodules.cache.cache import format as cache_format
+from datamodules.cache import build as cache_build
+from datamodules.cache import format as cache_format
 from datamodules.index.index import scan_folder
 from tests.helpers.cache_folders import (
     FILES,

@@ -13,9 +13,9 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from datamodules.cache.cache import build as cache_build
-from datamodules.cache.cache import cache
-from datamodules.cache.cache import format as cache_format
+from datamodules.cache import build as cache_build
+from datamodules.cache import cache
+from datamodules.cache import format as cache_format
 from datamodules.index.index import scan_folder
 from tests.helpers.cache_folders import (
     BLOCK,
@@ -34,8 +34,8 @@ from tests.helpers.recording import MakeFolder
 BUILD = """
 import logging, sys
 from pathlib import Path
-from datamodules.cache.cache import cache
-from datamodules.cache.cache import build as cache_build
+from datamodules.cache import cache
+from datamodules.cache import build as cache_build
 from datamodules.index.index import scan_folder
 from datamodules.cache.pixels import Transform
 

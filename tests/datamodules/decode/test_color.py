@@ -10,10 +10,10 @@ from pathlib import Path
 import numpy as np
 import pytest
 from PIL import Image
-from test_decode import BLUE, GREEN, RED, assert_colour, corners
 
 from datamodules.decode.decode import decode_image
 from tests.helpers.icc import ADOBE_RGB, SRGB, cmyk_profile, grey_profile, rgb_profile, to_srgb
+from tests.helpers.image_files import BLUE, GREEN, RED, assert_colour, corners
 
 COLOURS = [(200, 30, 40), (20, 200, 60), (40, 50, 210), (128, 128, 128), (250, 220, 30), (90, 60, 30)]
 

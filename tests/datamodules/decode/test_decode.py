@@ -12,33 +12,18 @@ import pytest
 from PIL import Image
 
 from datamodules.decode.decode import ImageError, Limits, decode_image
-
-RED, GREEN, BLUE, GREY = (220, 30, 40), (20, 200, 60), (30, 50, 210), (120, 120, 120)
-
-
-def quadrants(width: int = 96, height: int = 64) -> Image.Image:
-    """Red and green above, blue and grey below: no two orientations of it are alike."""
-    image = Image.new("RGB", (width, height))
-    for colour, corner in zip((RED, GREEN, BLUE, GREY), ((0, 0), (1, 0), (0, 1), (1, 1)), strict=True):
-        left, top = corner[0] * width // 2, corner[1] * height // 2
-        image.paste(colour, (left, top, left + width // 2, top + height // 2))
-    return image
-
-
-def corners(pixels: np.ndarray) -> list[tuple[int, ...]]:
-    """Colours in the middle of the four quadrants of a (3, S, S) image, row by row."""
-    near, far = pixels.shape[1] // 4, 3 * pixels.shape[1] // 4
-    return [tuple(map(int, pixels[:, y, x])) for y in (near, far) for x in (near, far)]
-
-
-def assert_colour(found: tuple[int, ...], wanted: tuple[int, ...], tolerance: int = 2) -> None:
-    assert max(abs(a - b) for a, b in zip(found, wanted, strict=True)) <= tolerance, (found, wanted)
-
-
-def save(image: Image.Image, path: Path, file_format: str, exif: Image.Exif | None = None) -> Path:
-    options = {"JPEG": {"quality": 95, "subsampling": 0}, "WEBP": {"lossless": True}}.get(file_format, {})
-    image.save(path, file_format, exif=exif or Image.Exif(), **options)
-    return path
+from tests.helpers.image_files import (
+    BLUE,
+    GREEN,
+    GREY,
+    RED,
+    assert_colour,
+    corners,
+    noise,
+    quadrants,
+    reason_of,
+    save,
+)
 
 
 def test_result_is_a_contiguous_uint8_square_of_channels_first(tmp_path: Path) -> None:
@@ -217,20 +202,6 @@ def test_animation_gives_its_first_frame(tmp_path: Path) -> None:
     for name in ("a.gif", "a.webp", "a.png", "a.tif"):
         frames[0].save(tmp_path / name, save_all=True, append_images=frames[1:])
         assert_colour(corners(decode_image(tmp_path / name, 4))[0], RED, tolerance=6)
-
-
-def reason_of(path: Path, *limits: Limits) -> str:
-    with pytest.raises(ImageError) as caught:
-        decode_image(path, 8, (255, 255, 255), *limits)
-    assert caught.value.path == path
-    assert str(path) in str(caught.value)
-    assert "\n" not in caught.value.reason
-    return caught.value.reason
-
-
-def noise(path: Path, file_format: str) -> bytes:
-    image = Image.fromarray(np.random.default_rng(0).integers(0, 256, (48, 48, 3), dtype=np.uint8))
-    return save(image, path, file_format).read_bytes()
 
 
 @pytest.mark.parametrize("file_format", ["JPEG", "PNG", "WEBP", "BMP", "GIF", "TIFF"])

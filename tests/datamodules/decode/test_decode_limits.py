@@ -13,9 +13,10 @@ from pathlib import Path
 import numpy as np
 import pytest
 from PIL import Image
-from test_decode import RED, corners, noise, quadrants, reason_of, save
 
-from datamodules.decode.decode import ChangedFileError, ImageError, Limits, decode, decode_image
+from datamodules.decode import decode
+from datamodules.decode.decode import ChangedFileError, ImageError, Limits, decode_image
+from tests.helpers.image_files import RED, corners, noise, quadrants, reason_of, save
 
 
 @pytest.mark.parametrize(

@@ -6,10 +6,10 @@ from pathlib import Path
 
 import numpy as np
 from PIL import Image, ImageEnhance
-from test_index import touch
 
 from datamodules.index.duplicates import NEAR, equal_rows, near_rows, perceptual_hash
 from datamodules.index.index import scan_folder
+from tests.helpers.image_files import touch
 
 
 def groups(found: tuple[np.ndarray, ...]) -> list[list[int]]:

@@ -7,9 +7,10 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from test_index import touch
 
-from datamodules.index.index import ImageIndex, Rejected, hash_store, hashing, scan_folder
+from datamodules.index import hash_store, hashing
+from datamodules.index.index import ImageIndex, Rejected, scan_folder
+from tests.helpers.image_files import touch
 
 
 @pytest.fixture

@@ -9,15 +9,8 @@ import numpy as np
 import pytest
 
 from datamodules.index.index import DataError, Rejected, printable, scan_folder
+from tests.helpers.image_files import touch
 from tests.helpers.recording import MakeFolder
-
-
-def touch(root: Path, *names: str) -> Path:
-    """Files whose content is their name."""
-    for name in names:
-        (root / name).parent.mkdir(parents=True, exist_ok=True)
-        (root / name).write_bytes(os.fsencode(name))
-    return root
 
 
 def test_first_level_folders_are_the_classes_of_everything_below(tmp_path: Path) -> None:

@@ -5,10 +5,10 @@ import os
 from pathlib import Path
 
 import pytest
-from test_index import touch
 
 from datamodules.index.index import DataError, Rejected, scan_folder
 from datamodules.index.quarantine import read_quarantine, write_quarantine
+from tests.helpers.image_files import touch
 
 NAMES = [
     "b/plain name.jpg",

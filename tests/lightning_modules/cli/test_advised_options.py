@@ -15,13 +15,16 @@ from tests.helpers.command_line import LIGHTNING_WARNINGS, REPOSITORY, load_scri
 pytestmark = LIGHTNING_WARNINGS
 
 OPTION = re.compile(r"(?<![\w-])--[a-z][a-z0-9_-]*(?:\.[a-z][a-z0-9_]*)*")
-MODELS = ["averages", "checkpoints/opening.py", "export", "models.py", "runs.py", "trained.py"]
-DRAWING = ["base.py", "drawing.py", "sampling.py", "diffusion", "resume/files.py"]
-SAMPLING = ["class_choice.py", "drawn_place.py", "drawn_set.py", "sample_command.py"]
-DATA = [f"../datamodules/{path.name}" for path in sorted((REPOSITORY / "datamodules").glob("*.py"))]
+MODELS = ["checkpoints/opening.py", "export", "models.py", "run/directory.py", "trained"]
+DRAWING = ["module.py", "sampling", "diffusion", "run/files.py"]
+DATA = [
+    f"../datamodules/{path.name}"
+    for path in sorted((REPOSITORY / "datamodules").iterdir())
+    if path.name not in {"inspection", "__pycache__"}
+]
 READERS = {
-    "sample": [*MODELS, *DRAWING, *SAMPLING, "command_line/sampling_types.py"],
-    "evaluate": [*MODELS, *DRAWING, *DATA, "metrics", "command_line/sampling_types.py"],
+    "sample": [*MODELS, *DRAWING, "cli/sample.py", "cli/parsing/sampling_types.py"],
+    "evaluate": [*MODELS, *DRAWING, *DATA, "metrics", "evaluation", "cli/parsing/sampling_types.py"],
     "export": MODELS,
     "inspect_data": ["../datamodules/inspection"],
 }

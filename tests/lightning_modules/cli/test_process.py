@@ -14,7 +14,7 @@ from types import ModuleType
 import pytest
 
 from datamodules.utils.stop_signals import STOPPING
-from lightning_modules.cli.fit_cli import process
+from lightning_modules.cli import process
 from lightning_modules.cli.process import command_line, one_line_errors
 from tests.helpers.command_line import REPOSITORY, SCRIPTS
 

@@ -89,7 +89,7 @@ def test_interrupted_drawing_ends_as_if_it_had_not_been(
     monkeypatch: pytest.MonkeyPatch,
     capsys: pytest.CaptureFixture[str],
 ) -> None:
-    from lightning_modules.cli.fit_cli import sample as sample_command
+    from lightning_modules.cli import sample as sample_command
 
     whole = sample(trained, tmp_path / "whole" / name, *SIX)
     drawn, once = [], sample_command.draw_batch

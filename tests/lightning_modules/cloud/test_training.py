@@ -55,7 +55,7 @@ def wait_until(condition: Callable[[], bool], seconds: float = 120.0) -> None:
 
 def test_a_fault_of_the_program_shows_its_traceback_once(cloud: Cloud) -> None:
     checkout = cloud.checkout()
-    with (checkout / "lightning_modules" / "callbacks" / "spending.py").open("a") as file:
+    with (checkout / "lightning_modules" / "cloud" / "spending.py").open("a") as file:
         file.write("\ndef fail(self, *_):\n    raise TypeError('boom')\n\nSpending.on_train_start = fail\n")
     entry = f"{checkout / 'modal_entry.py'}::fit"
     status, output = cloud.server.modal("run", entry, *cloud.options(), cwd=cloud.here, timeout=400)

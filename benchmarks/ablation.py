@@ -32,7 +32,8 @@ from lightning_modules.evaluation.report import Report, cell
 from lightning_modules.evaluation.run_evaluation import evaluate_run
 from lightning_modules.evaluation.setup import Setup, Variant
 from lightning_modules.metrics.feature_networks import load_features
-from lightning_modules.run.directory import find_checkpoint, run_sampling
+from lightning_modules.run.directory import find_checkpoint
+from lightning_modules.sampling.stored import run_sampling
 from lightning_modules.utils.files import write_json
 
 FIT = Path(__file__).resolve().parents[1] / "scripts" / "fit.py"

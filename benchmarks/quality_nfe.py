@@ -23,7 +23,8 @@ from lightning_modules.evaluation.run_evaluation import evaluate_run
 from lightning_modules.evaluation.run_inputs import DataOptions
 from lightning_modules.evaluation.setup import Setup, Variant
 from lightning_modules.metrics.feature_networks import load_features
-from lightning_modules.run.directory import find_checkpoint, run_sampling
+from lightning_modules.run.directory import find_checkpoint
+from lightning_modules.sampling.stored import run_sampling
 
 
 def main(args: Sequence[str] | None = None) -> None:

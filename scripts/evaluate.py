@@ -168,7 +168,7 @@ def _data_options(options: argparse.Namespace) -> DataOptions:
 def _variants(options: argparse.Namespace, newest: Path) -> list[Variant]:
     from lightning_modules.diffusion.samplers.table import steps_within
     from lightning_modules.evaluation.setup import Variant
-    from lightning_modules.run.directory import run_sampling
+    from lightning_modules.sampling.stored import run_sampling
 
     settings = run_sampling(newest)
     if options.guide_length is not None:

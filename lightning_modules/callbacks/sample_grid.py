@@ -16,8 +16,8 @@ from lightning_modules.module import DiffusionModule
 from lightning_modules.pictures.captions import class_captions
 from lightning_modules.pictures.images import save_png, to_uint8
 from lightning_modules.pictures.sheets import Sheet
-from lightning_modules.run.directory import SAMPLING
 from lightning_modules.sampling.settings import Sampling
+from lightning_modules.sampling.stored import SAMPLING
 from lightning_modules.utils.ranges import Rule, at_least, check_ranges
 
 logger = logging.getLogger(__name__)

@@ -12,25 +12,10 @@ from torch.nn.utils import get_total_norm
 
 from lightning_modules.callbacks.telemetry import logs_at, write_scalars
 from lightning_modules.module import DiffusionModule
+from lightning_modules.run.accidents import RollBackError
 from lightning_modules.utils.ranges import at_least, check_ranges
 
 logger = logging.getLogger(__name__)
-
-
-class RollBackError(Exception):
-    """Training went astray at a step and has to go back to the last whole checkpoint.
-
-    Attributes:
-        step: The step that was not taken, counted from 0: as many steps as had been taken.
-        reason: What went astray.
-    """
-
-    def __init__(self, step: int, reason: str) -> None:
-        super().__init__(step, reason)  # both, so that it survives being sent to another process
-        self.step, self.reason = step, reason
-
-    def __str__(self) -> str:
-        return self.reason
 
 
 @dataclass

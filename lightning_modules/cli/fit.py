@@ -15,7 +15,6 @@ from lightning.pytorch.utilities import rank_zero_info
 
 from datamodules.errors import DataError
 from datamodules.utils.text import counted
-from lightning_modules.callbacks.spike_guard import RollBackError
 from lightning_modules.checkpoints.errors import (
     CheckpointWriteError,
     DamagedCheckpointError,
@@ -25,7 +24,7 @@ from lightning_modules.checkpoints.errors import (
 from lightning_modules.cli.configuring import RefusedError, configure
 from lightning_modules.cli.fit_cli import FitCLI, quiet_lightning
 from lightning_modules.cli.process import NOTHING_LOST, command_line, error_line, one_line_errors
-from lightning_modules.run.accidents import go_back, split_further
+from lightning_modules.run.accidents import RollBackError, go_back, split_further
 from lightning_modules.run.choice import Choice, tell_further_processes
 from lightning_modules.run.directory import name_latest, start_run_directory
 from lightning_modules.run.files import write_text

@@ -34,7 +34,6 @@ from lightning_modules.callbacks.step_seed import StepSeed
 from lightning_modules.callbacks.telemetry import Telemetry
 from lightning_modules.cli.parsing.help import DEFAULT_CONFIG, DESCRIPTION
 from lightning_modules.cli.parsing.monitors import check_monitors
-from lightning_modules.cli.parsing.names import check_folder_name
 from lightning_modules.cli.parsing.parser import (
     GIVEN,
     HelpFormatter,
@@ -54,6 +53,7 @@ from lightning_modules.run.choice import Wish, choose_run, continue_run
 from lightning_modules.run.data_index import DataIndex
 from lightning_modules.run.directory import experiment_name
 from lightning_modules.run.manifest import identity
+from lightning_modules.run.names import check_folder_name
 
 SOURCES = (DrawnCats, OxfordPetCats)
 """Imported here so that their bare names can be used for --data.source."""
@@ -231,7 +231,7 @@ class FitCLI(LightningCLI):
         if not self.config.trainer.fast_dev_run:
             parts.learning_rate.check(self.config.trainer.max_steps)
             for section in ("sample_grid", "evaluation"):
-                parts.ema.check(parts[section].sampling, section)
+                parts.ema.check_guide(parts[section].sampling.own_guide, section)
         check_monitors([*self._callbacks(), *_as_list(parts.trainer.callbacks), *self._extra_callbacks])
         rehearse([*self._callbacks(), *self._extra_callbacks], self.model, data)
 

@@ -168,7 +168,7 @@ def _meaning(stop: SystemExit, job: Job, spending: Spending, failures: Failures)
         KeyboardInterrupt: It was interrupted.
         TrainingFailedError: It failed, and another attempt may not.
     """
-    from lightning_modules.callbacks.spike_guard import RollBackError
+    from lightning_modules.run.accidents import RollBackError
 
     if stop.code == RESUME_STATUS:
         if spending.stopped is None:

@@ -12,7 +12,6 @@ from torch import Tensor
 
 from lightning_modules.ema.post_hoc import KEY
 from lightning_modules.ema.profiles import exponent_of, newest_share
-from lightning_modules.sampling.settings import Sampling
 
 
 class EMA(WeightAveraging):
@@ -74,13 +73,12 @@ class EMA(WeightAveraging):
             return 1 - newest_share(self._main_exponent, step + 1)
         return min(self.decay, (1 + step) / (10 + step))
 
-    def check(self, settings: Sampling, section: str) -> None:
-        """Refuse settings of a section that guide by an average that is not kept.
+    def check_guide(self, length: float | None, section: str) -> None:
+        """Refuse a section's sampling that guides by an average of a length that is not kept.
 
         Raises:
             ValueError: With what to add.
         """
-        length = settings.own_guide
         if length is not None and length not in self.lengths:
             kept = ",".join(f"{each:g}" for each in sorted({*self.lengths, length}))
             raise ValueError(

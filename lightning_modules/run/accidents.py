@@ -4,9 +4,24 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from lightning_modules.callbacks.spike_guard import RollBackError
 from lightning_modules.checkpoints.whole import checkpoints_in, newest_whole, set_aside, step_of
 from lightning_modules.run.recovery import Recovery
+
+
+class RollBackError(Exception):
+    """Training went astray at a step and has to go back to the last whole checkpoint.
+
+    Attributes:
+        step: The step that was not taken, counted from 0: as many steps as had been taken.
+        reason: What went astray.
+    """
+
+    def __init__(self, step: int, reason: str) -> None:
+        super().__init__(step, reason)  # both, so that it survives being sent to another process
+        self.step, self.reason = step, reason
+
+    def __str__(self) -> str:
+        return self.reason
 
 
 def split_further(recovery: Recovery, folder: Path, batch_size: int, step: int) -> str:

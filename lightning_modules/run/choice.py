@@ -10,11 +10,11 @@ from pathlib import Path
 from typing import Any
 
 from lightning_modules.checkpoints.whole import checkpoints_in, newest_whole, step_of
-from lightning_modules.cli.parsing.names import check_folder_name
 from lightning_modules.run.data_index import DataIndex
 from lightning_modules.run.directory import CHECKPOINTS, newest_run, next_run_directory, runs_of
 from lightning_modules.run.lock import RunLock
 from lightning_modules.run.manifest import FILE, FINGERPRINT, differences, read_identity, remarks
+from lightning_modules.run.names import check_folder_name
 from lightning_modules.run.recovery import Recovery
 
 logger = logging.getLogger(__name__)

@@ -15,14 +15,8 @@ from typing import Any
 import yaml
 
 from datamodules.utils.io import whole_file
-from lightning_modules.checkpoints.errors import DamagedCheckpointError
-from lightning_modules.checkpoints.opening import open_checkpoint
 from lightning_modules.checkpoints.whole import LAST, checkpoints_in
 from lightning_modules.run.files import damaged
-from lightning_modules.sampling.settings import Sampling
-
-SAMPLING = "sampling"
-"""Entry of a checkpoint: how its run draws its sample grids, `Sampling.to_dict`."""
 
 LATEST = "latest"
 CHECKPOINTS = "checkpoints"
@@ -225,25 +219,6 @@ def run_config(checkpoint: Path) -> dict[str, Any] | None:
     except (yaml.YAMLError, ValueError, TypeError) as error:
         raise damaged(path, _WITHOUT, error) from error
     return config
-
-
-def run_sampling(checkpoint: Path) -> Sampling:
-    """Return how a checkpoint's run draws its own sample grids, which the checkpoint says wherever it lies.
-
-    The defaults, if the run was trained without sample grids.
-
-    Raises:
-        ValueError: If it is no whole checkpoint.
-    """
-    stored = open_checkpoint(checkpoint).get(SAMPLING)
-    if stored is None:
-        return Sampling()
-    try:
-        return Sampling.from_dict(stored)
-    except (KeyError, TypeError, ValueError) as error:
-        raise DamagedCheckpointError(
-            f"{checkpoint}: its sampling settings cannot be used ({error})"
-        ) from error
 
 
 def _what_there_is(place: Path) -> str:

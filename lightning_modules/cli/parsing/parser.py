@@ -16,9 +16,9 @@ from jsonargparse import DefaultHelpFormatter
 from lightning.pytorch.cli import LightningArgumentParser
 
 from lightning_modules.cli.parsing.help import CONFIGS, asks_for_all
-from lightning_modules.cli.parsing.names import check_safe
 from lightning_modules.cli.parsing.options import Option, in_order, last_value, options_of
 from lightning_modules.cli.parsing.refusals import explain
+from lightning_modules.cli.parsing.safety import check_safe
 from lightning_modules.models import MODELS
 
 _NEGATIVE = re.compile(r"-(\d+\.?\d*|\.\d+)(e[+-]?\d+)?|-\.?(inf|nan)", re.IGNORECASE)

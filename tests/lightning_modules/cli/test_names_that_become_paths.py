@@ -7,7 +7,8 @@ from pathlib import Path
 
 import pytest
 
-from lightning_modules.cli.parsing.names import check_folder_name, check_safe
+from lightning_modules.cli.parsing.safety import check_safe
+from lightning_modules.run.names import check_folder_name
 from tests.helpers.command_line import LIGHTNING_WARNINGS, load_script, printed, refusal
 
 pytestmark = LIGHTNING_WARNINGS

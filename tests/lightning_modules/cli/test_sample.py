@@ -12,9 +12,9 @@ from lightning_modules.diffusion.samplers.single_step import Churn
 from lightning_modules.dit import DiTDiffusion
 from lightning_modules.pictures.images import to_uint8
 from lightning_modules.pictures.sheets import Sheet
-from lightning_modules.run.directory import run_sampling
 from lightning_modules.sampling.class_choice import choose_labels
 from lightning_modules.sampling.settings import Sampling
+from lightning_modules.sampling.stored import run_sampling
 from tests.helpers.command_line import LIGHTNING_WARNINGS, Run, load_script, printed, python, refusal
 
 pytestmark = LIGHTNING_WARNINGS

@@ -13,7 +13,6 @@ from typing import Any
 import pytest
 
 import lightning_modules.cli.fit
-from lightning_modules.callbacks.spike_guard import RollBackError
 from lightning_modules.checkpoints.errors import CheckpointWriteError
 from lightning_modules.cloud import container, scripts
 from lightning_modules.cloud.container import Host, train_in_container
@@ -22,6 +21,7 @@ from lightning_modules.cloud.job import Job, Outcome
 from lightning_modules.cloud.preflight import Preflight, PreflightError
 from lightning_modules.cloud.spending import Spending
 from lightning_modules.cost.settings import ModalSettings
+from lightning_modules.run.accidents import RollBackError
 
 
 class OddError(Exception):

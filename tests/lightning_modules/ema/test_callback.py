@@ -248,13 +248,13 @@ def test_the_module_has_the_averages_beside_it(image_folder, tmp_path):
 
 def test_a_guide_is_one_of_the_lengths():
     ema = EMA(lengths=(0.1,))
-    ema.check(Sampling(guidance=3.0, guide_length=0.1), "sample_grid")
-    ema.check(Sampling(guidance=1.0, guide_length=0.2), "sample_grid")
-    ema.check(Sampling(guidance=3.0), "sample_grid")
+    ema.check_guide(Sampling(guidance=3.0, guide_length=0.1).own_guide, "sample_grid")
+    ema.check_guide(Sampling(guidance=1.0, guide_length=0.2).own_guide, "sample_grid")
+    ema.check_guide(Sampling(guidance=3.0).own_guide, "sample_grid")
     with pytest.raises(
         ValueError, match=r"evaluation\.sampling\.guide_length 0\.2 is none of ema\.lengths \[0\.1\]"
     ):
-        ema.check(Sampling(guidance=3.0, guide_length=0.2), "evaluation")
+        ema.check_guide(Sampling(guidance=3.0, guide_length=0.2).own_guide, "evaluation")
 
 
 def test_an_update_reads_nothing_from_the_device(tmp_path):

@@ -20,10 +20,10 @@ from lightning_modules.run.directory import (
     point_latest,
     run_config,
     run_name,
-    run_sampling,
     start_run_directory,
 )
 from lightning_modules.sampling.settings import Sampling
+from lightning_modules.sampling.stored import run_sampling
 
 
 def make_run(folder: Path, step: int = 3) -> Path:

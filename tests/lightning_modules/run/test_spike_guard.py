@@ -9,7 +9,8 @@ import torch
 from lightning.pytorch import Callback
 from lightning.pytorch.plugins import MixedPrecision
 
-from lightning_modules.callbacks.spike_guard import RollBackError, SpikeGuard, Spread
+from lightning_modules.callbacks.spike_guard import SpikeGuard, Spread
+from lightning_modules.run.accidents import RollBackError
 from tests.helpers.exact import differences, load, train
 from tests.helpers.tiny import EachStep, weights
 

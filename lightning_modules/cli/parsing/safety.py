@@ -1,4 +1,4 @@
-"""Names of a command line that become folders, and names of code that a shared config may run."""
+"""What `--safe` lets a shared config name: no code of others."""
 
 from __future__ import annotations
 
@@ -14,26 +14,6 @@ BUILT_IN = tuple(
 
 _DOTTED = re.compile(r"[A-Za-z_]\w*(\.[A-Za-z_]\w*)+")
 _FEATURES = re.compile(r"auto|efficientnet|random|inception|null")
-_LONGEST = 200
-
-
-def check_folder_name(option: str, name: str) -> None:
-    """Refuse what is no name of one folder, and so would lie elsewhere.
-
-    Args:
-        option: The option that it comes from.
-        name: The name.
-
-    Raises:
-        ValueError: With what a name may be.
-    """
-    plain = name.strip() == name and name.isprintable() and not set(name) & set("/\\:")
-    if not name or not plain or name[0] in ".-" or len(name.encode()) > _LONGEST:
-        raise ValueError(
-            f"{option} names one folder: letters, digits, blanks, '-', '_' and '.' inside, not {name!r}."
-        )
-    if name == "latest":
-        raise ValueError(f"{option} latest is kept for the newest run: take another name.")
 
 
 def check_safe(where: str, setting: object, name: str = "") -> None:

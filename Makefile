@@ -7,7 +7,7 @@ JOBS ?= 2
 # One thread a process: tests are small, and two processes with two threads each wait for each other.
 PYTEST := OMP_NUM_THREADS=1 $(BIN)/pytest -n $(JOBS) --dist loadfile
 
-.PHONY: help fit sample evaluate inspect tensorboard test test-slow docs lint format clean
+.PHONY: help fit sample evaluate inspect tensorboard test test-slow docs configs-table lint format clean
 
 help:  ## Show this list
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 14
@@ -32,6 +32,9 @@ test: $(VENV)/.installed-dev  ## Run the tests, all but the slow ones, JOBS=2 at
 
 test-slow: $(VENV)/.installed-dev  ## Run the slow tests
 	$(PYTEST) -m slow $(ARGS)
+
+configs-table: $(VENV)/.installed-dev  ## Count what each config costs, into docs/configs.md
+	$(BIN)/python benchmarks/configs_table.py
 
 docs: $(VENV)/.installed-docs  ## Build the documentation, a web site, into site/
 	NO_MKDOCS_2_WARNING=1 $(BIN)/mkdocs build --quiet

@@ -80,7 +80,7 @@ def test_the_job_says_what_the_command_line_said() -> None:
     assert job.settings.gpus == ["A10"]
     text = "\n".join(job.summary)
     assert "UNetDiffusion" in text
-    assert "140." in text  # GFLOP per image, what the config's header says
+    assert "140." in text  # GFLOP per image, as in docs/configs.md
     assert "A10" in text
 
 

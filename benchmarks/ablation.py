@@ -66,10 +66,10 @@ def train(folder: Path, change: str, seed: int, options: argparse.Namespace) -> 
     """Train a variant; a cooldown over the last `--cool-down` of the steps unless it says otherwise."""
     common, own = shlex.split(options.common), shlex.split(change)
     batch = batch_size([*common, *own])
-    steps, held_out = options.images // batch, str(options.held_out)
+    steps, val = options.images // batch, str(options.val)
     args = [  # what comes later goes before what came earlier
         *common,
-        *("--data.root", str(options.data), "--data.class_labels", "false", "--data.held_out", held_out),
+        *("--data.root", str(options.data), "--data.class_labels", "false", "--data.val_fraction", val),
         *("--trainer.max_steps", str(steps), "--trainer.limit_val_batches", "0"),
         *("--learning_rate.cool_down", str(round(options.cool_down * steps))),
         *("--sample_grid.every_n_steps", str(steps), "--checkpoint.every_n_steps", str(steps)),
@@ -103,7 +103,7 @@ def measure(folder: Path, setup: Setup) -> dict[str, Any]:
         "images_per_second": images_per_second(checkpoint.parent.parent),
         "figures": {key: dataclasses.asdict(figure) for key, figure in row.figures.items()},
         "floor": {key: dataclasses.asdict(figure) for key, figure in report.floor.items()},
-        "held_out": [band.held_out for band in bands],
+        "val": [band.val for band in bands],
         "train": [band.train for band in bands],
         "nfe": sampling.network_evaluations,
         "evaluation_seconds": time.perf_counter() - start,
@@ -123,7 +123,7 @@ def line(result: dict[str, Any]) -> str:
     """Return a variant's figures on a line."""
     figures = {key: Figure(**result["figures"][key]) for key in COLUMNS}
     cells = " | ".join(cell(figures[key]) for key in COLUMNS)
-    bands = " ".join(f"{error:.4f}" for error in result["held_out"])
+    bands = " ".join(f"{error:.4f}" for error in result["val"])
     return f"| {result['name']} | {result['seed']} | {result['images_per_second']:.0f} | {cells} | {bands} |"
 
 

@@ -1,4 +1,4 @@
-"""Share of drawn cats whose breed is the one that was asked for, as a small classifier sees it.
+"""Share of rendered cats whose breed is the one that was asked for, as a small classifier sees it.
 
 The classifier is trained on drawings that no generative model has seen (another seed of the embedded data
 set), and is tested on further ones: their share is the ceiling, chance the floor. It judges a run's
@@ -24,7 +24,7 @@ from tqdm import trange
 
 from datamodules.cache.cache import default_cache_dir
 from datamodules.image_folder import ImageFolderDataModule
-from datamodules.sources.rendered_cats import BREEDS, DrawnCats
+from datamodules.sources.rendered_cats import BREEDS, RenderedCats
 from lightning_modules.sampling.class_choice import choose_labels
 from lightning_modules.sampling.generate import draw_images
 from lightning_modules.trained.trained import load_trained
@@ -68,7 +68,9 @@ def samples(target: Path, n: int) -> tuple[Tensor, Tensor]:
             return torch.from_numpy(file["images"]), torch.from_numpy(file["labels"]).long()
     trained = load_trained(target)
     if trained.module.class_names != NAMES:
-        raise SystemExit(f"error: {target} was not trained on the drawn cats: {trained.module.class_names}")
+        raise SystemExit(
+            f"error: {target} was not trained on the rendered cats: {trained.module.class_names}"
+        )
     wanted = choose_labels(None, NAMES, n)
     batches = list(draw_images(trained.module, trained.sampling, wanted))
     return torch.cat([batch.images for batch in batches]), torch.cat([batch.labels for batch in batches])
@@ -76,8 +78,8 @@ def samples(target: Path, n: int) -> tuple[Tensor, Tensor]:
 
 def trained_classifier(size: int, drawings: int, steps: int) -> tuple[nn.Module, float]:
     """Train on drawings of a size, and return the classifier and its accuracy on those held out."""
-    source = DrawnCats(drawings, seed=_SEED, folder=default_cache_dir())
-    data = ImageFolderDataModule(source=source, image_size=size, held_out=0.2)
+    source = RenderedCats(drawings, seed=_SEED, folder=default_cache_dir())
+    data = ImageFolderDataModule(source=source, image_size=size, val_fraction=0.2)
     data.prepare_data()
     data.setup()
     images = torch.from_numpy(np.array(data.train_images))
@@ -96,9 +98,9 @@ def trained_classifier(size: int, drawings: int, steps: int) -> tuple[nn.Module,
         optimizer.step()
         optimizer.zero_grad()
     network.eval()
-    held_out = torch.from_numpy(np.array(data.held_out_images))
-    found = classify(network, held_out)
-    return network, float((found == torch.from_numpy(np.array(data.held_out_labels))).float().mean())
+    val = torch.from_numpy(np.array(data.val_images))
+    found = classify(network, val)
+    return network, float((found == torch.from_numpy(np.array(data.val_labels))).float().mean())
 
 
 def classifier_network() -> nn.Module:

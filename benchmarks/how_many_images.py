@@ -1,7 +1,7 @@
 """What a model draws after training on few or many images: copies of them, or cats of its own.
 
-Trains the demo's small DiT on so many drawn cats each, as long every time (runs that are there go on or are
-left alone), draws from each, and compares the samples with new drawings, which no run has seen: KID and
+Trains the demo's small DiT on so many rendered cats each, as long every time (runs that are there go on or
+are left alone), samples from each, and compares the samples with new drawings, which no run has seen: KID and
 coverage in the features of the evaluation, and how near samples are to training images, beside new drawings.
 The error of the denoiser on new drawings, over that on its training images, says how much it knows by heart.
 
@@ -25,7 +25,7 @@ from torch import Tensor
 
 from datamodules.cache.cache import default_cache_dir
 from datamodules.image_folder import ImageFolderDataModule
-from datamodules.sources.rendered_cats import BREEDS, DrawnCats
+from datamodules.sources.rendered_cats import BREEDS, RenderedCats
 from lightning_modules.evaluation.copies import CopyDetector
 from lightning_modules.evaluation.denoising import errors_by_noise_level
 from lightning_modules.evaluation.image_sets import Side, Sides
@@ -73,14 +73,14 @@ def main(args: Sequence[str] | None = None) -> None:
 
 
 def drawings(count: int, seed: int) -> Side:
-    """Return drawn cats as a run is given them, in an order that mixes the breeds."""
+    """Return rendered cats as a run is given them, in an order that mixes the breeds."""
     data = ImageFolderDataModule(
-        source=DrawnCats(count, seed=seed, folder=default_cache_dir()), image_size=_SIZE
+        source=RenderedCats(count, seed=seed, folder=default_cache_dir()), image_size=_SIZE
     )
     data.prepare_data()
     data.setup()
-    images = np.concatenate([np.asarray(data.train_images), np.asarray(data.held_out_images)])
-    labels = np.concatenate([data.train_labels, data.held_out_labels]).astype(np.int64)
+    images = np.concatenate([np.asarray(data.train_images), np.asarray(data.val_images)])
+    labels = np.concatenate([data.train_labels, data.val_labels]).astype(np.int64)
     mixed = np.random.default_rng(0).permutation(len(images))[:count]
     return Side(images[mixed], labels[mixed])
 
@@ -88,7 +88,7 @@ def drawings(count: int, seed: int) -> Side:
 def train(run: Path, count: int, options: Sequence[str]) -> None:
     """Train the demo on so many drawings, if that is not done."""
     place = ["--trainer.default_root_dir", str(run.parent), "--experiment", run.name]
-    source = ["--data.source", "DrawnCats", "--data.source.init_args.count", str(count)]
+    source = ["--data.source", "RenderedCats", "--data.source.init_args.count", str(count)]
     command = [sys.executable, ROOT / "scripts" / "fit.py", *place, *source, *options]
     subprocess.run(command, check=True)
 
@@ -113,7 +113,7 @@ def measured(
     return {
         "figures": plain(protocol.figures(features)),
         "copies": asdict(copies),
-        "error": band.held_out / band.train,
+        "error": band.val / band.train,
     }
 
 

@@ -26,7 +26,7 @@ from lightning.pytorch import Callback, LightningModule, Trainer
 from machine import describe, machine, write
 
 from datamodules.image_folder import ImageFolderDataModule
-from datamodules.sources.rendered_cats import DrawnCats
+from datamodules.sources.rendered_cats import RenderedCats
 from lightning_modules.callbacks.learning_rate import LearningRate
 from lightning_modules.callbacks.telemetry import between_steps
 from lightning_modules.cli.fit_cli import FitCLI
@@ -81,7 +81,7 @@ class HandWrittenLoop:
         generator = torch.Generator(self.device).manual_seed(fold(seed, Stream.TRAINING_STEP, self.taken, 0))
         sigma = module.noise_levels.sample(len(images), generator)
         noise = torch.randn(images.shape, generator=generator, device=self.device)
-        dropped = torch.rand(labels.shape, generator=generator, device=self.device) < module.label_dropout
+        dropped = torch.rand(labels.shape, generator=generator, device=self.device) < module.cond_dropout
         labels = torch.where(dropped, module.null_label, labels)
         for group in self.optimizer.param_groups:
             group["lr"] = module.optimizer_settings.learning_rate * self.learning_rate.factor(self.taken, -1)
@@ -170,7 +170,7 @@ def parse(args: Sequence[str] | None) -> argparse.Namespace:
     parser.add_argument("--steps-per-block", type=int, default=20, help="a multiple of 20 logs once a block")
     parser.add_argument("--batch-size", type=int, default=32)
     parser.add_argument("--image-size", type=int, default=32)
-    parser.add_argument("--data", help="image folder (default: 120 drawn cats in a temporary folder)")
+    parser.add_argument("--data", help="image folder (default: 120 rendered cats in a temporary folder)")
     parser.add_argument("--accelerator", default="auto", help="auto, cpu or gpu (default auto)")
     parser.add_argument("--out", type=Path, help="JSON file for the figures")
     parser.add_argument("fit", nargs="*", help="further options of fit.py, after --: -- --model.width 64")
@@ -179,7 +179,7 @@ def parse(args: Sequence[str] | None) -> argparse.Namespace:
 
 def measure(options: argparse.Namespace, folder: Path) -> tuple[dict[str, list[float]], float]:
     """Run the blocks; return the seconds of each, and how far the two ends' weights are apart."""
-    root = options.data or DrawnCats(120, options.image_size, folder=folder).prepare()
+    root = options.data or RenderedCats(120, options.image_size, folder=folder).prepare()
     cli = FitCLI(command_line(options, str(root), folder))
     module, data = copy.deepcopy(cli.model), twin(cli.datamodule)
     device = cli.trainer.strategy.root_device
@@ -224,7 +224,7 @@ def twin(data: ImageFolderDataModule) -> ImageFolderDataModule:
         root=data.root,
         image_size=data.image_size,
         batch_size=data.batch_size,
-        held_out=data.held_out,
+        val_fraction=data.val_fraction,
         flip=data.flip,
         workers=data.workers,
         cache_dir=data.cache_dir,

@@ -1,12 +1,12 @@
 r"""What a network learns from each image: the networks of step_speed.py, trained alike.
 
 All have equal numbers of parameters and get the same images, noise levels and noise in the same order, one
-loss (clean images predicted, squared error of the velocity: FlowX), one optimiser, schedule and average.
+loss (clean images predicted, squared error of the velocity: FlowX), one optimizer, schedule and average.
 Then the averaged weights denoise held-out images. Peers' networks are given the noise level as a time out of
 1,000. A network that needs another learning rate has it: the best of `--rates` by the held-out loss counts.
 
-  python benchmarks/loss_per_image.py --data my_images --out learnt
-  python benchmarks/loss_per_image.py --data my_images --out learnt --rates 1e-3,3e-4 \
+  python benchmarks/loss_per_image.py --data my_images --out learned
+  python benchmarks/loss_per_image.py --data my_images --out learned --rates 1e-3,3e-4 \
       --only ours-dit,diffusers-dit
 
 Done trainings are kept in OUT and not done again. The first network named is the one that others are compared
@@ -59,11 +59,11 @@ def main(args: Sequence[str] | None = None) -> None:
     torch.set_num_threads(options.threads)
     keep_freed_memory()
     try:
-        prepare(options.data, options.out / "data", options.size, options.held_out, labels=False)
+        prepare(options.data, options.out / "data", options.size, options.val, labels=False)
     except DataError as error:
         sys.exit(f"error: {error}")
-    train, held_out = (np.load(options.out / "data" / f"{name}.npy") for name in ("train", "held_out"))
-    print(f"{describe(machine())}\n{len(train)} training images, {len(held_out)} held out", flush=True)
+    train, val = (np.load(options.out / "data" / f"{name}.npy") for name in ("train", "val"))
+    print(f"{describe(machine())}\n{len(train)} training images, {len(val)} held out", flush=True)
     results = []
     for seed in options.seeds:
         for name in options.only:
@@ -71,14 +71,14 @@ def main(args: Sequence[str] | None = None) -> None:
                 of = f"{options.millions}M-{options.images}-{options.batch}-{rate:g}-seed{seed}"
                 stored = options.out / f"{name.replace(' ', '-')}-{of}.json"
                 if not stored.is_file():
-                    facts = learn(name, rate, seed, train, held_out[: options.n], options)
+                    facts = learn(name, rate, seed, train, val[: options.n], options)
                     write({"name": name, "rate": rate, "seed": seed} | facts, stored)
                 results.append(json.loads(stored.read_text()))
     print(table(results, options.only))
 
 
 def learn(
-    name: str, rate: float, seed: int, train: Images, held_out: Images, options: argparse.Namespace
+    name: str, rate: float, seed: int, train: Images, val: Images, options: argparse.Namespace
 ) -> dict[str, Any]:
     """Train a network and return the error of its averaged weights on held-out images."""
     torch.manual_seed(seed)
@@ -102,7 +102,7 @@ def learn(
             torch._foreach_lerp_(averaged, parameters, 1 - kept)
     step.network.load_state_dict(average.state_dict())
     step.network.eval()
-    return {"parameters": sum(p.numel() for p in parameters), "steps": steps} | errors(step, held_out)
+    return {"parameters": sum(p.numel() for p in parameters), "steps": steps} | errors(step, val)
 
 
 def loss_of(step: Step, images: Tensor, noise: Tensor, sigma: Tensor) -> Tensor:
@@ -113,9 +113,9 @@ def loss_of(step: Step, images: Tensor, noise: Tensor, sigma: Tensor) -> Tensor:
 
 
 @torch.no_grad()
-def errors(step: Step, held_out: Images) -> dict[str, Any]:
+def errors(step: Step, val: Images) -> dict[str, Any]:
     """Return the loss under the training law, its standard error, and the plain error by `sigma`."""
-    images = in_range(held_out)
+    images = in_range(val)
     noise = torch.randn(images.shape, generator=torch.Generator().manual_seed(1))
     # Evenly spaced quantiles of the law, not in the order of the images.
     quantiles = (torch.randperm(len(images), generator=torch.Generator().manual_seed(2)) + 0.5) / len(images)

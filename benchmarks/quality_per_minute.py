@@ -45,7 +45,7 @@ from machine import describe, machine, write
 from datamodules.errors import DataError
 
 HERE = Path(__file__).resolve().parent
-SETTINGS = ("data", "minutes", "size", "n", "held_out", "threads", "labels", "max_steps", "features")
+SETTINGS = ("data", "minutes", "size", "n", "val", "threads", "labels", "max_steps", "features")
 SETTINGS += ("peer_nfe", "peer_sampler", "shrink")
 
 
@@ -57,20 +57,20 @@ def main(args: Sequence[str] | None = None) -> None:
         os.sched_setaffinity(0, options.cores)
     try:
         same_settings(options)
-        data = prepare(options.data, out / "data", options.size, options.held_out, options.labels)
+        data = prepare(options.data, out / "data", options.size, options.val, options.labels)
     except (DataError, ValueError) as error:
         sys.exit(f"error: {error}")
-    if options.n > min(data["train"], data["held_out"]):
+    if options.n > min(data["train"], data["val"]):
         sys.exit(
             f"error: --n {options.n} needs as many training and held-out images; there are {data['train']} "
-            f"and {data['held_out']}. Lower --n."
+            f"and {data['val']}. Lower --n."
         )
     facts = machine()
     print(describe(facts))
-    print(f"{data['train']} training images, {data['held_out']} held out", flush=True)
+    print(f"{data['train']} training images, {data['val']} held out", flush=True)
     failed = [] if options.score_only else run_all(options, len(data["classes"]))
     results, bounds = score_all(options, failed)
-    summarise(options, data | {"machine": facts}, results, bounds, failed)
+    summarize(options, data | {"machine": facts}, results, bounds, failed)
     if failed:
         sys.exit("error: failed: " + ", ".join(f"{one['contestant']} seed {one['seed']}" for one in failed))
 
@@ -186,7 +186,7 @@ def score_all(
     return results, json.loads(path.read_text())
 
 
-def summarise(
+def summarize(
     options: argparse.Namespace,
     data: dict[str, Any],
     results: dict[str, list[Any]],
@@ -206,7 +206,7 @@ def summarise(
             if samples.is_file() and name_of(contestant) not in grids:
                 with np.load(samples) as file:
                     grids[name_of(contestant)] = file["images"][:36]
-    grids["real, held out"] = np.load(options.out / "data" / "held_out.npy", mmap_mode="r")[:36]
+    grids["real, held out"] = np.load(options.out / "data" / "val.npy", mmap_mode="r")[:36]
     picture(grids, options.out / "samples.png")
     compared = {
         metric: {

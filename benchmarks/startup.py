@@ -45,7 +45,9 @@ def parse(args: Sequence[str] | None) -> argparse.Namespace:
     parser.add_argument(
         "--warm-up", type=int, default=1, help="rounds before that are thrown away (default 1)"
     )
-    parser.add_argument("--data", type=Path, help="image folder (default: 60 drawn cats, drawn beforehand)")
+    parser.add_argument(
+        "--data", type=Path, help="image folder (default: 60 rendered cats, drawn beforehand)"
+    )
     parser.add_argument("--out", type=Path, help="JSON file for the figures")
     return parser.parse_args(args)
 
@@ -53,11 +55,11 @@ def parse(args: Sequence[str] | None) -> argparse.Namespace:
 def draw(folder: Path) -> Path:
     """Draw a small data set with a process of its own, so that this one stays small."""
     code = (
-        "from datamodules.sources.rendered_cats import DrawnCats; "
-        f"DrawnCats(60, folder={str(folder)!r}).prepare()"
+        "from datamodules.sources.rendered_cats import RenderedCats; "
+        f"RenderedCats(60, folder={str(folder)!r}).prepare()"
     )
     subprocess.run([sys.executable, "-c", code], check=True, capture_output=True)
-    (root,) = folder.glob("drawn-cats-*")
+    (root,) = folder.glob("rendered-cats-*")
     return root
 
 

@@ -49,7 +49,7 @@ def serve_steps(out: TextIO, name: str, size: int, batch: int, millions: int) ->
     step = row.make(torch.randn(batch, 3, size, size), millions)
     parameters = sum(parameter.numel() for parameter in step.network.parameters())
     gflop = step.flops_per_image() / 1e9
-    for _ in range(2):  # the first makes the optimiser's state
+    for _ in range(2):  # the first makes the optimizer's state
         step()
     answer(out, parameters=parameters, gflop_per_image=gflop, keeps_memory=kept)
     for line in sys.stdin:

@@ -48,7 +48,7 @@ DDPM_UNET = {10: 64, 30: 112}
 
 
 class Step(ABC):
-    """A network and what one training step does with it: forward, loss, backward, optimiser, average.
+    """A network and what one training step does with it: forward, loss, backward, optimizer, average.
 
     Args:
         network: The network.
@@ -62,7 +62,7 @@ class Step(ABC):
 
     @abstractmethod
     def make_optimizer(self) -> torch.optim.Optimizer:
-        """Make the optimiser."""
+        """Make the optimizer."""
 
     @abstractmethod
     def loss(self, images: Tensor) -> Tensor:

@@ -1,6 +1,6 @@
 """Speed and memory of one training step: this project's networks and its peers' at equal parameters.
 
-A step is forward, loss, backward, optimiser and average over the weights; data, clipping, guards and logging
+A step is forward, loss, backward, optimizer and average over the weights; data, clipping, guards and logging
 are left out. Ours: fused AdamW, the average in one call, freed memory kept between steps, channels-last
 convolutions. Peers: AdamW and the average as plain torch has them. The further rows of ours each take one of
 these away: `glibc default` gives freed memory back, `contiguous` is without channels-last. `merged tokens` is

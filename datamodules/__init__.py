@@ -4,5 +4,5 @@
 `finishing` the last steps on the device (`crop`, `augmentation`). The rest needs neither torch nor Lightning:
 `index` (what is in a folder), `decode` (one file), `pixels` (where they are read from), `cache` (all of them,
 decoded once; with `cache_build` and `cache_format`), `order` (which image comes when, and who is held out).
-A `source` puts a folder on disk: `drawn_cats`, `oxford_pets`.
+A `source` puts a folder on disk: `rendered_cats`, `oxford_pets`.
 """

@@ -16,7 +16,7 @@ def check_arguments(
     *,
     image_size: int,
     batch_size: int,
-    held_out: float,
+    val_fraction: float,
     workers: int,
     max_rejected: float,
     background: tuple[int, int, int],
@@ -31,15 +31,15 @@ def check_arguments(
     Raises:
         DataError: With the argument, what it may be and what was given.
     """
-    colour = tuple(background)
-    is_colour = len(colour) == 3 and all(0 <= value <= 255 for value in colour)
+    color = tuple(background)
+    is_color = len(color) == 3 and all(0 <= value <= 255 for value in color)
     for allowed, message in (
         (image_size >= 1, f"image_size must be at least 1 pixel, not {image_size}"),
         (batch_size >= 1, f"batch_size must be at least 1 image, not {batch_size}"),
-        (0.0 <= held_out < 1.0, f"held_out is a share, at least 0 and below 1, not {held_out}"),
+        (0.0 <= val_fraction < 1.0, f"val_fraction is at least 0 and below 1, not {val_fraction}"),
         (workers >= 0, f"workers must be 0 or more, not {workers}"),
         (0.0 <= max_rejected <= 1.0, f"max_rejected is a share, 0 to 1, not {max_rejected}"),
-        (is_colour, f"background must be three values of 0 to 255 (red, green, blue), not {colour}"),
+        (is_color, f"background must be three values of 0 to 255 (red, green, blue), not {color}"),
         (seed >= 0, f"seed must not be negative, not {seed}"),
         (0.0 < crop_limit <= 1.0, f"crop_limit is a share, above 0 and at most 1, not {crop_limit}"),
         (limits.max_pixels >= 1, f"limits.max_pixels must be at least 1, not {limits.max_pixels}"),

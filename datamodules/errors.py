@@ -25,7 +25,7 @@ class Rejected(NamedTuple):
 def printable(text: str) -> str:
     """The text fit for a log, a terminal or a line of a report.
 
-    A file name can hold anything: control characters (a line break, an escape sequence that recolours the
+    A file name can hold anything: control characters (a line break, an escape sequence that recolors the
     terminal) and bytes that are no UTF-8 are escaped.
     """
     if text.isprintable():

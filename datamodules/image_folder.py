@@ -17,7 +17,7 @@ from torch import Tensor
 
 from datamodules.arguments import check_arguments, check_trainer
 from datamodules.batches.augmentation import AUGMENTATIONS, Augmentation
-from datamodules.batches.batches import HeldOutBatches, TrainBatches
+from datamodules.batches.batches import TrainBatches, ValBatches
 from datamodules.batches.finishing import AugmentedBatch, DraftBatch, Finish, ImageBatch, Residence, residence
 from datamodules.batches.loader import BatchNumbers, StepLoader
 from datamodules.batches.micro_batches import MicroBatches
@@ -29,12 +29,12 @@ from datamodules.decode.decode import Limits
 from datamodules.index.index import ImageIndex
 from datamodules.index.splits import SplitFolders
 from datamodules.sources.oxford_pets import OxfordPetCats
-from datamodules.sources.rendered_cats import DrawnCats
+from datamodules.sources.rendered_cats import RenderedCats
 from datamodules.sources.source import DataSource
 from datamodules.utils.places import as_path
 
 # The sources are here so that the command line knows them by their short names.
-__all__ = ["Augmentation", "DrawnCats", "ImageBatch", "ImageFolderDataModule", "OxfordPetCats"]
+__all__ = ["Augmentation", "ImageBatch", "ImageFolderDataModule", "OxfordPetCats", "RenderedCats"]
 
 
 class ImageFolderDataModule(LightningDataModule):
@@ -51,10 +51,10 @@ class ImageFolderDataModule(LightningDataModule):
         source: Where the images come from when `root` is not given. Default: cats drawn on the spot.
         image_size: Side of the square images in pixels.
         batch_size: Images per device and micro-batch.
-        held_out: Share of the images that is kept for validation, in [0, 1), chosen by content: an image
+        val_fraction: Share of the images that is kept for validation, in [0, 1), chosen by content: an image
             keeps its side for ever. 0 for no validation.
         flip: Mirror half of the training images, drawn anew each time an image comes round.
-        crop: How an image becomes a square. `centre` cuts out the central one; `pad` keeps everything, with
+        crop: How an image becomes a square. `center` cuts out the central one; `pad` keeps everything, with
             bars of `background`; `random` cuts another square out of the central one each time, and leaves
             the held-out images whole.
         crop_limit: Smallest side of a `random` crop, as a share of the central square's.
@@ -65,7 +65,7 @@ class ImageFolderDataModule(LightningDataModule):
         workers: Processes that decode, and that load batches. 0 decodes in a thread per core and loads in the
             main process, which is fast enough, since the decoded images are memory-mapped.
         max_rejected: Largest share of the files that may be unreadable or out of place; above it is an error.
-        background: RGB colour (0 to 255) that transparent images are laid on.
+        background: RGB color (0 to 255) that transparent images are laid on.
         quarantine: List of files to leave out, as `scripts/inspect_data.py --quarantine` writes it.
         limits: Images that are rejected for their size or shape.
         split_folders: What the first-level folders are: `classes`, or parts of a data set to `merge`, whose
@@ -93,9 +93,9 @@ class ImageFolderDataModule(LightningDataModule):
         source: DataSource | None = None,
         image_size: int = 32,
         batch_size: int = 64,
-        held_out: float = 0.05,
+        val_fraction: float = 0.05,
         flip: bool = True,
-        crop: Literal["centre", "pad", "random"] = "centre",
+        crop: Literal["center", "pad", "random"] = "center",
         crop_limit: float = 0.75,
         augmentation: Augmentation | None = None,
         class_balanced: bool = False,
@@ -115,7 +115,7 @@ class ImageFolderDataModule(LightningDataModule):
         check_arguments(
             image_size=image_size,
             batch_size=batch_size,
-            held_out=held_out,
+            val_fraction=val_fraction,
             workers=workers,
             max_rejected=max_rejected,
             background=background,
@@ -130,7 +130,7 @@ class ImageFolderDataModule(LightningDataModule):
         self.crop, self.crop_limit, self.augmentation = crop, crop_limit, augmentation
         self.class_balanced, self.resident = class_balanced, resident
         self.image_size, self.batch_size, self.background = image_size, batch_size, background
-        self.held_out, self.flip, self.class_labels = held_out, flip, class_labels
+        self.val_fraction, self.flip, self.class_labels = val_fraction, flip, class_labels
         self.workers, self.max_rejected, self.seed = workers, max_rejected, seed
         self.quarantine, self.limits = as_path("--data.quarantine", quarantine), limits
         self.split_folders = split_folders
@@ -144,7 +144,7 @@ class ImageFolderDataModule(LightningDataModule):
 
     def state_dict(self) -> dict[str, Any]:
         """Return what decides the images' pixels, classes and sides, for a checkpoint that lies by itself."""
-        names = ("image_size", "held_out", "flip", "crop", "crop_limit", "class_labels", "max_rejected")
+        names = ("image_size", "val_fraction", "flip", "crop", "crop_limit", "class_labels", "max_rejected")
         plain = {name: getattr(self, name) for name in names}
         return plain | {"background": list(self.background), "limits": self.limits._asdict()}
 
@@ -228,14 +228,14 @@ class ImageFolderDataModule(LightningDataModule):
         return self._opened.train.labels[self._opened.train.rows]
 
     @property
-    def held_out_images(self) -> npt.NDArray[np.uint8]:
+    def val_images(self) -> npt.NDArray[np.uint8]:
         """The held-out images in index order, a copy, (M, 3, S, S) uint8."""
-        return self._opened.held_out.all_images(self.image_size)
+        return self._opened.val.all_images(self.image_size)
 
     @property
-    def held_out_labels(self) -> npt.NDArray[np.int64]:
+    def val_labels(self) -> npt.NDArray[np.int64]:
         """Labels of the held-out images, (M,) int64."""
-        return self._opened.held_out.labels[self._opened.held_out.rows]
+        return self._opened.val.labels[self._opened.val.rows]
 
     def mean_image(self) -> Tensor:
         """Mean of the training images, over 10,000 evenly spaced ones if there are more.
@@ -263,13 +263,11 @@ class ImageFolderDataModule(LightningDataModule):
 
     def val_dataloader(self) -> StepLoader | list[StepLoader]:
         """The held-out images in index order, uint8; an empty list when nothing is held out."""
-        if not len(self._opened.held_out.rows):
+        if not len(self._opened.val.rows):
             # An empty list means no validation to Lightning, which would ask whether that was meant.
             warnings.filterwarnings("ignore", r"Total length of `list` across ranks is zero", UserWarning)
             return []
-        batches = HeldOutBatches(
-            self._opened.held_out, self.batch_size, *self._rank(), on_device=self._on_device()
-        )
+        batches = ValBatches(self._opened.val, self.batch_size, *self._rank(), on_device=self._on_device())
         return self._loader(batches, BatchNumbers(lambda: (0, len(batches))))
 
     def on_after_batch_transfer(
@@ -280,7 +278,7 @@ class ImageFolderDataModule(LightningDataModule):
             return batch
         return self._finish(batch, None if self._data is None else self._data.images)
 
-    def _loader(self, batches: MicroBatches | HeldOutBatches, numbers: BatchNumbers) -> StepLoader:
+    def _loader(self, batches: MicroBatches | ValBatches, numbers: BatchNumbers) -> StepLoader:
         # Lightning would advise more workers: gathering from a memory map outruns handing batches over.
         warnings.filterwarnings("ignore", r".*does not have many workers", PossibleUserWarning)
         pinned = torch.cuda.is_available()
@@ -320,20 +318,20 @@ class ImageFolderDataModule(LightningDataModule):
         if self.root is not None:
             return self.root
         if self.source is None:
-            self.source = DrawnCats()
+            self.source = RenderedCats()
         return self.source.prepare()
 
     def _open(self) -> OpenedFolder:
         side = math.ceil(self.image_size / self.crop_limit) if self.crop == "random" else self.image_size
-        colour = self.background[0], self.background[1], self.background[2]
-        transform = Transform(side, colour, "pad" if self.crop == "pad" else "centre", self.limits)
+        color = self.background[0], self.background[1], self.background[2]
+        transform = Transform(side, color, "pad" if self.crop == "pad" else "center", self.limits)
         cache_dir = (self.cache_dir or default_cache_dir()) if self.cache else None
         return open_folder(
             self._folder(),
             transform,
             cache_dir,
             self.quarantine,
-            self.held_out,
+            self.val_fraction,
             self.class_labels,
             self.workers,
             self.split_folders,

@@ -18,7 +18,7 @@ class DiTDiffusion(DiffusionModule):
         width: Size of a token.
         depth: Number of transformer blocks.
         heads: Number of attention heads; `width / heads` is a multiple of 4.
-        hidden_ratio: Size of the feed-forward hidden layer over `width`.
+        mlp_ratio: Size of the feed-forward hidden layer over `width`.
         modulation: `per_block` maps the condition in each block, `shared` once for all.
         registers: Number of learned tokens beside the patches.
         window: Side in tokens of the local attention windows of the first `window_depth` blocks.
@@ -32,7 +32,7 @@ class DiTDiffusion(DiffusionModule):
         preconditioner: How the network's output becomes `denoised`, that is what the network predicts.
         noise_levels: The law that training draws noise levels from.
         weighting: Loss weight by noise level; none takes the one the preconditioner was published with.
-        label_dropout: Share of labels replaced by the null label, which classifier-free guidance needs.
+        cond_dropout: Share of labels replaced by the null label, which classifier-free guidance needs.
         augmentations: How many numbers tell the network what was done to a training image; 0 for none.
         optimizer: Settings of AdamW.
         seed: Seed of everything random in a step.
@@ -51,7 +51,7 @@ class DiTDiffusion(DiffusionModule):
         width: int = 256,
         depth: int = 6,
         heads: int = 4,
-        hidden_ratio: float = 8 / 3,
+        mlp_ratio: float = 8 / 3,
         modulation: Modulation = "shared",
         registers: int = 0,
         window: int = 4,
@@ -64,7 +64,7 @@ class DiTDiffusion(DiffusionModule):
         preconditioner: Preconditioner = FlowX(),
         noise_levels: NoiseLevels = LogitNormal(mean=0.3, std=1.4),
         weighting: Weighting | None = None,
-        label_dropout: float = 0.1,
+        cond_dropout: float = 0.1,
         augmentations: int = 0,
         optimizer: AdamWSettings = AdamWSettings(),
         seed: int = 0,
@@ -84,7 +84,7 @@ class DiTDiffusion(DiffusionModule):
                     ("merged_heads", merged_heads),
                 )
             ),
-            above("hidden_ratio", hidden_ratio),
+            above("mlp_ratio", mlp_ratio),
             at_least("registers", registers, 0),
             Rule(
                 "window_depth", window_depth, 0 <= window_depth <= depth, f"from 0 to depth, which is {depth}"
@@ -100,7 +100,7 @@ class DiTDiffusion(DiffusionModule):
             depth=depth,
             heads=heads,
             num_classes=label_count(class_names),
-            hidden_ratio=hidden_ratio,
+            mlp_ratio=mlp_ratio,
             modulation=modulation,
             registers=registers,
             window=window,
@@ -119,7 +119,7 @@ class DiTDiffusion(DiffusionModule):
             preconditioner=preconditioner,
             noise_levels=noise_levels,
             weighting=weighting,
-            label_dropout=label_dropout,
+            cond_dropout=cond_dropout,
             optimizer=optimizer,
             seed=seed,
             compile=compile,

@@ -48,7 +48,7 @@ class CheckpointFacts(NamedTuple):
     """What a checkpoint's weights are."""
 
     step: int
-    """The optimiser step they were saved at."""
+    """The optimizer step they were saved at."""
 
     weights: str
     """`averaged` if `load_model` loads averaged weights (EMA), else `raw`."""

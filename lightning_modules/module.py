@@ -63,13 +63,13 @@ class DiffusionModule(LightningModule):
     come from a generator made for the step.
 
     Args:
-        network: `F(x, noise_level, labels)`; its output is 0 at initialisation.
+        network: `F(x, noise_level, labels)`; its output is 0 at initialization.
         image_size: Height and width of the images in pixels.
         class_names: Names of the data's classes in the order of their labels; one class is unconditional.
         preconditioner: How the network's output becomes `denoised`, that is what the network predicts.
         noise_levels: The law that training draws noise levels from.
         weighting: Loss weight by noise level; none takes the one the preconditioner was published with.
-        label_dropout: Share of labels replaced by the null label, which classifier-free guidance needs.
+        cond_dropout: Share of labels replaced by the null label, which classifier-free guidance needs.
         optimizer: Settings of AdamW.
         seed: Seed of everything random in a step.
         compile: Whether to run the network through `torch.compile`, where a compiler is there.
@@ -86,12 +86,12 @@ class DiffusionModule(LightningModule):
         preconditioner: Preconditioner,
         noise_levels: NoiseLevels,
         weighting: Weighting | None,
-        label_dropout: float,
+        cond_dropout: float,
         optimizer: AdamWSettings,
         seed: int,
         compile: bool,
     ) -> None:
-        check_ranges(share("label_dropout", label_dropout))
+        check_ranges(share("cond_dropout", cond_dropout))
         super().__init__()
         self.network = network
         self.image_shape = (3, image_size, image_size)
@@ -99,7 +99,7 @@ class DiffusionModule(LightningModule):
         self.preconditioner = preconditioner
         self.noise_levels = noise_levels
         self.weighting = weighting or preconditioner.default_weighting()
-        self.label_dropout = label_dropout
+        self.cond_dropout = cond_dropout
         self.optimizer_settings = optimizer
         self.seed = seed
         self.compile_network = compile
@@ -164,13 +164,13 @@ class DiffusionModule(LightningModule):
     def validation_step(self, batch: tuple[Tensor, Tensor], batch_idx: int) -> None:
         """Log the held-out loss, with the same noise at every validation."""
         images, labels = batch
-        generator = self._generator(Stream.HELD_OUT_LOSS, batch_idx)
+        generator = self._generator(Stream.VAL_LOSS, batch_idx)
         # Evenly spaced quantiles of the law instead of draws: the same expectation, with far less variance.
         quantiles = (torch.arange(len(images), device=self.device) + 0.5) / len(images)
         sigma = self.noise_levels.from_uniform(quantiles)
         noise = torch.randn(images.shape, generator=generator, device=self.device)
         terms = denoising_loss(self, self.weighting, images, noise, sigma, labels)
-        self.log("loss_held_out", terms.loss.mean(), batch_size=len(images), sync_dist=True)
+        self.log("loss/val", terms.loss.mean(), batch_size=len(images), sync_dist=True)
 
     def configure_optimizers(self) -> torch.optim.Optimizer:
         """Make AdamW over the network's parameters."""
@@ -207,11 +207,11 @@ class DiffusionModule(LightningModule):
         return self.plan.place(self.trainer.global_step * accumulation + batch_idx % accumulation)
 
     def starts_step(self, batch_idx: int) -> bool:
-        """Tell whether a micro-batch is the first of its optimiser step."""
+        """Tell whether a micro-batch is the first of its optimizer step."""
         return batch_idx % self.trainer.accumulate_grad_batches == 0
 
     def ends_step(self, batch_idx: int) -> bool:
-        """Tell whether a micro-batch is the last of its optimiser step."""
+        """Tell whether a micro-batch is the last of its optimizer step."""
         return (batch_idx + 1) % self.trainer.accumulate_grad_batches == 0
 
     def sample(
@@ -298,7 +298,7 @@ class DiffusionModule(LightningModule):
         return self.plan.rows(place.part, whole), whole
 
     def _drop_labels(self, labels: Tensor, uniform: Tensor) -> Tensor:
-        return torch.where(uniform < self.label_dropout, self.null_label, labels)
+        return torch.where(uniform < self.cond_dropout, self.null_label, labels)
 
 
 def label_count(class_names: Sequence[str]) -> int:

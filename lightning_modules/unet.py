@@ -23,7 +23,7 @@ class UNetDiffusion(DiffusionModule):
         preconditioner: How the network's output becomes `denoised`, that is what the network predicts.
         noise_levels: The law that training draws noise levels from.
         weighting: Loss weight by noise level; none takes the one the preconditioner was published with.
-        label_dropout: Share of labels replaced by the null label, which classifier-free guidance needs.
+        cond_dropout: Share of labels replaced by the null label, which classifier-free guidance needs.
         augmentations: How many numbers tell the network what was done to a training image; 0 for none.
         optimizer: Settings of AdamW.
         seed: Seed of everything random in a step.
@@ -47,7 +47,7 @@ class UNetDiffusion(DiffusionModule):
         preconditioner: Preconditioner = EDM(),
         noise_levels: NoiseLevels = LogNormal(),
         weighting: Weighting | None = None,
-        label_dropout: float = 0.1,
+        cond_dropout: float = 0.1,
         augmentations: int = 0,
         optimizer: AdamWSettings = AdamWSettings(),
         seed: int = 0,
@@ -83,7 +83,7 @@ class UNetDiffusion(DiffusionModule):
             preconditioner=preconditioner,
             noise_levels=noise_levels,
             weighting=weighting,
-            label_dropout=label_dropout,
+            cond_dropout=cond_dropout,
             optimizer=optimizer,
             seed=seed,
             compile=compile,

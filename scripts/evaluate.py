@@ -31,7 +31,7 @@ EPILOG = """examples:
   evaluate.py my_samples --against my_images          any folder, or samples.npz, against any other
   evaluate.py model.ckpt --data my_images             a checkpoint that lies by itself
   evaluate.py runs/demo --against other_cats          a run's samples against other images than its own
-  evaluate.py --self-test                             spoil drawn cats, check that the metrics notice
+  evaluate.py --self-test                             spoil rendered cats, check that the metrics notice
   evaluate.py --self-test --data my_images
 
 Every figure stands between a floor (as many other real images) and a ceiling (noise), with as many images on
@@ -79,12 +79,12 @@ def evaluate(options: argparse.Namespace) -> bool:
 
 def test_metrics(options: argparse.Namespace) -> bool:
     """Run the self-test, print it, and tell whether it passed."""
-    from datamodules.sources.rendered_cats import DrawnCats
+    from datamodules.sources.rendered_cats import RenderedCats
     from lightning_modules.evaluation.image_sets import folder_images
     from lightning_modules.evaluation.self_test import self_test
     from lightning_modules.metrics.feature_networks import load_features
 
-    root = options.data or DrawnCats().prepare()
+    root = options.data or RenderedCats().prepare()
     network = load_features(options.features)
     kept = _data_options(options).kept_in()
     images = folder_images(root, options.image_size, kept)
@@ -215,7 +215,7 @@ def make_parser() -> argparse.ArgumentParser:
     add(
         "--self-test",
         action="store_true",
-        help="check the metrics on spoilt images instead; status 1 if they fail",
+        help="check the metrics on damaged images instead; status 1 if they fail",
     )
     _add_comparison(parser.add_argument_group("what is compared, and how"))
     _add_drawing(parser.add_argument_group("how a run's samples are drawn: a row for each combination"))

@@ -149,7 +149,7 @@ def _parse(args: Sequence[str] | None) -> argparse.Namespace:
     add("folder", type=path, help="folder of images; sub-folders are classes")
     add("--out", type=path, help="folder for the report (default: inspection/<name of the folder>)")
     add("--image-size", type=whole(1), default=64, help="side that training is to use, pixels (default 64)")
-    add("--pad", action="store_true", help="show images squared with bars instead of cut to the centre")
+    add("--pad", action="store_true", help="show images squared with bars instead of cut to the center")
     model = parser.add_mutually_exclusive_group()
     model.add_argument("--parameters", type=_count, help="number of the model's parameters, such as 40e6")
     model.add_argument(

@@ -25,7 +25,7 @@ from lightning_modules.cli.process import RESUME_STATUS, one_line_errors
 from lightning_modules.ema.names import HELP, weights_name
 
 SAMPLERS = ["euler", "ancestral", "heun", "stochastic_heun", "dpmpp_2m", "dpmpp_3m", "unipc", "ipndm"]
-GRIDS = ["karras", "log_snr", "flow"]
+SCHEDULES = ["karras", "log_snr", "flow"]
 THRESHOLDS = ["none", "clip", "dynamic"]
 
 EPILOG = """examples:
@@ -107,7 +107,7 @@ def _add_sampling(group: argparse._ArgumentGroup) -> None:
         type=steps,
         help="evaluations of the denoiser per image at most",
     )
-    group.add_argument("--grid", choices=GRIDS, help="spacing of the noise levels")
+    group.add_argument("--grid", choices=SCHEDULES, help="spacing of the noise levels")
     group.add_argument("--shift", type=number(above=0.0), help="shift of the flow grid towards noise")
     group.add_argument(
         "--sigma-min",

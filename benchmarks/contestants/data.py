@@ -15,16 +15,16 @@ from tqdm import tqdm
 from datamodules.image_folder import ImageFolderDataModule
 
 
-def prepare(source: Path, folder: Path, size: int, held_out: float, labels: bool) -> dict[str, Any]:
+def prepare(source: Path, folder: Path, size: int, val: float, labels: bool) -> dict[str, Any]:
     """Write the training and the held-out images as arrays, and the training images as PNG files too.
 
     The files are of the size that is trained at: decoding them again changes no pixel.
 
     Args:
         source: Folder of images.
-        folder: Where `train.npy`, `held_out.npy`, their labels and `images/` go; kept if complete.
+        folder: Where `train.npy`, `val.npy`, their labels and `images/` go; kept if complete.
         size: Side in pixels.
-        held_out: Share that is held out.
+        val: Share that is held out.
         labels: Whether names of sub-folders are classes.
 
     Raises:
@@ -34,7 +34,7 @@ def prepare(source: Path, folder: Path, size: int, held_out: float, labels: bool
     if facts_file.is_file():
         facts: dict[str, Any] = json.loads(facts_file.read_text())
         return facts
-    module = ImageFolderDataModule(source, image_size=size, held_out=held_out, class_labels=labels)
+    module = ImageFolderDataModule(source, image_size=size, val_fraction=val, class_labels=labels)
     module.prepare_data()
     module.setup()
     folder.mkdir(parents=True, exist_ok=True)
@@ -42,8 +42,8 @@ def prepare(source: Path, folder: Path, size: int, held_out: float, labels: bool
     for name, array in {
         "train": train,
         "train_labels": module.train_labels,
-        "held_out": module.held_out_images,
-        "held_out_labels": module.held_out_labels,
+        "val": module.val_images,
+        "val_labels": module.val_labels,
     }.items():
         np.save(folder / f"{name}.npy", array)
     shutil.rmtree(folder / "images", ignore_errors=True)
@@ -54,7 +54,7 @@ def prepare(source: Path, folder: Path, size: int, held_out: float, labels: bool
         Image.fromarray(image.transpose(1, 2, 0)).save(place / f"{number:06}.png")
     facts = {
         "train": len(train),
-        "held_out": len(module.held_out_images),
+        "val": len(module.val_images),
         "classes": list(module.class_names),
         "fingerprint": module.fingerprint,
     }

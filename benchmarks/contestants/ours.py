@@ -118,7 +118,7 @@ class Ours(Contestant):
             "--data.root": data / "images",
             "--data.cache_dir": data / "cache",
             "--data.image_size": task.size,
-            "--data.held_out": 0,
+            "--data.val_fraction": 0,
             "--data.class_labels": str(task.classes > 1).lower(),
             "--trainer.max_steps": steps,
             "--trainer.default_root_dir": self.runs.resolve(),

@@ -31,7 +31,7 @@ class Peer(Contestant):
     Attributes:
         batch: Images in a step.
         network: The network that is trained.
-        optimizer: Its optimiser.
+        optimizer: Its optimizer.
         max_norm: Gradient norm that is clipped to; none does not clip.
         nfe: Evaluations of the network per sample.
         sampler: What the sampler is called.
@@ -51,7 +51,7 @@ class Peer(Contestant):
 
     @abstractmethod
     def build(self) -> None:
-        """Make the network, its optimiser and its average."""
+        """Make the network, its optimizer and its average."""
 
     @abstractmethod
     def loss(self, images: Tensor, labels: Tensor) -> Tensor:
@@ -98,7 +98,7 @@ class Peer(Contestant):
         return facts | {"parameters": parameters, "curve": curve}
 
     def step(self, images: Tensor, labels: Tensor) -> Tensor:
-        """Take a step of the optimiser."""
+        """Take a step of the optimizer."""
         loss = self.loss(images, labels)
         loss.backward()
         if self.max_norm is not None:
@@ -124,20 +124,20 @@ class Peer(Contestant):
     def load(self) -> dict[str, Any]:
         """Load the raw or the averaged weights: those with the lower loss on held-out images."""
         saved = torch.load(self.task.place / "weights.pt", weights_only=True)
-        losses = {name: self.held_out_loss(weights) for name, weights in saved.items()}
+        losses = {name: self.val_loss(weights) for name, weights in saved.items()}
         best = min(losses, key=losses.__getitem__)
         self.network.load_state_dict(saved[best])
         self.network.eval()
         torch.manual_seed(self.task.seed + 1)
-        return {"nfe": self.nfe, "sampler": self.sampler, "weights": best, "held_out_losses": losses}
+        return {"nfe": self.nfe, "sampler": self.sampler, "weights": best, "val_losses": losses}
 
     @torch.no_grad()
-    def held_out_loss(self, weights: Weights) -> float:
+    def val_loss(self, weights: Weights) -> float:
         """Return the loss on held-out images, over the same noise for all weights."""
         self.network.load_state_dict(weights)
         self.network.eval()
         torch.manual_seed(0)
-        images, labels = self.task.array("held_out")[:_JUDGED], self.task.array("held_out_labels")[:_JUDGED]
+        images, labels = self.task.array("val")[:_JUDGED], self.task.array("val_labels")[:_JUDGED]
         losses = [
             float(
                 self.loss(in_range(images[start : start + 64]), torch.from_numpy(labels[start : start + 64]))

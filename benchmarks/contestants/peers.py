@@ -75,7 +75,7 @@ class PublishedDiTPeer(NoisePredictor):
     batch, published_nfe = 64, 250
 
     def build(self) -> None:
-        """Make the network, its optimiser and its average."""
+        """Make the network, its optimizer and its average."""
         shrink = self.task.shrink
         self.network = PublishedDiT(self.task.size, 256 // shrink, 8, 4, 4, self.task.classes)
         self.average = copy_of(self.network)
@@ -119,7 +119,7 @@ class DiffusersPeer(NoisePredictor):
     batch, published_nfe, max_norm = 16, 1000, 1.0
 
     def build(self) -> None:
-        """Make the network, its optimiser and its average."""
+        """Make the network, its optimizer and its average."""
         from diffusers import UNet2DModel
         from diffusers.training_utils import EMAModel
 
@@ -178,7 +178,7 @@ class DdpmPytorchPeer(Peer):
     batch, max_norm = 16, 1.0
 
     def build(self) -> None:
-        """Make the network, its optimiser and its average."""
+        """Make the network, its optimizer and its average."""
         library, stands_in = import_ddpm_pytorch()
         try:
             from ema_pytorch import EMA

@@ -120,10 +120,10 @@ class PublishedDiT(nn.Module):
             dim=2,
         )
         self.register_buffer("positions", grid.reshape(1, self.side**2, width), persistent=False)
-        self.initialise()
+        self.initialize()
 
-    def initialise(self) -> None:
-        """Initialise as published: Xavier, small embeddings, and every block the identity."""
+    def initialize(self) -> None:
+        """Initialize as published: Xavier, small embeddings, and every block the identity."""
         for module in self.modules():
             if isinstance(module, nn.Linear):
                 nn.init.xavier_uniform_(module.weight)

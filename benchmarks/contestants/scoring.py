@@ -26,9 +26,9 @@ class Scores:
     """
 
     def __init__(self, data: Path, n: int, features: str) -> None:
-        train, held_out = (np.load(data / f"{name}.npy", mmap_mode="r") for name in ("train", "held_out"))
+        train, val = (np.load(data / f"{name}.npy", mmap_mode="r") for name in ("train", "val"))
         rng = np.random.default_rng(0)
-        reference, other = (_choose(images, n, rng) for images in (held_out, train))
+        reference, other = (_choose(images, n, rng) for images in (val, train))
         self.protocol = Protocol(load_features(features), reference, other, data / "features")
         self.detector = CopyDetector(self.protocol, np.asarray(train), reference, mirrored=True)
 
@@ -44,13 +44,13 @@ class Scores:
         write(self.measure(images, place.parent.name) | facts, place / "result.json")
 
     def measure(self, images: Images, name: str) -> dict[str, Any]:
-        """Return the figures and the memorisation of N samples, uint8 (N, 3, S, S)."""
+        """Return the figures and the memorization of N samples, uint8 (N, 3, S, S)."""
         features = self.protocol.features(images, f"features of {name}")
-        memorisation, _ = self.detector.look(images, features)
-        rings = {"rings": memorisation.rings}
+        memorization, _ = self.detector.look(images, features)
+        rings = {"rings": memorization.rings}
         return {
             "figures": plain(self.protocol.figures(features)),
-            "memorisation": dataclasses.asdict(memorisation) | rings,
+            "memorization": dataclasses.asdict(memorization) | rings,
         }
 
 

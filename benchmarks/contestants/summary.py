@@ -23,7 +23,7 @@ bootstrap interval, mean of the seeds. Copies: share of samples that the ratio t
 training images (in brackets: of the held-out images); distance: median distance to the nearest training
 image, over the held-out images'. Training time is from the first step to the last: starting processes,
 importing and opening the images count for nobody. Of each peer, the raw or the averaged weights are
-taken, whichever has the lower held-out loss, which favours the peers: their averages are made for longer
+taken, whichever has the lower held-out loss, which favors the peers: their averages are made for longer
 runs. Matmul: GFLOP/s of the machine before each training, its noise."""
 
 
@@ -91,9 +91,9 @@ def _quality(name: str, results: Results, bounds: Result) -> list[str]:
         cells.append(f"{ratio[name]:.2f}" if name in ratio else "")
     for metric in ("precision", "recall", "density", "coverage"):
         cells.append(spread([one["figures"][metric]["value"] for one in of]))
-    gauges = [one["memorisation"] for one in of]
+    gauges = [one["memorization"] for one in of]
     copies = float(np.mean([gauge["copies"] for gauge in gauges]))
-    cells.append(f"{copies:.1%} ({gauges[0]['copies_held_out']:.1%})")
+    cells.append(f"{copies:.1%} ({gauges[0]['copies_val']:.1%})")
     return [*cells, spread([gauge["distance_ratio"] for gauge in gauges])]
 
 

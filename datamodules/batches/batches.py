@@ -64,7 +64,7 @@ class TrainBatches(Dataset[ImageBatch | DraftBatch]):
     """Batch `k` of training, a pure function of (seed, k, rank).
 
     The stream of shuffled epochs is dealt out in order: batch k of rank r of W takes the B positions from
-    `k * B * W + r * B`. The images of one optimiser step are thus the same however its batch is split over
+    `k * B * W + r * B`. The images of one optimizer step are thus the same however its batch is split over
     ranks and micro-batches, and so are their flips, crops and augmentations, which belong to the positions.
 
     Args:
@@ -149,7 +149,7 @@ def mirror(images: npt.NDArray[np.uint8], which: npt.NDArray[np.bool_]) -> None:
         images[which] = images[which][..., ::-1]
 
 
-class HeldOutBatches(Dataset[ImageBatch | DraftBatch]):
+class ValBatches(Dataset[ImageBatch | DraftBatch]):
     """The held-out images in index order, neither shuffled nor mirrored.
 
     Rank r of W takes every W-th image. All ranks get the same number, or the shorter ones would leave the

@@ -51,8 +51,8 @@ def _resampling(start: Tensor, side: Tensor, source: int, size: int) -> Tensor:
     """Weights of the source pixels in each resized one, (B, size, source), rows summing to 1."""
     places = torch.arange(size, device=start.device) + 0.5
     scale = side[:, None, None] * (source / size)  # source pixels per resized one
-    centres = start[:, None, None] * source + places[:, None] * scale
-    offsets = torch.arange(source, device=start.device) + 0.5 - centres
+    centers = start[:, None, None] * source + places[:, None] * scale
+    offsets = torch.arange(source, device=start.device) + 0.5 - centers
     weights = _cubic(offsets / scale.clamp(min=1.0))  # a wider kernel when shrinking, against aliasing
     return weights / weights.sum(dim=2, keepdim=True)
 

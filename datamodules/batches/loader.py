@@ -13,7 +13,7 @@ import torch
 from torch.utils.data import DataLoader
 from torch.utils.data.distributed import DistributedSampler
 
-from datamodules.batches.batches import HeldOutBatches
+from datamodules.batches.batches import ValBatches
 from datamodules.batches.finishing import DraftBatch, ImageBatch
 from datamodules.batches.micro_batches import MicroBatches
 from datamodules.utils.workers import Workers
@@ -72,7 +72,7 @@ class StepLoader(DataLoader[Any]):
 
     def __init__(
         self,
-        batches: MicroBatches | HeldOutBatches,
+        batches: MicroBatches | ValBatches,
         numbers: BatchNumbers,
         workers: int = 0,
         pinned: bool = False,

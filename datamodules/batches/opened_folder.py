@@ -7,7 +7,7 @@ import numpy as np
 from lightning.pytorch.utilities import rank_zero_info
 
 from datamodules.batches.batches import ImageRows
-from datamodules.batches.order import held_out_mask
+from datamodules.batches.order import val_mask
 from datamodules.cache.cache import open_cache, write_report
 from datamodules.cache.pixels import DecodedImages, Images, Transform
 from datamodules.decode.decode import ChangedFileError
@@ -27,14 +27,14 @@ class OpenedFolder(NamedTuple):
         report: The list of those left out; none where there is no cache to put it into.
         images: The images of `files`.
         train: Those to train on.
-        held_out: The others.
+        val: The others.
     """
 
     files: ImageIndex
     report: Path | None
     images: Images
     train: ImageRows
-    held_out: ImageRows
+    val: ImageRows
 
     def check(self, max_rejected: float) -> None:
         """Say which files were left out or passed over, and refuse to go on without too many of them.
@@ -71,7 +71,7 @@ def open_folder(
     transform: Transform,
     cache_dir: Path | None,
     quarantine: Path | None,
-    held_out: float,
+    val_fraction: float,
     class_labels: bool,
     workers: int,
     split_folders: SplitFolders = "ask",
@@ -83,7 +83,7 @@ def open_folder(
         transform: What is done to every file.
         cache_dir: Where decoded images and content hashes are kept; none keeps nothing.
         quarantine: List of files to leave out.
-        held_out: Share of the images to hold out.
+        val_fraction: Share of the images to hold out.
         class_labels: Whether folder names are classes.
         workers: Processes that decode.
         split_folders: What first-level folders are, as `scan_folder` takes it.
@@ -100,7 +100,7 @@ def open_folder(
     else:
         raise DataError(f"{changed}; wait until nothing writes to the folder") from changed
     labels = index.labels if class_labels else np.zeros_like(index.labels)
-    out = held_out_mask(index.hashes, held_out)
+    out = val_mask(index.hashes, val_fraction)
     train, other = (ImageRows(images, labels, np.flatnonzero(rows)) for rows in (~out, out))
     return OpenedFolder(index, report, images, train, other)
 

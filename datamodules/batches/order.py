@@ -91,7 +91,7 @@ def _hash(seed: int, domain: int, counters: npt.NDArray[np.int64]) -> npt.NDArra
     return _mix(counters.astype(np.uint64) * np.uint64(_GOLDEN) + origin)
 
 
-def held_out_mask(hashes: npt.NDArray[np.uint8], share: float) -> npt.NDArray[np.bool_]:
+def val_mask(hashes: npt.NDArray[np.uint8], share: float) -> npt.NDArray[np.bool_]:
     """Which images are held out of training, by their content alone.
 
     A content hash is read as a uniform number in [0, 1); below `share` it is held out. An image therefore
@@ -123,8 +123,8 @@ def held_out_mask(hashes: npt.NDArray[np.uint8], share: float) -> npt.NDArray[np
         mask = (hashes == distinct[0]).all(axis=1)  # np.unique sorts the rows
     if mask.all():
         raise DataError(
-            f"all {len(hashes)} images would be held out at held_out={share}, and none left to train on; "
-            "lower --data.held_out"
+            f"all {len(hashes)} images would be held out at val_fraction={share}, and none left to train on; "
+            "lower --data.val_fraction"
         )
     return mask
 

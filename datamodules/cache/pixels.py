@@ -21,14 +21,14 @@ class Transform(NamedTuple):
 
     Attributes:
         size: Side of the square in pixels.
-        background: RGB colour (0 to 255) under transparent pixels, and beside a padded image.
-        crop: `centre` cuts out the central square, `pad` makes the image square with bars of `background`.
+        background: RGB color (0 to 255) under transparent pixels, and beside a padded image.
+        crop: `center` cuts out the central square, `pad` makes the image square with bars of `background`.
         limits: What is refused for its size.
     """
 
     size: int
     background: tuple[int, int, int]
-    crop: Literal["centre", "pad"] = "centre"
+    crop: Literal["center", "pad"] = "center"
     limits: Limits = Limits()
 
     @property

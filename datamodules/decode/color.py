@@ -23,16 +23,16 @@ class PixelError(ValueError):
 def plain(image: Image.Image) -> Image.Image:
     """Bring an image into a mode that can be resized: L, LA, RGB, RGBA, CMYK or LAB.
 
-    Palettes are looked up and a transparent colour becomes an alpha channel. Grey of more than 8 bits is
+    Palettes are looked up and a transparent color becomes an alpha channel. Gray of more than 8 bits is
     scaled: white is 65535 for 16-bit modes; 32-bit integers and floats do not say where white is, so it is
     the first of 1 (floats only), 255 (floats only) and 65535 that no pixel exceeds by far, else the brightest
-    pixel. Colour of 16 bits a channel has its upper 8 bits taken by Pillow already.
+    pixel. Color of 16 bits a channel has its upper 8 bits taken by Pillow already.
 
     Raises:
         PixelError: Values are not numbers, are well below 0, or so large that all others are black.
     """
     if image.mode.startswith("I") or image.mode == "F":
-        return _deep_grey_to_8_bit(image)
+        return _deep_gray_to_8_bit(image)
     if image.mode in ("1", "L"):
         return image.convert("LA" if image.has_transparency_data else "L")
     if image.mode == "La":
@@ -43,25 +43,25 @@ def plain(image: Image.Image) -> Image.Image:
 
 
 def to_srgb(image: Image.Image, background: tuple[int, int, int]) -> Image.Image:
-    """Convert a plain image to sRGB by its colour profile, and lay it on a background.
+    """Convert a plain image to sRGB by its color profile, and lay it on a background.
 
     A profile that is damaged, or is for other channels than the image has, counts for nothing. Without one,
-    RGB and grey are taken for sRGB, and CMYK is converted by Pillow's formula.
+    RGB and gray are taken for sRGB, and CMYK is converted by Pillow's formula.
 
     Args:
         image: Of a mode that `plain` gives; the profile is in its `info`.
-        background: RGB colour (0 to 255) under transparent pixels.
+        background: RGB color (0 to 255) under transparent pixels.
 
     Returns:
         The image, of mode RGB.
     """
     alpha = image.getchannel("A") if image.mode in ("LA", "RGBA") else None
-    colours = image.convert(image.mode.removesuffix("A")) if alpha else image
+    colors = image.convert(image.mode.removesuffix("A")) if alpha else image
     profile = image.info.get("icc_profile")
-    transform = _profile_to_srgb(profile, colours.mode) if profile else None
-    if transform is None and colours.mode == "LAB":
+    transform = _profile_to_srgb(profile, colors.mode) if profile else None
+    if transform is None and colors.mode == "LAB":
         transform = _profile_to_srgb(None, "LAB")
-    rgb = ImageCms.applyTransform(colours, transform) if transform else colours.convert("RGB")
+    rgb = ImageCms.applyTransform(colors, transform) if transform else colors.convert("RGB")
     assert rgb is not None  # only None when the transform is applied in place
     if alpha is None:
         return rgb
@@ -78,14 +78,14 @@ def _profile_to_srgb(profile: bytes | None, mode: str) -> ImageCms.ImageCmsTrans
             ImageCms.createProfile("sRGB"),
             mode,
             "RGB",
-            ImageCms.Intent.RELATIVE_COLORIMETRIC,  # what is inside sRGB keeps its colour
+            ImageCms.Intent.RELATIVE_COLORIMETRIC,  # what is inside sRGB keeps its color
             ImageCms.Flags.BLACKPOINTCOMPENSATION,
         )
     except (ImageCms.PyCMSError, OSError):
         return None
 
 
-def _deep_grey_to_8_bit(image: Image.Image) -> Image.Image:
+def _deep_gray_to_8_bit(image: Image.Image) -> Image.Image:
     values = np.asarray(image).astype(np.float64)
     strange = int(np.count_nonzero(~np.isfinite(values)))
     if strange:
@@ -97,6 +97,6 @@ def _deep_grey_to_8_bit(image: Image.Image) -> Image.Image:
         raise PixelError(f"its values go down to {lowest:g}: bring them to 0 to {white:g} first")
     if white == peak and np.quantile(values, _HIDDEN) < white / 255.0:
         raise PixelError(f"its brightest value, {peak:g}, leaves next to all of it black")
-    grey = Image.fromarray(np.rint(values.clip(0.0, white) * (255.0 / white)).astype(np.uint8))
-    grey.info = image.info
-    return grey
+    gray = Image.fromarray(np.rint(values.clip(0.0, white) * (255.0 / white)).astype(np.uint8))
+    gray.info = image.info
+    return gray

@@ -60,7 +60,7 @@ class Limits(NamedTuple):
         min_side: Smallest width and height. Below the default it is a spacer or a tracking pixel.
         max_aspect: Largest ratio of the sides, either way. Above the default a square cut out of it shows
             next to nothing.
-        max_metadata: Largest size in bytes of a PNG's texts, or of its colour profile, once unpacked.
+        max_metadata: Largest size in bytes of a PNG's texts, or of its color profile, once unpacked.
             Programs that draw images write whole workflows there, of some megabytes.
     """
 
@@ -102,13 +102,13 @@ def decode_image(
 ) -> npt.NDArray[np.uint8]:
     """Decode a file, cut out its central square and resize that once, antialiased.
 
-    Orientation from EXIF is applied; palette, grey, CMYK, CIELAB, 16-bit, 1-bit and transparent images become
-    sRGB, by their colour profile if they have one; an animation gives its first frame.
+    Orientation from EXIF is applied; palette, gray, CMYK, CIELAB, 16-bit, 1-bit and transparent images become
+    sRGB, by their color profile if they have one; an animation gives its first frame.
 
     Args:
         path: The file; its content decides the format, not its ending.
         size: Side of the result in pixels.
-        background: RGB colour (0 to 255) under transparent pixels and beside a padded image.
+        background: RGB color (0 to 255) under transparent pixels and beside a padded image.
         limits: What is refused for its size, before it is decoded.
         pad: Keep the whole image and make it square with bars of `background`, instead of cutting.
         content_hash: BLAKE2b-128 that the content must have.
@@ -192,13 +192,13 @@ def _to_square(
         box = (left, top, left + shorter, top + shorter)
         inner = size, size
     resized = plain(image).resize(inner, Image.Resampling.BICUBIC, box, reducing_gap=_REDUCING_GAP)
-    # Colours are converted after the resize, where there are fewer of them. The profile travels in `info`.
+    # Colors are converted after the resize, where there are fewer of them. The profile travels in `info`.
     square = to_srgb(resized, background)
     if inner != (size, size):
         bars = Image.new("RGB", (size, size), background)
         bars.paste(square, ((size - inner[0]) // 2, (size - inner[1]) // 2))
         square = bars
-    if turn is not None:  # at the end: the square turns about its own centre
+    if turn is not None:  # at the end: the square turns about its own center
         square = square.transpose(turn)
     return np.ascontiguousarray(np.asarray(square, dtype=np.uint8).transpose(2, 0, 1))
 
@@ -230,7 +230,7 @@ def _reason(path: Path, error: Exception) -> str:
     if isinstance(error, PixelError):
         return text
     if "MAX_TEXT" in text:
-        return "its texts or its colour profile are above the limit of --data.limits.max_metadata"
+        return "its texts or its color profile are above the limit of --data.limits.max_metadata"
     if isinstance(error, Image.DecompressionBombError):
         return f"more pixels than Pillow's own limit: {text}"
     if "truncated" in text.lower():

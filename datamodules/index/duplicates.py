@@ -36,21 +36,21 @@ def equal_rows(hashes: npt.NDArray[np.uint8]) -> tuple[npt.NDArray[np.int64], ..
     return tuple(sorted(groups, key=lambda group: int(group[0])))
 
 
-def perceptual_hash(grey: npt.NDArray[np.uint8]) -> npt.NDArray[np.uint8]:
+def perceptual_hash(gray: npt.NDArray[np.uint8]) -> npt.NDArray[np.uint8]:
     """Hash what an image looks like: the signs of its lowest spatial frequencies.
 
-    A 64 x 64 grey image is taken to its discrete cosine transform; each of the 16 x 16 lowest coefficients
+    A 64 x 64 gray image is taken to its discrete cosine transform; each of the 16 x 16 lowest coefficients
     gives one bit, whether it is above their median (the "pHash" of Zauner 2010, there with 8 x 8). Scaling,
-    recompression, a little colour or brightness change few bits; another picture changes half of them.
+    recompression, a little color or brightness change few bits; another picture changes half of them.
 
     Args:
-        grey: (64, 64) uint8.
+        gray: (64, 64) uint8.
 
     Returns:
         256 bits, (32,) uint8.
     """
     basis = _cosines()
-    coefficients = basis @ grey.astype(np.float64) @ basis.T
+    coefficients = basis @ gray.astype(np.float64) @ basis.T
     coefficients[0, 0] = 0.0  # the mean brightness, which is not of the picture
     return np.packbits(coefficients > np.median(coefficients))
 

@@ -15,7 +15,7 @@ SplitFolders = Literal["ask", "classes", "merge"]
 _PARTS = frozenset(
     (
         *("train", "training", "trainset", "val", "valid", "validation", "validate", "dev"),
-        *("test", "testing", "testset", "eval", "evaluation", "holdout", "held_out"),
+        *("test", "testing", "testset", "eval", "evaluation", "holdout", "val"),
         *("images", "imgs", "img", "jpegimages", "annotations", "annotation", "labels", "label"),
         *("masks", "mask", "segmentations", "segmentation", "imagesets"),
     )

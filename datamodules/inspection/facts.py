@@ -103,8 +103,8 @@ def look_at(path: Path, limits: Limits) -> ImageFacts:
         image.load()
         turn = ORIENTATIONS.get(orientation(image))
         small = plain(image).resize((_LOOK, _LOOK), Image.Resampling.BICUBIC, reducing_gap=2.0)
-        grey = to_srgb(small, (255, 255, 255)).convert("L")
-        pixels = np.asarray(grey if turn is None else grey.transpose(turn))
+        gray = to_srgb(small, (255, 255, 255)).convert("L")
+        pixels = np.asarray(gray if turn is None else gray.transpose(turn))
     return ImageFacts(
         width,
         height,
@@ -145,9 +145,9 @@ def _look_at_chunk(
     return found
 
 
-def _borders(grey: npt.NDArray[np.uint8]) -> tuple[float, float, float, float]:
+def _borders(gray: npt.NDArray[np.uint8]) -> tuple[float, float, float, float]:
     """Shares that black bars take at the left, top, right and bottom of a picture."""
-    return _bar(grey.T), _bar(grey), _bar(grey.T[::-1]), _bar(grey[::-1])
+    return _bar(gray.T), _bar(gray), _bar(gray.T[::-1]), _bar(gray[::-1])
 
 
 def _bar(lines: npt.NDArray[np.uint8]) -> float:

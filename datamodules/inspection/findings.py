@@ -83,13 +83,13 @@ def _classes(inspection: Inspection) -> list[Finding]:
     ratio = max(counts.values()) / min(counts.values())
     if ratio > UNBALANCED:
         title = f"The largest of {len(counts)} classes has {ratio:.0f} times the images of the smallest"
-        advice = "Rare classes are drawn rarely and learnt last: sample classes evenly, or merge rare ones."
+        advice = "Rare classes are drawn rarely and learned last: sample classes evenly, or merge rare ones."
         found.append(Finding("look", title, advice))
     else:
         found.append(Finding("good", f"{len(counts)} classes of similar size", f"At most {ratio:.1f} to 1."))
     few = [name for name, count in counts.items() if count < _FEW]
     if few:
-        advice = "They will be memorised rather than learnt: add images, or merge the classes."
+        advice = "They will be memorized rather than learned: add images, or merge the classes."
         found.append(Finding("look", f"Classes with fewer than {_FEW} images: {len(few)}", advice))
     return found
 
@@ -101,7 +101,7 @@ def _repetitions(inspection: Inspection) -> list[Finding]:
     if copies or alike:
         title = f"Exact copies: {copies}, near duplicates: {alike}"
         advice = (
-            "They are learnt more often than others, and a lookalike of a held-out image makes the held-out "
+            "They are learned more often than others, and a lookalike of a held-out image makes the held-out "
         )
         advice += "error too good. Leave them out with --quarantine FILE --also copies lookalikes."
         level: Literal["look", "problem"] = (
@@ -125,7 +125,7 @@ def _pictures(inspection: Inspection) -> list[Finding]:
         found.append(Finding("look", f"Images with black bars: {len(inspection.bordered)}", advice))
     if len(inspection.flat):
         advice = "Blank pages, placeholders, lens caps? Look at them, or use --also flat."
-        found.append(Finding("look", f"Images that are nearly of one colour: {len(inspection.flat)}", advice))
+        found.append(Finding("look", f"Images that are nearly of one color: {len(inspection.flat)}", advice))
     return found
 
 
@@ -147,7 +147,7 @@ def _capacity(inspection: Inspection) -> list[Finding]:
         f"for each of the model's {inspection.parameters / 1e6:.1f} M parameters"
     )
     rule = (
-        "A rule of thumb after Kadkhodaie et al. 2024: below 5 a model memorises, from 50 on it generalises."
+        "A rule of thumb after Kadkhodaie et al. 2024: below 5 a model memorizes, from 50 on it generalises."
     )
     if values < _MEMORISED:
         return [

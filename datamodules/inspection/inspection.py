@@ -89,7 +89,7 @@ class Inspection:
 
     @cached_property
     def flat(self) -> Rows:
-        """Rows of the index that are nearly of one colour."""
+        """Rows of the index that are nearly of one color."""
         return self._where(lambda _, facts: facts.contrast < FLAT)
 
     @cached_property
@@ -171,7 +171,7 @@ def to_quarantine(inspection: Inspection, also: Collection[str]) -> list[Rejecte
                 )
     for name, rows, reason in (
         ("borders", inspection.bordered, "has black bars"),
-        ("flat", inspection.flat, "is nearly of one colour"),
+        ("flat", inspection.flat, "is nearly of one color"),
     ):
         if name in also:
             chosen |= {index.paths[row]: reason for row in rows.tolist()}

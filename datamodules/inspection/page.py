@@ -105,7 +105,7 @@ def as_html(
         _section("Exact copies", shown.groups(inspection.copies)),
         _section("Near duplicates", shown.groups(inspection.lookalikes)),
         _section("Black bars", shown.row(inspection.bordered)),
-        _section("Nearly of one colour", shown.row(inspection.flat)),
+        _section("Nearly of one color", shown.row(inspection.flat)),
     ]
     head = '<meta charset=utf-8><meta name=viewport content="width=device-width, initial-scale=1">'
     title = f"<title>{name} - data inspection</title>"

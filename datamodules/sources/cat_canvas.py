@@ -14,7 +14,7 @@ import numpy as np
 import numpy.typing as npt
 from PIL import Image, ImageChops, ImageDraw
 
-from datamodules.sources.cat_traits import Colour, Pose
+from datamodules.sources.cat_traits import Color, Pose
 
 Points = npt.NDArray[np.float64]
 
@@ -41,8 +41,8 @@ def _spline_weights(steps: int) -> Points:
 def curve(control: Sequence[tuple[float, float]] | Points, steps: int = 8) -> Points:
     """Return a closed Catmull-Rom curve through the control points, steps points for each of them."""
     corners = np.asarray(control, dtype=np.float64)
-    neighbours = (np.arange(len(corners))[:, None] + np.array([-1, 0, 1, 2])) % len(corners)
-    points: Points = _spline_weights(steps) @ corners[neighbours]
+    neighbors = (np.arange(len(corners))[:, None] + np.array([-1, 0, 1, 2])) % len(corners)
+    points: Points = _spline_weights(steps) @ corners[neighbors]
     return points.reshape(-1, 2)
 
 
@@ -79,15 +79,15 @@ class Canvas:
         self.cat = Image.new("L", self.image.size)
         cos, sin = math.cos(pose.roll), math.sin(pose.roll)
         self._to_pixels: Points = np.array([[cos, sin], [-sin, cos]]) * pose.scale * self.side
-        self._origin: Points = np.array(pose.centre) * self.side
+        self._origin: Points = np.array(pose.center) * self.side
         self._turn: Points = np.array([pose.yaw, pose.pitch])
         self._soft_x, self._soft_y = self.face_grid(_SOFT_SIDE)
 
     def face_grid(self, side: int) -> tuple[Points, Points]:
-        """Return the face coordinates x and y of the pixel centres of a side x side picture."""
+        """Return the face coordinates x and y of the pixel centers of a side x side picture."""
         steps = (np.arange(side) + 0.5) / side
-        x = (steps[None, :] - self.pose.centre[0]) / self.pose.scale
-        y = (steps[:, None] - self.pose.centre[1]) / self.pose.scale
+        x = (steps[None, :] - self.pose.center[0]) / self.pose.scale
+        y = (steps[:, None] - self.pose.center[1]) / self.pose.scale
         cos, sin = math.cos(self.pose.roll), math.sin(self.pose.roll)
         return x * cos + y * sin, y * cos - x * sin
 
@@ -107,9 +107,9 @@ class Canvas:
         flat: list[float] = (points * (self.pose.scale * self.side) + self._origin).ravel().tolist()
         return flat
 
-    def fill(self, points: Points, colour: Colour, opacity: float = 1.0) -> None:
+    def fill(self, points: Points, color: Color, opacity: float = 1.0) -> None:
         """Paint a shape that lies on the face."""
-        self.pen.polygon(self.pixels(self.turned(points)), fill=(*colour, round(255 * opacity)))
+        self.pen.polygon(self.pixels(self.turned(points)), fill=(*color, round(255 * opacity)))
 
     def mask(
         self, shapes: Sequence[Points], within: Image.Image | None = None, opacity: float = 1.0
@@ -121,22 +121,22 @@ class Canvas:
             pen.polygon(self.pixels(self.turned(points)), fill=round(255 * opacity))
         return mask if within is None else ImageChops.multiply(mask, within)
 
-    def stamp(self, mask: Image.Image, colour: Colour) -> None:
-        """Paint a colour through a mask."""
+    def stamp(self, mask: Image.Image, color: Color) -> None:
+        """Paint a color through a mask."""
         box = mask.getbbox()
         if box is not None:
-            self.image.paste(colour, box, mask.crop(box))
+            self.image.paste(color, box, mask.crop(box))
 
     def glow(
         self,
-        centre: tuple[float, float],
+        center: tuple[float, float],
         radii: tuple[float, float],
-        colour: Colour,
+        color: Color,
         opacity: float,
         within: Image.Image | None = None,
     ) -> None:
         """Paint a soft spot: a Gaussian of the given radii, flattened on top."""
-        middle = self.turned(np.array([centre]))
+        middle = self.turned(np.array([center]))
         column, row = (value * _SOFT_SIDE / self.side for value in self.pixels(middle))
         reach = 2.4 * max(radii) * self.pose.scale * _SOFT_SIDE  # farther out nothing is left of the spot
         left, right = (min(max(math.floor(column + d), 0), _SOFT_SIDE) for d in (-reach, reach + 1))
@@ -151,4 +151,4 @@ class Canvas:
         mask = mask.resize((x1 - x0, y1 - y0), Image.Resampling.BILINEAR)
         if within is not None:
             mask = ImageChops.multiply(mask, within.crop((x0, y0, x1, y1)))
-        self.image.paste(colour, (x0, y0, x1, y1), mask)
+        self.image.paste(color, (x0, y0, x1, y1), mask)

@@ -8,13 +8,13 @@ import numpy as np
 from PIL import Image, ImageChops, ImageDraw, ImageFilter
 
 from datamodules.sources.cat_canvas import Canvas, Points, curve, ellipse, stroke
-from datamodules.sources.cat_traits import WHITE, CatTraits, Colour, Scene, mix
+from datamodules.sources.cat_traits import WHITE, CatTraits, Color, Scene, mix
 
 _BACKDROP_SIDE = 64  # the backdrop is out of focus: it is painted small and enlarged
 _ALMOND: Points = np.array(
     [[-1, -0.6, 0, 0.62, 1, 0.6, 0, -0.62], [0.18, -0.62, -0.98, -0.72, -0.12, 0.66, 0.92, 0.72]]
 ).T
-_BELL: tuple[tuple[float, float, float, Colour], ...] = (
+_BELL: tuple[tuple[float, float, float, Color], ...] = (
     (0.0, 1.12, 0.115, (150, 100, 30)),
     (0.0, 1.115, 0.095, (246, 204, 90)),
     (-0.03, 1.085, 0.033, (255, 246, 214)),
@@ -43,7 +43,7 @@ def paint_cat(traits: CatTraits, size: int, rng: np.random.Generator) -> Image.I
 
 
 def _paint_backdrop(canvas: Canvas, scene: Scene, rng: np.random.Generator) -> None:
-    first, second, _ = scene.colours
+    first, second, _ = scene.colors
     steps, angle = np.linspace(-0.7, 0.7, _BACKDROP_SIDE), rng.uniform(0.2, math.pi - 0.2)
     ramp = np.clip(0.5 + steps[None, :] * math.cos(angle) + steps[:, None] * math.sin(angle), 0, 1)[..., None]
     image = Image.fromarray(np.rint(np.array(first) * (1 - ramp) + np.array(second) * ramp).astype(np.uint8))
@@ -55,12 +55,12 @@ def _paint_backdrop(canvas: Canvas, scene: Scene, rng: np.random.Generator) -> N
 
 
 def _paint_motif(pen: ImageDraw.ImageDraw, scene: Scene, rng: np.random.Generator) -> None:
-    side, accent = _BACKDROP_SIDE, scene.colours[2]
+    side, accent = _BACKDROP_SIDE, scene.colors[2]
     if scene.backdrop == "bokeh":
         for _ in range(rng.integers(7, 13)):
             x, y, radius = rng.uniform([0, 0, 3], [side, side, 9])
-            colour, opacity = mix(accent, WHITE, rng.uniform(0, 0.6)), int(rng.integers(60, 130))
-            pen.circle((x, y), radius, fill=(*colour, opacity))
+            color, opacity = mix(accent, WHITE, rng.uniform(0, 0.6)), int(rng.integers(60, 130))
+            pen.circle((x, y), radius, fill=(*color, opacity))
     elif scene.backdrop == "window":
         left, top, width = rng.uniform([-12, -16, 13], [30, 4, 18])
         for column in range(2):
@@ -99,12 +99,12 @@ def _paint_shoulders(canvas: Canvas, traits: CatTraits, rng: np.random.Generator
         canvas.stamp(canvas.mask([ellipse(0, 0.6, 0.84, 0.5)], body), traits.collar)
     canvas.glow((0, 0.8), (0.75, 0.36), (45, 28, 40), 0.36, body)
     if traits.collar:
-        for x, y, radius, colour in _BELL:
-            canvas.fill(ellipse(x, y, radius, radius), colour)
+        for x, y, radius, color in _BELL:
+            canvas.fill(ellipse(x, y, radius, radius), color)
 
 
 def _paint_ears(canvas: Canvas, traits: CatTraits, rng: np.random.Generator) -> None:
-    for side, colour in zip((-1, 1), traits.coat.ears, strict=True):
+    for side, color in zip((-1, 1), traits.coat.ears, strict=True):
         tip = np.array([0.72 + traits.ear_splay + rng.normal(0, 0.025), -0.7 - traits.ear_height])
         inner, outer = np.array([0.42 - traits.ear_width, -0.62]), np.array([0.62 + traits.ear_width, -0.22])
         middle, blunt = 0.5 * (inner + outer) + [0, 0.12], traits.ear_roundness
@@ -122,13 +122,13 @@ def _paint_ears(canvas: Canvas, traits: CatTraits, rng: np.random.Generator) -> 
         hollow = (shape - middle * [side, 1]) * 0.66 + middle * [side, 1]
         fur, inside = canvas.mask([shape]), canvas.mask([hollow])
         canvas.cat.paste(255, mask=fur)
-        canvas.stamp(fur, colour)
+        canvas.stamp(fur, color)
         canvas.stamp(inside, mix(traits.coat.inner_ear, (60, 30, 30), 0.14))
         canvas.glow((side * (tip[0] + 0.04), -0.8), (0.16, 0.32), traits.coat.inner_ear, 0.9, inside)
         for root in (0.34, 0.46, 0.58):
             end = (root + rng.uniform(0.06, 0.18), rng.uniform(-0.98, -0.84))
             tuft = stroke([(root, -0.5), (root + 0.02, -0.8), end], 0.04, blunt=True) * [side, 1]
-            canvas.fill(tuft, mix(colour, WHITE, 0.4), 0.85)
+            canvas.fill(tuft, mix(color, WHITE, 0.4), 0.85)
 
 
 def _paint_head(canvas: Canvas, traits: CatTraits, rng: np.random.Generator) -> None:
@@ -169,15 +169,15 @@ def _paint_markings(canvas: Canvas, traits: CatTraits, rng: np.random.Generator)
         canvas.stamp(canvas.mask([blaze + rng.normal(0, 0.006, blaze.shape)], head), coat.blaze)
 
 
-def _paint_patches(canvas: Canvas, colours: tuple[Colour, ...], rng: np.random.Generator) -> None:
-    for side, colour in zip((-1, 1), colours, strict=True):
+def _paint_patches(canvas: Canvas, colors: tuple[Color, ...], rng: np.random.Generator) -> None:
+    for side, color in zip((-1, 1), colors, strict=True):
         x, y, width, height = rng.uniform([0.46, -0.62, 0.42, 0.5], [0.74, -0.25, 0.58, 0.85])
         angle, radius = np.linspace(0, 2 * math.pi, 11, endpoint=False), rng.uniform(0.82, 1.12, 11)
         blob = np.stack([x + width * radius * np.cos(angle), y + height * radius * np.sin(angle)], axis=1)
-        canvas.stamp(canvas.mask([curve(blob * [side, 1])], canvas.head), colour)
+        canvas.stamp(canvas.mask([curve(blob * [side, 1])], canvas.head), color)
 
 
-def _paint_stripes(canvas: Canvas, traits: CatTraits, colour: Colour, rng: np.random.Generator) -> None:
+def _paint_stripes(canvas: Canvas, traits: CatTraits, color: Color, rng: np.random.Generator) -> None:
     wide, top = rng.uniform(0.05, 0.08), -1.02 * traits.head_height
     peak, leg, valley = rng.normal([0.3, 0.46, -0.4], 0.02)
     lines = [[(0.0, top), (0.0, -0.7), (0.0, valley)]]
@@ -192,7 +192,7 @@ def _paint_stripes(canvas: Canvas, traits: CatTraits, colour: Colour, rng: np.ra
         for y in (0.04, 0.3, 0.54):
             reach, drop = rng.uniform(0.5, 0.66), rng.normal(0, 0.03)
             lines.append([(side * 1.15, y - 0.1 + drop), (side * 0.85, y + 0.1), (side * reach, y + drop)])
-    canvas.stamp(canvas.mask([stroke(line, wide, blunt=True) for line in lines], canvas.head, 0.88), colour)
+    canvas.stamp(canvas.mask([stroke(line, wide, blunt=True) for line in lines], canvas.head, 0.88), color)
 
 
 def _paint_hairs(canvas: Canvas, rng: np.random.Generator) -> None:
@@ -202,12 +202,12 @@ def _paint_hairs(canvas: Canvas, rng: np.random.Generator) -> None:
     corners = np.concatenate([where, ends], axis=1).reshape(-1, 2)
     lines = np.array(canvas.pixels(corners)).reshape(-1, 4).tolist()
     width = max(1, round(canvas.side / 140))
-    for colour, half in ((WHITE, lines[::2]), ((40, 20, 20), lines[1::2])):
+    for color, half in ((WHITE, lines[::2]), ((40, 20, 20), lines[1::2])):
         mask = Image.new("L", canvas.image.size)
         pen = ImageDraw.Draw(mask)
         for line in half:
             pen.line(line, fill=23, width=width)  # of 255: a hint of hair
-        canvas.stamp(ImageChops.multiply(mask, canvas.cat), colour)
+        canvas.stamp(ImageChops.multiply(mask, canvas.cat), color)
 
 
 def _paint_muzzle(canvas: Canvas, traits: CatTraits) -> None:
@@ -236,12 +236,12 @@ def _paint_eyes(canvas: Canvas, traits: CatTraits) -> None:
     shine = math.copysign(0.3, math.cos(traits.scene.light_angle)) * wide
     almond = (curve(_ALMOND) * [wide, tall]) @ np.array([[cos, -sin], [sin, cos]])
     for side in (-1, 1):
-        centre = np.array([side * traits.eye_spacing, traits.eye_height])
-        outline = almond * [side, 1] + centre
+        center = np.array([side * traits.eye_spacing, traits.eye_height])
+        outline = almond * [side, 1] + center
         opening = canvas.mask([outline])
-        x, y = centre + np.array(traits.gaze) * wide
+        x, y = center + np.array(traits.gaze) * wide
         pupil = ellipse(x, y, traits.pupil_width * wide, 0.84 * tall)
-        canvas.fill((almond * 1.17 - [0, 0.03 * tall]) * [side, 1] + centre, lid)
+        canvas.fill((almond * 1.17 - [0, 0.03 * tall]) * [side, 1] + center, lid)
         canvas.stamp(opening, deep)
         canvas.glow(
             (x, y + 0.35 * tall), (0.8 * wide, 0.75 * tall), mix(traits.iris, WHITE, 0.12), 1.0, opening
@@ -263,7 +263,7 @@ def _paint_whiskers(canvas: Canvas, traits: CatTraits, rng: np.random.Generator)
 def _lit(canvas: Canvas, scene: Scene, rng: np.random.Generator) -> Image.Image:
     """Reduce the picture to its size, round the head with shade, and light the whole."""
     factor = canvas.side // canvas.size
-    colour = np.asarray(canvas.image.reduce(factor), dtype=np.float64)
+    color = np.asarray(canvas.image.reduce(factor), dtype=np.float64)
     head = np.asarray(canvas.head.reduce(factor), dtype=np.float64)[..., None] / 255
     cat = np.asarray(canvas.cat.reduce(factor), dtype=np.float64)[..., None] / 255
     x, y = (grid[..., None] for grid in canvas.face_grid(canvas.size))
@@ -271,5 +271,5 @@ def _lit(canvas: Canvas, scene: Scene, rng: np.random.Generator) -> Image.Image:
     rim = np.clip(x**2 + (y * 1.08) ** 2, 0, 1.1) ** 2
     shade = 1 + scene.light_strength * towards * (0.4 + 0.6 * cat) + head * (0.05 - 0.15 * rim)
     grain = rng.standard_normal(cat.shape) * (0.8 + 1.2 * cat)
-    lit = colour * shade * np.array(scene.tint) + grain
+    lit = color * shade * np.array(scene.tint) + grain
     return Image.fromarray(np.clip(np.rint(lit), 0, 255).astype(np.uint8))

@@ -8,14 +8,14 @@ from dataclasses import dataclass
 
 import numpy as np
 
-Colour = tuple[int, int, int]
+Color = tuple[int, int, int]
 
-WHITE: Colour = (255, 255, 255)
-_BLACK: Colour = (38, 35, 42)
-_PINK: Colour = (232, 158, 156)
-_COLLARS: tuple[Colour, ...] = ((206, 62, 62), (52, 126, 178), (62, 150, 122), (148, 92, 170))
+WHITE: Color = (255, 255, 255)
+_BLACK: Color = (38, 35, 42)
+_PINK: Color = (232, 158, 156)
+_COLLARS: tuple[Color, ...] = ((206, 62, 62), (52, 126, 178), (62, 150, 122), (148, 92, 170))
 _BACKDROPS = ("bokeh", "window", "sofa", "stripes", "wall")
-_WALLS: tuple[tuple[Colour, Colour, Colour], ...] = (
+_WALLS: tuple[tuple[Color, Color, Color], ...] = (
     ((236, 220, 196), (214, 184, 150), (250, 236, 205)),  # sand, cream
     ((178, 205, 214), (120, 158, 178), (226, 240, 240)),  # morning blue
     ((168, 190, 160), (112, 142, 116), (222, 228, 186)),  # sage
@@ -30,19 +30,19 @@ _WALLS: tuple[tuple[Colour, Colour, Colour], ...] = (
 
 @dataclass(frozen=True)
 class Coat:
-    """The colours of the fur; None where the breed lacks the marking."""
+    """The colors of the fur; None where the breed lacks the marking."""
 
-    base: Colour
-    ears: tuple[Colour, Colour]
-    inner_ear: Colour
-    muzzle: Colour
-    chest: Colour
-    nose: Colour
-    whiskers: Colour
-    stripes: Colour | None = None
-    mask: Colour | None = None
-    blaze: Colour | None = None
-    patches: tuple[Colour, ...] = ()
+    base: Color
+    ears: tuple[Color, Color]
+    inner_ear: Color
+    muzzle: Color
+    chest: Color
+    nose: Color
+    whiskers: Color
+    stripes: Color | None = None
+    mask: Color | None = None
+    blaze: Color | None = None
+    patches: tuple[Color, ...] = ()
 
 
 @dataclass(frozen=True)
@@ -53,7 +53,7 @@ class Pose:
     yaw: float
     pitch: float
     scale: float
-    centre: tuple[float, float]
+    center: tuple[float, float]
 
 
 @dataclass(frozen=True)
@@ -61,7 +61,7 @@ class Scene:
     """What is behind the cat and the light that falls on it."""
 
     backdrop: str
-    colours: tuple[Colour, Colour, Colour]
+    colors: tuple[Color, Color, Color]
     light_angle: float
     light_strength: float
     tint: tuple[float, float, float]
@@ -74,7 +74,7 @@ class CatTraits:
     coat: Coat
     pose: Pose
     scene: Scene
-    iris: Colour
+    iris: Color
     head_height: float
     cheek: float
     jaw: float
@@ -95,28 +95,28 @@ class CatTraits:
     whisker_length: float
     whisker_droop: float
     tongue: bool
-    collar: Colour | None
+    collar: Color | None
 
 
-def mix(first: Colour, second: Colour, share: float) -> Colour:
-    """Blend two colours; a share of 0 gives the first and 1 the second."""
+def mix(first: Color, second: Color, share: float) -> Color:
+    """Blend two colors; a share of 0 gives the first and 1 the second."""
     red, green, blue = (round(a + (b - a) * share) for a, b in zip(first, second, strict=True))
     return red, green, blue
 
 
-def _jitter(colour: Colour, rng: np.random.Generator, spread: float = 7.0) -> Colour:
+def _jitter(color: Color, rng: np.random.Generator, spread: float = 7.0) -> Color:
     together, apart = rng.normal(0, spread), rng.normal(0, 0.4 * spread, 3)
     red, green, blue = (
-        int(np.clip(channel + together + d, 0, 255)) for channel, d in zip(colour, apart, strict=True)
+        int(np.clip(channel + together + d, 0, 255)) for channel, d in zip(color, apart, strict=True)
     )
     return red, green, blue
 
 
-def _pick(colours: tuple[Colour, ...], rng: np.random.Generator, spread: float = 7.0) -> Colour:
-    return _jitter(colours[rng.integers(len(colours))], rng, spread)
+def _pick(colors: tuple[Color, ...], rng: np.random.Generator, spread: float = 7.0) -> Color:
+    return _jitter(colors[rng.integers(len(colors))], rng, spread)
 
 
-def _striped(base: Colour, dark: Colour, rng: np.random.Generator) -> Coat:
+def _striped(base: Color, dark: Color, rng: np.random.Generator) -> Coat:
     base, pale = _jitter(base, rng), mix(base, WHITE, rng.uniform(0.6, 0.8))
     return Coat(
         base=base,
@@ -131,7 +131,7 @@ def _striped(base: Colour, dark: Colour, rng: np.random.Generator) -> Coat:
 
 
 def _tabby(rng: np.random.Generator) -> Coat:
-    furs: tuple[tuple[Colour, Colour], ...] = (
+    furs: tuple[tuple[Color, Color], ...] = (
         ((164, 130, 96), (70, 50, 38)),
         ((150, 146, 140), (62, 60, 62)),
         ((186, 176, 162), (84, 74, 68)),
@@ -140,7 +140,7 @@ def _tabby(rng: np.random.Generator) -> Coat:
 
 
 def _ginger(rng: np.random.Generator) -> Coat:
-    furs: tuple[tuple[Colour, Colour], ...] = (
+    furs: tuple[tuple[Color, Color], ...] = (
         ((232, 150, 76), (186, 92, 36)),
         ((242, 180, 112), (208, 124, 58)),
         ((218, 128, 62), (164, 78, 32)),
@@ -217,7 +217,7 @@ _COATS: dict[str, Callable[[np.random.Generator], Coat]] = {
 BREEDS: tuple[str, ...] = tuple(sorted(_COATS))
 
 _GREEN, _AMBER, _BLUE = (132, 178, 88), (224, 164, 52), (92, 164, 226)
-_IRISES: dict[str, tuple[Colour, ...]] = {
+_IRISES: dict[str, tuple[Color, ...]] = {
     "calico": (_GREEN, _AMBER, (196, 178, 70)),
     "ginger": (_AMBER, (216, 186, 72), _GREEN),
     "russian_blue": ((136, 204, 110), (120, 196, 130)),
@@ -233,18 +233,18 @@ def _sample_pose(rng: np.random.Generator) -> Pose:
         yaw=rng.uniform(-0.21, 0.21),
         pitch=rng.uniform(-0.06, 0.08),
         scale=rng.uniform(0.335, 0.395),
-        centre=(0.5 + rng.normal(0, 0.022), 0.56 + rng.normal(0, 0.018)),
+        center=(0.5 + rng.normal(0, 0.022), 0.56 + rng.normal(0, 0.018)),
     )
 
 
-def _sample_scene(fur: Colour, rng: np.random.Generator) -> Scene:
+def _sample_scene(fur: Color, rng: np.random.Generator) -> Scene:
     # A wall too close to the fur would swallow the outline of the head.
     walls = [wall for wall in _WALLS if sum(abs(a - b) for a, b in zip(wall[0], fur, strict=True)) > 115]
-    first, second, accent = (_jitter(colour, rng, 6) for colour in walls[rng.integers(len(walls))])
+    first, second, accent = (_jitter(color, rng, 6) for color in walls[rng.integers(len(walls))])
     warmth, brightness = rng.normal(0, 0.025), rng.uniform(0.93, 1.06)
     return Scene(
         backdrop=_BACKDROPS[rng.integers(len(_BACKDROPS))],
-        colours=(first, second, accent),
+        colors=(first, second, accent),
         light_angle=rng.uniform(-0.9 * math.pi, -0.1 * math.pi),
         light_strength=rng.uniform(0.04, 0.16),
         tint=(brightness * (1 + warmth), brightness, brightness * (1 - warmth)),

@@ -1,4 +1,4 @@
-"""The embedded data set: labelled cat faces, drawn on the spot, as an ordinary folder of images."""
+"""The embedded data set: labeled cat faces, drawn on the spot, as an ordinary folder of images."""
 
 from __future__ import annotations
 
@@ -18,14 +18,14 @@ from datamodules.sources.source import DataSource
 from datamodules.utils.places import as_path
 from datamodules.utils.progress import progress
 
-__all__ = ["BREEDS", "DRAWING_VERSION", "DrawnCats", "draw_cat"]
+__all__ = ["BREEDS", "RENDERING_VERSION", "RenderedCats", "render_cat"]
 
-DRAWING_VERSION = 1  # raise it whenever the same seed draws other pixels, so that no old folder is reused
+RENDERING_VERSION = 1  # raise it whenever the same seed draws other pixels, so that no old folder is reused
 _STALE_SECONDS = 24 * 3600.0
 _SMALLEST_SIZE = 8
 
 
-def draw_cat(breed: str, size: int, rng: np.random.Generator) -> Image.Image:
+def render_cat(breed: str, size: int, rng: np.random.Generator) -> Image.Image:
     """Draw one cat face.
 
     Args:
@@ -46,7 +46,7 @@ def draw_cat(breed: str, size: int, rng: np.random.Generator) -> Image.Image:
     return paint_cat(sample_traits(breed, rng), size, rng)
 
 
-class DrawnCats(DataSource):
+class RenderedCats(DataSource):
     """Cat faces drawn on first use, one sub-folder per breed.
 
     Image i is a pure function of (seed, i), so a larger data set begins with the images of a smaller one.
@@ -76,7 +76,7 @@ class DrawnCats(DataSource):
     @property
     def target(self) -> Path:
         """The folder that `prepare` publishes."""
-        return self.folder / f"drawn-cats-{self.count}x{self.size}-seed{self.seed}-v{DRAWING_VERSION}"
+        return self.folder / f"rendered-cats-{self.count}x{self.size}-seed{self.seed}-v{RENDERING_VERSION}"
 
     def prepare(self) -> Path:
         """Draw the images unless they are already there, and return their folder."""
@@ -104,7 +104,7 @@ class DrawnCats(DataSource):
             (draft / breed).mkdir(parents=True)
         for i in progress(range(self.count), desc="drawing cats", unit="cat", mininterval=0.5):
             breed = BREEDS[i % len(BREEDS)]
-            image = draw_cat(breed, self.size, np.random.default_rng((self.seed, i)))
+            image = render_cat(breed, self.size, np.random.default_rng((self.seed, i)))
             image.save(draft / breed / f"{i:05d}.png")
         if hasattr(os, "sync"):
             os.sync()  # the files reach the disk before the name that vouches for them

@@ -36,7 +36,7 @@ class StepCheckpoint(Checkpoint):
     files in place.
 
     Args:
-        every_n_steps: Optimiser steps between checkpoints. 0 saves none at all.
+        every_n_steps: Optimizer steps between checkpoints. 0 saves none at all.
         every_n_minutes: Longest time between checkpoints in minutes; 0 leaves it to the steps.
         keep_last: Number of newest checkpoints to keep, at least 1.
         keep_every_n_steps: Keep those whose step is a multiple of this for ever; 0 keeps none for it.
@@ -61,7 +61,7 @@ class StepCheckpoint(Checkpoint):
         keep_last: int = 2,
         keep_every_n_steps: int = 0,
         keep_best: int = 0,
-        monitor: str = "loss_held_out",
+        monitor: str = "loss/val",
         mode: Best = "min",
         asynchronous: bool = False,
         on_error: OnError = "continue",
@@ -164,11 +164,11 @@ class StepCheckpoint(Checkpoint):
         Raises:
             ValueError: If it is told by held-out images, and none are held out.
         """
-        of_held_out = self.keep_best and self.monitor == "loss_held_out"
-        if of_held_out and data is not None and not len(data.held_out_labels):
+        of_val = self.keep_best and self.monitor == "loss/val"
+        if of_val and data is not None and not len(data.val_labels):
             raise ValueError(
-                "--checkpoint.keep_best goes by loss_held_out, and no images are held out: give "
-                "--data.held_out 0.05, or another --checkpoint.monitor."
+                "--checkpoint.keep_best goes by loss/val, and no images are held out: give "
+                "--data.val_fraction 0.05, or another --checkpoint.monitor."
             )
 
     def state_dict(self) -> dict[str, Any]:

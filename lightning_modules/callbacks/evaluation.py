@@ -35,7 +35,7 @@ logger = logging.getLogger(__name__)
 
 
 class Evaluation(Callback):
-    """Measure samples in training: a small KID, held-out error, memorisation; and say in words what it sees.
+    """Measure samples in training: a small KID, held-out error, memorization; and say in words what it sees.
 
     Scalars go to TensorBoard and to `trainer.callback_metrics` as `evaluation/...`, so that a checkpoint
     callback can keep the best by `evaluation/kid`; `evaluation/step` says which step they are of. Samples are
@@ -47,7 +47,7 @@ class Evaluation(Callback):
     of the real images, which later runs find in the cache.
 
     Args:
-        every_n_steps: Optimiser steps between evaluations; 0 evaluates never.
+        every_n_steps: Optimizer steps between evaluations; 0 evaluates never.
         images: Samples, and real images they are compared with.
         features: Feature network, as `scripts/evaluate.py --features` takes it.
         sampling: Sampler, steps, guidance.
@@ -105,7 +105,7 @@ class Evaluation(Callback):
             raise ValueError(f"--evaluation.features: {error}") from error
         try:
             if data is not None:
-                labels = np.concatenate([data.train_labels, data.held_out_labels])
+                labels = np.concatenate([data.train_labels, data.val_labels])
                 split_counts(labels, len(data.class_names), self.images, "the data set")
         except ValueError as error:
             raise ValueError(f"--evaluation.every_n_steps {self.every_n_steps}: {error}") from error
@@ -208,23 +208,23 @@ class Evaluation(Callback):
     def _of_bands(self, trainer: Trainer, bands: list[BandError], raw: list[BandError]) -> dict[str, float]:
         """Return the held-out errors by band unless they are logged already, and their geometric means."""
         scalars = {
-            "error_held_out": _geometric_mean([band.held_out for band in bands]),
-            "gap_to_train": _geometric_mean([band.held_out / band.train for band in bands]) - 1,
+            "error_val": _geometric_mean([band.val for band in bands]),
+            "gap_to_train": _geometric_mean([band.val / band.train for band in bands]) - 1,
             "ema_error_over_raw": _geometric_mean(
-                [averaged.held_out / left.held_out for averaged, left in zip(bands, raw, strict=True)]
+                [averaged.val / left.val for averaged, left in zip(bands, raw, strict=True)]
             ),
         }
         if not any(isinstance(callback, LossByNoiseLevel) for callback in trainer.callbacks):  # type: ignore[attr-defined]
-            scalars |= {f"held_out_sigma_{band.low:g}_to_{band.high:g}": band.held_out for band in bands}
+            scalars |= {f"val_sigma_{band.low:g}_to_{band.high:g}": band.val for band in bands}
         return scalars
 
-    def _speak(self, trainer: Trainer, step: int, scalars: dict[str, float], memorising: str | None) -> None:
+    def _speak(self, trainer: Trainer, step: int, scalars: dict[str, float], memorizing: str | None) -> None:
         """Warn of what has come to be true since the last evaluation; say nothing twice in a row."""
         from lightning_modules.evaluation import verdicts
 
         self.history.append(verdicts.Measured(step, scalars["kid"]))
         sentences = {
-            "memorising": memorising,
+            "memorizing": memorizing,
             "plateau": verdicts.plateau(self.history, self.patience),
             "ema": verdicts.ema_lags(scalars.get("ema_error_over_raw", 0.0)),
             "floor": verdicts.at_floor(step, _rate(trainer)) if _at_floor(trainer) else None,
@@ -236,7 +236,7 @@ class Evaluation(Callback):
                 for run_logger in trainer.loggers:
                     if isinstance(run_logger, TensorBoardLogger):
                         run_logger.experiment.add_text("evaluation", sentence, step)
-        # What was said once is kept as it was said: memorising names the step at which it began.
+        # What was said once is kept as it was said: memorizing names the step at which it began.
         self.said = {subject: self.said.get(subject, sentence) for subject, sentence in true.items()}
 
 

@@ -43,7 +43,7 @@ class HyperParameters(SaveConfigCallback):
         evaluated = any(isinstance(each, Evaluation) and each.every_n_steps for each in callbacks)
         for run_logger in trainer.loggers:
             if isinstance(run_logger, TensorBoardLogger) and trainer.is_global_zero:
-                for summary in hparams(told, {"loss_held_out": 0.0}):  # type: ignore[no-untyped-call]
+                for summary in hparams(told, {"loss/val": 0.0}):  # type: ignore[no-untyped-call]
                     add_summary(run_logger.experiment, summary)
                 run_logger.experiment.add_custom_scalars(layout(groups, evaluated))
                 run_logger.save()

@@ -66,7 +66,7 @@ class LearningRate(Callback):
         """Return the share of the peak rate at a step.
 
         Args:
-            step: Number of optimiser steps already taken.
+            step: Number of optimizer steps already taken.
             max_steps: Target of the run, which only sets where the cooldown begins if nothing else does.
         """
         phases = self.phases(max_steps)
@@ -134,7 +134,7 @@ class LearningRate(Callback):
             rank_zero_info(said)
 
     def on_train_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
-        """Remember each group's peak; it travels with the optimiser's state from then on."""
+        """Remember each group's peak; it travels with the optimizer's state from then on."""
         for group in trainer.optimizers[0].param_groups:
             group.setdefault("initial_lr", group["lr"])
         self._warn_of_another_past(trainer.global_step, trainer.max_steps)

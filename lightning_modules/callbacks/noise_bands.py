@@ -23,12 +23,12 @@ class LossByNoiseLevel(Callback):
     per pixel value:
 
     * `train`: of training images, over the steps since the last logging;
-    * `held_out`: of held-out images at noise levels spread evenly over the band in `ln sigma`, with the same
+    * `val`: of held-out images at noise levels spread evenly over the band in `ln sigma`, with the same
       noise each time and the averaged weights;
     * `identity`: of the noisy image itself, `sigma^2` on average;
     * `constant`: of the best constant, the mean training image, the same in every band.
 
-    A model has learnt something in a band where `held_out` is below both baselines.
+    A model has learned something in a band where `val` is below both baselines.
 
     Args:
         edges: Edges of the bands in `sigma`, ascending.
@@ -41,7 +41,7 @@ class LossByNoiseLevel(Callback):
         self.bands = list(itertools.pairwise(edges))
         self._edges = torch.tensor(edges)
         self._train: Tensor | None = None  # (bands, 2): sum of errors and count
-        self._held_out: Tensor | None = None  # (bands, 4): sums of held_out, identity, constant; count
+        self._val: Tensor | None = None  # (bands, 4): sums of val, identity, constant; count
         self._mean_image: Tensor | None = None
 
     def state_dict(self) -> dict[str, Any]:
@@ -84,7 +84,7 @@ class LossByNoiseLevel(Callback):
 
     def on_validation_epoch_start(self, trainer: Trainer, pl_module: DiffusionModule) -> None:  # type: ignore[override]
         """Start new sums."""
-        self._held_out = torch.zeros(len(self.bands), 4, device=pl_module.device)
+        self._val = torch.zeros(len(self.bands), 4, device=pl_module.device)
         if self._mean_image is None:
             mean_image: Tensor = trainer.datamodule.mean_image()  # type: ignore[attr-defined]
             self._mean_image = mean_image.to(pl_module.device)
@@ -99,24 +99,22 @@ class LossByNoiseLevel(Callback):
         dataloader_idx: int = 0,
     ) -> None:
         """Add the errors of held-out images in every band."""
-        assert self._held_out is not None
+        assert self._val is not None
         assert self._mean_image is not None
         images, labels = batch
         seed = fold(pl_module.seed, Stream.NOISE_BANDS, batch_idx, trainer.global_rank)
         generator = torch.Generator(pl_module.device).manual_seed(seed)
         for number, band in enumerate(self.bands):
             errors = band_errors(pl_module, images, labels, self._mean_image, band, generator)
-            self._held_out[number] += len(images) * torch.cat([errors, torch.ones_like(errors[:1])])
+            self._val[number] += len(images) * torch.cat([errors, torch.ones_like(errors[:1])])
 
     def on_validation_epoch_end(self, trainer: Trainer, pl_module: DiffusionModule) -> None:  # type: ignore[override]
         """Log the bands' means and baselines."""
-        assert self._held_out is not None
-        for group, (error, identity, constant, count) in zip(
-            self.groups, self._held_out.tolist(), strict=True
-        ):
+        assert self._val is not None
+        for group, (error, identity, constant, count) in zip(self.groups, self._val.tolist(), strict=True):
             if count:
                 means = {
-                    "held_out": error / count,
+                    "val": error / count,
                     "identity": identity / count,
                     "constant": constant / count,
                 }

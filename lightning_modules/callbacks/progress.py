@@ -195,9 +195,9 @@ class StepProgressBar(ProgressBar):
         words = []
         if self._losses:
             words.append(f"loss {float(self._loss) / self._losses:.4g}")
-        held_out = trainer.callback_metrics.get("loss_held_out") if anew else None
-        if held_out is not None:
-            words.append(f"held out {float(held_out):.4g}")
+        val = trainer.callback_metrics.get("loss/val") if anew else None
+        if val is not None:
+            words.append(f"held out {float(val):.4g}")
         if anew:
             self._loss, self._losses = 0.0, 0
         speed = self.pace.images_per_second

@@ -33,7 +33,7 @@ class SampleGrid(Callback):
     stand above.
 
     Args:
-        every_n_steps: Optimiser steps between grids; one more is drawn at the end. 0 draws none.
+        every_n_steps: Optimizer steps between grids; one more is drawn at the end. 0 draws none.
         rows: Images per column.
         columns: Images per row.
         sampling: Sampler, steps, guidance.

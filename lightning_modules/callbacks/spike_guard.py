@@ -50,8 +50,8 @@ class SpikeGuard(Callback):
 
     * A step whose loss or gradient is not finite, or whose gradient's norm is an outlier, is not taken: the
       weights stay, the step counts.
-    * A loss that is an outlier was computed by weights that are spoilt already. That, and `patience` steps in
-      a row not taken, ask for the last whole checkpoint, behind which the offending data are left out.
+    * A loss that is an outlier was computed by weights that are bad already. That, and `patience` steps in a
+      row not taken, ask for the last whole checkpoint, behind which the offending data are left out.
 
     Outliers are measured by the spread of the logarithm over the last `memory` steps, in which loss and norm
     are about normal. Lightning's `detect_anomaly` and `Trainer(terminate_on_nan)` end the training instead.
@@ -108,7 +108,7 @@ class SpikeGuard(Callback):
         """
         loss, norm, scale = self._measure(trainer, pl_module)
         self._losses.clear()
-        reason, spoilt = self._judge(loss, norm)
+        reason, damaged = self._judge(loss, norm)
         if reason is None:
             self._norm.add(norm, self.memory)
             self._loss.add(loss, self.memory)
@@ -121,7 +121,7 @@ class SpikeGuard(Callback):
         self.skipped += 1
         self._in_a_row += 1
         step = trainer.global_step
-        if spoilt:
+        if damaged:
             raise RollBackError(step, reason)
         if self._in_a_row >= self.patience:
             row = f"{self._in_a_row} steps in a row were not taken"
@@ -153,7 +153,7 @@ class SpikeGuard(Callback):
         return both[0] / scale, both[1], scale
 
     def _judge(self, loss: float, norm: float) -> tuple[str | None, bool]:
-        """Return what is wrong with a step, if anything, and whether the weights are spoilt already."""
+        """Return what is wrong with a step, if anything, and whether the weights are damaged already."""
         if not math.isfinite(loss):
             return f"the loss is {loss}", False
         if not math.isfinite(norm):

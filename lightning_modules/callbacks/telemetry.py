@@ -91,7 +91,7 @@ class Telemetry(Callback):
 
 
 def logs_at(trainer: Trainer, step: int) -> bool:
-    """Tell whether the trainer writes its logs when `step` optimiser steps have been taken."""
+    """Tell whether the trainer writes its logs when `step` optimizer steps have been taken."""
     every: int = trainer.log_every_n_steps  # type: ignore[attr-defined]
     return step % every == 0
 

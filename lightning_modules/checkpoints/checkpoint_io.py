@@ -134,7 +134,7 @@ class WholeCheckpointIO(CheckpointIO):
 
 
 def _save(checkpoint: dict[str, Any], stream: BinaryIO) -> None:
-    """Serialise without zip's own checksums, which take half of the time; the SHA-256 is in their place."""
+    """Serialize without zip's own checksums, which take half of the time; the SHA-256 is in their place."""
     crc32 = get_crc32_options()
     set_crc32_options(False)
     try:

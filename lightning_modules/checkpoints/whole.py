@@ -98,7 +98,7 @@ def fault(path: Path) -> str | None:
 
 
 def step_of(path: Path) -> int:
-    """Return the optimiser step of a checkpoint `step=00000123.ckpt`.
+    """Return the optimizer step of a checkpoint `step=00000123.ckpt`.
 
     Raises:
         ValueError: If it has another name.
@@ -115,7 +115,7 @@ def is_checkpoint(path: Path) -> bool:
 
 
 def path_of(folder: Path, step: int) -> Path:
-    """Return the place of the checkpoint of an optimiser step."""
+    """Return the place of the checkpoint of an optimizer step."""
     return folder / f"step={step:08d}.ckpt"
 
 

@@ -93,7 +93,7 @@ def _fit(args: Sequence[str] | None, extra_callbacks: Sequence[Callback]) -> Fit
     except _REFUSED as error:
         _refuse(error)
     except StopRequestedError as stop:
-        same = "The same command without --fresh" if cli.wish.fresh else "The same command"
+        same = "The same command without --fresh" if cli.request.fresh else "The same command"
         rank_zero_info("%s in %s. %s continues it.", str(stop).capitalize(), folder, same)
         sys.exit(RESUME_STATUS)
     except (CheckpointWriteError, DataError, MemoryError, RollBackError) as error:
@@ -126,7 +126,7 @@ def _begin(cli: FitCLI, lock: RunLock) -> None:
         CheckpointWriteError: If the file system refuses.
     """
     choice = cli.choice
-    kept = len(cli.datamodule.train_labels), len(cli.datamodule.held_out_labels)
+    kept = len(cli.datamodule.train_labels), len(cli.datamodule.val_labels)
     rank_zero_info(
         "Data: %s images to train on, %s held out, %s",
         *(f"{n:,}" for n in kept),

@@ -19,7 +19,7 @@ from lightning.pytorch.loggers import Logger
 from datamodules.batches.augmentation import AUGMENTATIONS
 from datamodules.image_folder import ImageFolderDataModule
 from datamodules.sources.oxford_pets import OxfordPetCats
-from datamodules.sources.rendered_cats import DrawnCats
+from datamodules.sources.rendered_cats import RenderedCats
 from lightning_modules.callbacks.checkpointing import StepCheckpoint
 from lightning_modules.callbacks.evaluation import Evaluation
 from lightning_modules.callbacks.hyper_parameters import HyperParameters
@@ -49,13 +49,13 @@ from lightning_modules.ema.callback import EMA
 from lightning_modules.logs.metrics_file import MetricsFile
 from lightning_modules.logs.run_logger import RunLogger
 from lightning_modules.module import DiffusionModule
-from lightning_modules.run.choice import Wish, choose_run, continue_run
+from lightning_modules.run.choice import RunRequest, choose_run, continue_run
 from lightning_modules.run.data_index import DataIndex
 from lightning_modules.run.directory import experiment_name
 from lightning_modules.run.manifest import identity
 from lightning_modules.run.names import check_folder_name
 
-SOURCES = (DrawnCats, OxfordPetCats)
+SOURCES = (RenderedCats, OxfordPetCats)
 """Imported here so that their bare names can be used for --data.source."""
 
 
@@ -130,7 +130,7 @@ class FitCLI(LightningCLI):
         parser.add_argument(
             "--allow-mismatch",
             action="store_true",
-            help="Continue a run although its model, data, seed or optimiser are not these.",
+            help="Continue a run although its model, data, seed or optimizer are not these.",
         )
         parser.add_argument(
             "--safe",
@@ -182,7 +182,7 @@ class FitCLI(LightningCLI):
         if self.config.experiment is None:
             self.config.experiment = named
         check_folder_name("--experiment", self.config.experiment)
-        self.wish = Wish(
+        self.request = RunRequest(
             Path(trainer.default_root_dir) / self.config.experiment,
             trainer.max_steps,
             self.config.run,
@@ -243,7 +243,7 @@ class FitCLI(LightningCLI):
         self.identity = self._identity(made.world_size)
         self.data_index = DataIndex.of(self.datamodule.files)
         if self._continued is None:
-            self.choice = choose_run(self.wish, self.identity, self.data_index)
+            self.choice = choose_run(self.request, self.identity, self.data_index)
         else:
             self.choice = continue_run(self._continued, self.config.trainer.max_steps)
         for callback in (self.config_init.checkpoint, self.config_init.sample_grid):

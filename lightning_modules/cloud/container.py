@@ -56,7 +56,7 @@ class Host:
         data: The data Volume, mounted at `/data`.
         runs: The runs Volume, mounted at `/runs`.
         hand_over: Starts another container for the job, and returns the id of its call.
-        cancellation: What Modal raises in a function whose call is cancelled.
+        cancellation: What Modal raises in a function whose call is canceled.
         call: The id of the call that runs here, the same when it is tried again.
     """
 
@@ -82,7 +82,7 @@ def train_in_container(job: Job, host: Host) -> Outcome:
 
     Raises:
         KeyboardInterrupt: After a preemption: Modal starts the job again and counts no failure.
-        BaseException: `cancellation` after a cancelled call, and an error of training, for Modal to count
+        BaseException: `cancellation` after a canceled call, and an error of training, for Modal to count
             and to try again, once more if it comes at the same step. Everything whole has been committed.
     """
     started = time.time() - process_age()
@@ -99,12 +99,12 @@ def train_in_container(job: Job, host: Host) -> Outcome:
         except PreflightError as error:
             return _not_ready(error)
         ledger = Ledger(*_rate(job), started)
-        with _cancellations() as cancelled:
+        with _cancellations() as canceled:
             try:
                 outcome = _fit(job, preflight, ledger, host)
             except KeyboardInterrupt:
-                if cancelled:
-                    raise host.cancellation("The call was cancelled; the run is saved.") from None
+                if canceled:
+                    raise host.cancellation("The call was canceled; the run is saved.") from None
                 raise
             finally:
                 _commit(host.runs)

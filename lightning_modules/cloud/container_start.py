@@ -80,13 +80,13 @@ class ContainerStart(Callback):
 
 
 def _data_set(data: ImageFolderDataModule, module: DiffusionModule) -> tuple[str, dict[str, float]]:
-    train, held_out = len(data.train_labels), len(data.held_out_labels)
+    train, val = len(data.train_labels), len(data.val_labels)
     text = (
-        f"{train:,} images to train on, {held_out:,} held out, {counted(data.class_names)}, "
+        f"{train:,} images to train on, {val:,} held out, {counted(data.class_names)}, "
         f"{module.image_shape[-1]} px; "
         f"cache in {data.cache_dir or default_cache_dir()}"
     )
-    figures = {"images": train, "held_out": held_out, "classes": data.num_classes}
+    figures = {"images": train, "val": val, "classes": data.num_classes}
     return text, {name: float(value) for name, value in figures.items()}
 
 

@@ -19,7 +19,7 @@ class Job:
     Attributes:
         config: The whole configuration, as YAML, with the container's paths.
         experiment: Name of the experiment.
-        max_steps: Target in optimiser steps, negative if there is none.
+        max_steps: Target in optimizer steps, negative if there is none.
         run: Name of the run; every container of the run gets it. None until it is chosen.
         trial: Whether it is a `fast_dev_run`, which leaves no run behind.
         fresh: Whether another run is wanted in any case.

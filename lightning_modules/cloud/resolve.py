@@ -84,10 +84,10 @@ def resolve(args: Sequence[str]) -> Job:
     summary = [_local_data(Path(root))] if root is not None else []
     _use_the_volumes(config)
     files = _take_along(config)
-    wish, trainer = cli.wish, config["trainer"]
+    request, trainer = cli.request, config["trainer"]
     flop = flop_per_image(cli.model)
     work = Work(
-        steps=wish.max_steps if wish.max_steps > 0 else None,
+        steps=request.max_steps if request.max_steps > 0 else None,
         images_per_step=config["data"]["batch_size"] * trainer["accumulate_grad_batches"],
         flop_per_image=flop,
         half_precision="16" in str(trainer["precision"]),
@@ -95,18 +95,18 @@ def resolve(args: Sequence[str]) -> Job:
     millions = sum(parameter.numel() for parameter in cli.model.parameters()) / 1e6
     name = type(cli.model).__name__
     summary.append(f"Model: {name}, {millions:.1f} M parameters, {flop / 1e9:.1f} GFLOP per image.")
-    shortened = cli.config_init.learning_rate.shortened(wish.max_steps)
+    shortened = cli.config_init.learning_rate.shortened(request.max_steps)
     summary += (
         [] if config["fast_dev_run"] else [*([shortened] if shortened else []), *forecast(work, settings)]
     )
     return Job(
         config=yaml.safe_dump(config, sort_keys=False),
         experiment=config["experiment"],
-        max_steps=wish.max_steps,
-        run=wish.run,
+        max_steps=request.max_steps,
+        run=request.run,
         trial=config["fast_dev_run"],
-        fresh=wish.fresh,
-        allow_mismatch=wish.allow_mismatch,
+        fresh=request.fresh,
+        allow_mismatch=request.allow_mismatch,
         data=config["data"]["root"],
         settings=settings,
         files=files,
@@ -144,7 +144,7 @@ def _use_the_volumes(config: dict[str, Any]) -> None:
     if source is not None and "folder" in source.get("init_args", {}):
         source["init_args"]["folder"] = DATA
     elif source is None and root is None:
-        config["data"]["source"] = {"class_path": "DrawnCats", "init_args": {"folder": DATA}}
+        config["data"]["source"] = {"class_path": "RenderedCats", "init_args": {"folder": DATA}}
 
 
 def _take_along(config: dict[str, Any]) -> dict[str, str]:

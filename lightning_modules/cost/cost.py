@@ -27,7 +27,7 @@ class Work:
     """What is to be computed.
 
     Attributes:
-        steps: Optimiser steps of the run; None where its length is a time.
+        steps: Optimizer steps of the run; None where its length is a time.
         images_per_step: Images per step.
         flop_per_image: Floating-point operations of an image's forward and backward pass.
         half_precision: Whether matrix products are in bfloat16 or float16.

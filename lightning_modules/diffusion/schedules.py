@@ -11,7 +11,7 @@ Grid = Callable[[int, float, float], Tensor]
 """`grid(steps, sigma_min, sigma_max)` -> `sigmas`, (steps + 1,), float64, descending to 0."""
 
 
-def karras_grid(steps: int, sigma_min: float, sigma_max: float, rho: float = 7.0) -> Tensor:
+def karras_schedule(steps: int, sigma_min: float, sigma_max: float, rho: float = 7.0) -> Tensor:
     """Space `sigma^(1/rho)` evenly: EDM (Karras et al. 2022), equation 5.
 
     Args:
@@ -28,7 +28,7 @@ def karras_grid(steps: int, sigma_min: float, sigma_max: float, rho: float = 7.0
     return torch.cat([(high + ramp * (low - high)) ** rho, ramp.new_zeros(1)])
 
 
-def log_snr_grid(steps: int, sigma_min: float, sigma_max: float) -> Tensor:
+def log_snr_schedule(steps: int, sigma_min: float, sigma_max: float) -> Tensor:
     """Space the logarithm of the signal-to-noise ratio, `-2 ln sigma`, evenly, and end with 0.
 
     The grid that DPM-Solver was published with (Lu et al. 2022, arXiv 2206.00927), and the limit of the
@@ -46,7 +46,7 @@ def log_snr_grid(steps: int, sigma_min: float, sigma_max: float) -> Tensor:
     return torch.cat([sigma_max * (sigma_min / sigma_max) ** ramp, ramp.new_zeros(1)])
 
 
-def flow_grid(steps: int, sigma_min: float, sigma_max: float, shift: float = 1.0) -> Tensor:
+def flow_schedule(steps: int, sigma_min: float, sigma_max: float, shift: float = 1.0) -> Tensor:
     """Space flow time evenly from `t(sigma_max)` to 0, then shift it towards noise.
 
     The shift is `t -> shift * t / (1 + (shift - 1) * t)`, Esser et al. 2024 (arXiv 2403.03206), equation 23,
@@ -77,4 +77,4 @@ def _ramp(steps: int, sigma_min: float, sigma_max: float) -> Tensor:
     return torch.linspace(0, 1, steps, dtype=torch.float64)
 
 
-GRIDS: dict[str, Grid] = {"karras": karras_grid, "log_snr": log_snr_grid, "flow": flow_grid}
+SCHEDULES: dict[str, Grid] = {"karras": karras_schedule, "log_snr": log_snr_schedule, "flow": flow_schedule}

@@ -18,7 +18,7 @@ class EMA(WeightAveraging):
     """Averages of the weights: the main one, which is validated, sampled and saved first, and others beside.
 
     The main average is exponential with a decay that warms up: at step `n` it is
-    `min(decay, (1 + n) / (10 + n))`, so that early averages forget the random initialisation instead of
+    `min(decay, (1 + n) / (10 + n))`, so that early averages forget the random initialization instead of
     keeping it. Or it is a power-function average (Karras et al. 2024, "Analyzing and Improving the Training
     Dynamics of Diffusion Models", equation 2), whose memory is a fixed share of the steps taken: it needs no
     warm-up, and the same length suits a run of any number of steps. The averages beside it are of this kind;
@@ -65,7 +65,7 @@ class EMA(WeightAveraging):
         self._step = 0
 
     def decay_at(self, step: int) -> float:
-        """Return the main average's decay in the update that follows optimiser step `step`, counted from 0.
+        """Return the main average's decay in the update that follows optimizer step `step`, counted from 0.
 
         The very first update copies the weights whatever the decay.
         """
@@ -106,7 +106,7 @@ class EMA(WeightAveraging):
             pl_module.averages = self._beside  # type: ignore[assignment]
 
     def should_update(self, step_idx: int | None = None, epoch_idx: int | None = None) -> bool:
-        """Update after every optimiser step, and note which one it is."""
+        """Update after every optimizer step, and note which one it is."""
         if step_idx is not None:
             self._step = step_idx
         return step_idx is not None
@@ -119,7 +119,7 @@ class EMA(WeightAveraging):
         batch: Any,
         batch_idx: int,
     ) -> None:
-        """Update all averages, if the micro-batch has ended an optimiser step."""
+        """Update all averages, if the micro-batch has ended an optimizer step."""
         before = self._latest_update_step
         super().on_train_batch_end(trainer, pl_module, outputs, batch, batch_idx)
         if self._latest_update_step != before:

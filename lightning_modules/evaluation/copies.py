@@ -9,10 +9,10 @@ from torch import Tensor
 from lightning_modules.evaluation.protocol import Protocol
 from lightning_modules.metrics.features import Images
 from lightning_modules.metrics.memorization import (
-    Memorisation,
+    Memorization,
     Nearest,
     closest_pairs,
-    memorisation,
+    memorization,
     nearest_images,
 )
 from lightning_modules.pictures.sheets import LaidOut, Sheet
@@ -55,26 +55,26 @@ class CopyDetector:
     Args:
         protocol: Takes the features.
         train: Training images, uint8 (M, 3, S, S).
-        held_out: Held-out images, at least one.
+        val: Held-out images, at least one.
         mirrored: Whether training mirrors its images, so that a mirrored copy is a copy.
     """
 
-    def __init__(self, protocol: Protocol, train: Images, held_out: Images, mirrored: bool) -> None:
+    def __init__(self, protocol: Protocol, train: Images, val: Images, mirrored: bool) -> None:
         self.protocol, self.train_images, self.mirrored = protocol, train, mirrored
         self.train = protocol.real_features(train, "features of training images")
-        self.held_out = self.nearest(held_out, protocol.real_features(held_out))
+        self.val = self.nearest(val, protocol.real_features(val))
 
     def nearest(self, images: Images, features: Tensor) -> Nearest:
         """Find the nearest training images of images whose features are known."""
         mirrored = self.protocol.features(images[..., ::-1]) if self.mirrored else None
         return nearest_images(features, self.train, mirrored)
 
-    def look(self, images: Images, features: Tensor) -> tuple[Memorisation, ClosestPairs]:
-        """Measure memorisation among samples, and return the samples most like copies."""
+    def look(self, images: Images, features: Tensor) -> tuple[Memorization, ClosestPairs]:
+        """Measure memorization among samples, and return the samples most like copies."""
         nearest = self.nearest(images, features)
         pairs = closest_pairs(nearest, _PAIRS)
         both = np.stack([images[pairs[:, 0]], self.train_images[pairs[:, 1]]], axis=1)
-        usual = self.held_out.distances[:, 0].median().clamp(min=torch.finfo(torch.float64).tiny)
+        usual = self.val.distances[:, 0].median().clamp(min=torch.finfo(torch.float64).tiny)
         distances = nearest.distances[pairs[:, 0], 0] / usual
         shown = ClosestPairs(both.reshape(-1, *images.shape[1:]), tuple(distances.tolist()))
-        return memorisation(nearest, self.held_out), shown
+        return memorization(nearest, self.val), shown

@@ -25,7 +25,7 @@ class BandError:
         low: Lower edge in `sigma`.
         high: Upper edge.
         train: Of `denoised` on training images.
-        held_out: The same on held-out images, with the same noise and noise levels.
+        val: The same on held-out images, with the same noise and noise levels.
         identity: Of the noisy image itself.
         constant: Of the mean training image.
     """
@@ -33,14 +33,14 @@ class BandError:
     low: float
     high: float
     train: float
-    held_out: float
+    val: float
     identity: float
     constant: float
 
     @property
     def gap(self) -> float:
         """How much larger the held-out error is than the training error, as a share of it."""
-        return self.held_out / self.train - 1
+        return self.val / self.train - 1
 
 
 def band_errors(
@@ -113,6 +113,6 @@ def errors_by_noise_level(
     module.train(was_training)
     means = (sums / count).tolist()
     return [
-        BandError(low, high, of_train[0], *of_held_out)
-        for (low, high), of_train, of_held_out in zip(bands, *means, strict=True)
+        BandError(low, high, of_train[0], *of_val)
+        for (low, high), of_train, of_val in zip(bands, *means, strict=True)
     ]

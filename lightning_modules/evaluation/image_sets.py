@@ -36,7 +36,7 @@ class ImageSet:
         images: uint8, (N, 3, S, S).
         labels: Index into `class_names` of each, (N,).
         class_names: Names of the classes.
-        held_out: Whether an image was kept from training, (N,) bool.
+        val: Whether an image was kept from training, (N,) bool.
         fingerprint: Identity of the files.
     """
 
@@ -44,7 +44,7 @@ class ImageSet:
     images: Images
     labels: Rows
     class_names: tuple[str, ...]
-    held_out: npt.NDArray[np.bool_]
+    val: npt.NDArray[np.bool_]
     fingerprint: str
 
     def __len__(self) -> int:
@@ -117,11 +117,11 @@ def same_classes(one: Sequence[str], other: Sequence[str]) -> bool:
 
 def training_images(data: ImageFolderDataModule, name: str) -> ImageSet:
     """Return the training and the held-out images of a data module that is set up."""
-    sides = (data.train_images, data.held_out_images)
-    held_out = np.repeat([False, True], [len(side) for side in sides])
-    labels = np.concatenate([data.train_labels, data.held_out_labels])
+    sides = (data.train_images, data.val_images)
+    val = np.repeat([False, True], [len(side) for side in sides])
+    labels = np.concatenate([data.train_labels, data.val_labels])
     images = np.concatenate([np.asarray(side) for side in sides])
-    return ImageSet(name, images, labels, data.class_names, held_out, data.fingerprint)
+    return ImageSet(name, images, labels, data.class_names, val, data.fingerprint)
 
 
 class Side(NamedTuple):
@@ -138,17 +138,17 @@ class Sides(NamedTuple):
     """As many training images as held-out ones, so that their errors can be compared."""
 
     train: Side
-    held_out: Side
+    val: Side
 
 
 def equal_sides(real: ImageSet, wanted: int, seed: int = 0) -> Sides | None:
     """Choose as many training as held-out images, up to a number; none if nothing is held out."""
-    both = [np.flatnonzero(~real.held_out), np.flatnonzero(real.held_out)]
+    both = [np.flatnonzero(~real.val), np.flatnonzero(real.val)]
     count = min(wanted, *(len(rows) for rows in both))
     rng = np.random.default_rng(seed)
     chosen = [np.sort(rng.permutation(rows)[:count]) for rows in both]
-    train, held_out = (Side(real.images[rows], real.labels[rows]) for rows in chosen)
-    return Sides(train, held_out) if count else None
+    train, val = (Side(real.images[rows], real.labels[rows]) for rows in chosen)
+    return Sides(train, val) if count else None
 
 
 def matched_counts(available: Rows, shares: npt.NDArray[np.float64], wanted: int) -> Rows:
@@ -227,11 +227,11 @@ def split_real(
     reference, other = [], []
     for label, count in enumerate(counts):
         rows = rng.permutation(np.flatnonzero(real.labels == label))
-        rows = rows[np.argsort(~real.held_out[rows], kind="stable")]  # held-out images first
+        rows = rows[np.argsort(~real.val[rows], kind="stable")]  # held-out images first
         reference.append(rows[:count])
         other.append(rows[count : 2 * count])
     first, second = (rng.permutation(np.concatenate(half)) for half in (reference, other))
-    note = f"{int(real.held_out[first].sum())} held out, {int((~real.held_out[first]).sum())} others"
+    note = f"{int(real.val[first].sum())} held out, {int((~real.val[first]).sum())} others"
     if len(first) < wanted:
         note += f"; {wanted} were asked for, and {real.name} has no more for two sets without a common image"
     return RealSplit(first, second, note)

@@ -11,7 +11,7 @@ from typing import Any, NamedTuple
 from lightning_modules.evaluation.denoising import BandError
 from lightning_modules.evaluation.protocol import Figure, Figures
 from lightning_modules.evaluation.report import Row
-from lightning_modules.metrics.memorization import Memorisation
+from lightning_modules.metrics.memorization import Memorization
 
 
 class Measured(NamedTuple):
@@ -52,11 +52,11 @@ def left_over(path: Path, protocol: Mapping[str, object]) -> Measured:
 
 
 def _row(stored: Mapping[str, Any]) -> Row:
-    found = stored["memorisation"]
+    found = stored["memorization"]
     if found is not None:
-        found = _fields(Memorisation, found)
+        found = _fields(Memorization, found)
         found["distance_ratio_interval"] = tuple(found["distance_ratio_interval"])
-    gauge = None if found is None else Memorisation(**found)
+    gauge = None if found is None else Memorization(**found)
     return Row(stored["name"], stored["facts"], _figures(stored["figures"]), gauge)
 
 

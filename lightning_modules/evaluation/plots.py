@@ -50,7 +50,7 @@ def plot_quality(report: Report, fact: str, title: str, path: Path) -> Path:
             high = [each.high if each.high is not None else each.value for _, each in found]
             axis.fill_between(x, low, high, alpha=0.15, color=drawn.get_color(), linewidth=0)
         for figures, label, style in ((report.floor, "real images", "--"), (report.ceiling, "noise", ":")):
-            axis.axhline(figures[name].value, color="grey", linestyle=style, linewidth=1, label=label)
+            axis.axhline(figures[name].value, color="gray", linestyle=style, linewidth=1, label=label)
         axis.set(title=TITLES.get(name, name), xlabel=title)
         if name == "kid":
             floor = report.floor[name]
@@ -69,10 +69,10 @@ def plot_bands(bands: Mapping[str, Sequence[BandError]], path: Path) -> Path:
     first = next(iter(bands.values()))
     x = [(band.low * band.high) ** 0.5 for band in first]
     for name, style in (("identity", ":"), ("constant", "--")):
-        axis.plot(x, [getattr(band, name) for band in first], style, color="grey", label=name)
+        axis.plot(x, [getattr(band, name) for band in first], style, color="gray", label=name)
     for label, errors in bands.items():
         (line,) = axis.plot(
-            x, [band.held_out for band in errors], marker="o", markersize=3, label=f"{label}, held out"
+            x, [band.val for band in errors], marker="o", markersize=3, label=f"{label}, held out"
         )
         train = [band.train for band in errors]
         axis.plot(x, train, "--", marker="x", markersize=4, color=line.get_color(), label=f"{label}, train")

@@ -11,7 +11,7 @@ from pathlib import Path
 
 from lightning_modules.evaluation.denoising import BandError
 from lightning_modules.evaluation.protocol import LOWER_IS_BETTER, Figure, Figures
-from lightning_modules.metrics.memorization import Memorisation
+from lightning_modules.metrics.memorization import Memorization
 
 TITLES = {"kid": "KID", "frechet": "Fréchet", "inception_score": "IS"}
 WIDTH = 100
@@ -26,13 +26,13 @@ class Row:
         name: What the table calls it.
         facts: How it was made: step, weights, sampler, NFE, ...
         figures: Its figures.
-        memorisation: Its distances to the training images, where there are some.
+        memorization: Its distances to the training images, where there are some.
     """
 
     name: str
     facts: Mapping[str, str | int | float]
     figures: Figures
-    memorisation: Memorisation | None = None
+    memorization: Memorization | None = None
 
 
 @dataclass(frozen=True)
@@ -68,8 +68,8 @@ class Report:
         rows: list[dict[str, object]] = []
         for row in self.rows:
             plain = dataclasses.asdict(row)
-            if row.memorisation:
-                plain["memorisation"]["rings"] = row.memorisation.rings
+            if row.memorization:
+                plain["memorization"]["rings"] = row.memorization.rings
             rows.append(plain)
         return {
             "complete": self.complete,
@@ -99,14 +99,14 @@ class Report:
         return "\n\n".join(parts)
 
     def words(self, row: Row) -> list[str]:
-        """Say where a row's KID lies between floor and ceiling, and what the memorisation gauge saw."""
+        """Say where a row's KID lies between floor and ceiling, and what the memorization gauge saw."""
         kid, floor, ceiling = (figures["kid"] for figures in (row.figures, self.floor, self.ceiling))
         words = []
         if _overlap(kid, floor):
             words.append("KID at the floor: this many samples are not told apart from real images")
         elif _overlap(kid, ceiling):
             words.append("KID at the ceiling: to this feature network the samples are as far off as noise")
-        return words + ([row.memorisation.describe()] if row.memorisation else [])
+        return words + ([row.memorization.describe()] if row.memorization else [])
 
     def table(self) -> str:
         """Return the figures, each row between the floor and the ceiling, with intervals and refusals."""
@@ -227,7 +227,7 @@ def bands_table(bands: Sequence[BandError]) -> str:
     lines = [f"{'sigma':<12}" + "".join(f"{column:>11}" for column in columns)]
     lines += [
         f"{name:<12}" + "".join(f"{getattr(band, name):>11.4g}" for band in bands)
-        for name in ("identity", "constant", "train", "held_out")
+        for name in ("identity", "constant", "train", "val")
     ]
     lines.append(f"{'gap':<12}" + "".join(f"{band.gap:>+11.1%}" for band in bands))
     return "\n".join(lines)

@@ -28,7 +28,7 @@ from lightning_modules.evaluation.report import Report, Row
 from lightning_modules.evaluation.run_inputs import AS_THE_RUN, DataOptions, checkpoint_step, run_data
 from lightning_modules.evaluation.setup import Setup, Variant, describe, device, protocol_of
 from lightning_modules.metrics.features import Images
-from lightning_modules.metrics.memorization import Memorisation
+from lightning_modules.metrics.memorization import Memorization
 from lightning_modules.metrics.pairs import EvaluationError
 from lightning_modules.models import checkpoint_classes, image_size
 from lightning_modules.module import DiffusionModule
@@ -49,7 +49,7 @@ class RunEvaluation:
 
     Args:
         real: The run's images, or others to compare with.
-        trained_on: The run's images, for memorisation and the denoising error; none leaves these out.
+        trained_on: The run's images, for memorization and the denoising error; none leaves these out.
         setup: How to evaluate.
         mirrored: Whether training mirrors images, so that mirrored copies are copies.
         class_names: The model's classes.
@@ -166,7 +166,7 @@ class RunEvaluation:
             if seed == self.setup.seed:
                 plain = f"{step:08d}-{variant.weights}-{settings.sampler}-nfe{nfe:03d}"
                 plain += f"-sigma{settings.sigma_min:g}-guidance{settings.guidance:g}"
-                found = self.memorised(images, features, plain, name)
+                found = self.memorized(images, features, plain, name)
                 self.picture(images, plain, name)
         return Row(name, facts, over_seeds(figures), found)
 
@@ -183,14 +183,14 @@ class RunEvaluation:
                 bar.update(len(batch.images))
         return torch.cat(batches).numpy()
 
-    def memorised(self, images: Images, features: Tensor, name: str, title: str) -> Memorisation | None:
+    def memorized(self, images: Images, features: Tensor, name: str, title: str) -> Memorization | None:
         """Measure how near samples are to the training images, and write a picture of the closest pairs."""
         real = self.trained_on
-        if real is None or not real.held_out.any():
+        if real is None or not real.val.any():
             return None
         if self._detector is None:
-            train, held_out = real.images[~real.held_out], real.images[real.held_out]
-            self._detector = CopyDetector(self.protocol, train, held_out, self.mirrored)
+            train, val = real.images[~real.val], real.images[real.val]
+            self._detector = CopyDetector(self.protocol, train, val, self.mirrored)
         found, pairs = self._detector.look(images, features)
         save_png(pairs.laid_out(title).draw(), self.setup.out / f"closest-pairs-{name}.png")
         return found
@@ -211,7 +211,7 @@ def evaluate_run(
 ) -> Report:
     """Evaluate variants of a run against its own images, or against those of another folder.
 
-    Memorisation is measured where the run's own images are known: not for a checkpoint that lies by itself.
+    Memorization is measured where the run's own images are known: not for a checkpoint that lies by itself.
 
     Args:
         variants: Checkpoints, weights and samplers, at least one.

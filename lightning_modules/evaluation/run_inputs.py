@@ -18,7 +18,7 @@ from lightning_modules.run.directory import run_config
 
 OTHER_WORDS = {
     "--data.root": "--data",
-    "lower --data.held_out": "give a folder of more images, --data FOLDER",
+    "lower --data.val_fraction": "give a folder of more images, --data FOLDER",
     "--data.limits.": "training's data.limits.",
     "--data.source.": "training's data.source.",
     "--data.quarantine": "training's data.quarantine",

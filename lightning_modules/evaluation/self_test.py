@@ -1,4 +1,4 @@
-"""Metrics tested on real images that were spoilt in known ways: what is worse must be measured as worse."""
+"""Metrics tested on real images that were damaged in known ways: what is worse must be measured as worse."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from lightning_modules.evaluation.protocol import LOWER_IS_BETTER, Figure, Figur
 from lightning_modules.evaluation.report import figures_table
 from lightning_modules.metrics.features import FeatureNetwork, Images, extract
 from lightning_modules.metrics.frechet import frechet_distance, frechet_refusal
-from lightning_modules.metrics.memorization import Memorisation, Nearest, memorisation, nearest_images
+from lightning_modules.metrics.memorization import Memorization, Nearest, memorization, nearest_images
 from lightning_modules.metrics.pairs import EvaluationError
 
 BLURS = (0.5, 1.0, 2.0)
@@ -50,13 +50,13 @@ class SelfTest:
     Args:
         protocol: What was tested on what.
         figures: Figures of every set, by its name.
-        gauges: The memorisation gauge on every set of queries, by its name.
+        gauges: The memorization gauge on every set of queries, by its name.
         checks: The claims.
     """
 
     protocol: str
     figures: dict[str, Figures]
-    gauges: dict[str, Memorisation]
+    gauges: dict[str, Memorization]
     checks: Sequence[Check]
 
     @property
@@ -84,7 +84,7 @@ class SelfTest:
 def self_test(
     real: ImageSet, network: FeatureNetwork, count: int = 500, seed: int = 0, cache_dir: Path | None = None
 ) -> SelfTest:
-    """Test the metrics on real images and on spoilt ones.
+    """Test the metrics on real images and on damaged ones.
 
     Args:
         real: Real images.
@@ -100,7 +100,7 @@ def self_test(
     reference, other = (np.ascontiguousarray(real.images[rows]) for rows in (split.reference, split.other))
     protocol = Protocol(network, reference, other, cache_dir)
     figures = {"real": protocol.floor}
-    for name, images in spoilt_sets(other, real.labels[split.other], seed).items():
+    for name, images in degraded_sets(other, real.labels[split.other], seed).items():
         figures[name] = protocol.figures(protocol.features(images, f"features of {name}"))
     figures["noise"] = protocol.ceiling
     gauges = _gauges(real, split.other, reference, network, seed)
@@ -112,8 +112,8 @@ def self_test(
     return SelfTest(words, figures, gauges, checks)
 
 
-def spoilt_sets(images: Images, labels: np.typing.NDArray[np.int64], seed: int) -> dict[str, Images]:
-    """Return sets of as many images, each spoilt in one way.
+def degraded_sets(images: Images, labels: np.typing.NDArray[np.int64], seed: int) -> dict[str, Images]:
+    """Return sets of as many images, each damaged in one way.
 
     Args:
         images: Real images, uint8 (N, 3, S, S).
@@ -148,7 +148,7 @@ def noisy(images: Images, sigma: float, rng: np.random.Generator) -> Images:
 
 def _gauges(
     real: ImageSet, train_rows: np.typing.NDArray[np.int64], kept: Images, network: FeatureNetwork, seed: int
-) -> dict[str, Memorisation]:
+) -> dict[str, Memorization]:
     """Run the gauge with one half as training images: on the other half, and on copies of several kinds."""
     rng = np.random.default_rng(seed)
     train_images = np.ascontiguousarray(real.images[train_rows])
@@ -172,8 +172,8 @@ def _gauges(
             extract(network, images, quiet=True), train, extract(network, images[..., ::-1], quiet=True)
         )
 
-    held_out = nearest(baseline)
-    return {name: memorisation(nearest(images), held_out) for name, images in sets.items()}
+    val = nearest(baseline)
+    return {name: memorization(nearest(images), val) for name, images in sets.items()}
 
 
 def _distance_checks(figures: dict[str, Figures]) -> list[Check]:
@@ -226,11 +226,11 @@ def _value(figures: dict[str, Figures], name: str, metric: str) -> float:
     return value
 
 
-def _gauge_checks(gauges: dict[str, Memorisation]) -> list[Check]:
+def _gauge_checks(gauges: dict[str, Memorization]) -> list[Check]:
     silent = ("held-out images", "noise")
     return [
         Check(
-            f"the memorisation gauge {'is silent' if name in silent else 'rings'} on {name}",
+            f"the memorization gauge {'is silent' if name in silent else 'rings'} on {name}",
             gauge.rings == (name not in silent),
             f"ratio {gauge.distance_ratio:.3f}, z {gauge.z:+.1f}, copies {gauge.copies:.1%}",
         )

@@ -45,7 +45,7 @@ class Variant:
 
     Args:
         checkpoint: The checkpoint.
-        weights: `ema`, the main average, `ema=0.1`, that of this length, or `raw`, what the optimiser left.
+        weights: `ema`, the main average, `ema=0.1`, that of this length, or `raw`, what the optimizer left.
         sampling: Sampler, steps, guidance.
     """
 

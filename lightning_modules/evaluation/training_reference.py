@@ -13,10 +13,10 @@ from lightning_modules.evaluation.copies import ClosestPairs, CopyDetector
 from lightning_modules.evaluation.denoising import BandError, errors_by_noise_level
 from lightning_modules.evaluation.image_sets import equal_sides, split_real, training_images
 from lightning_modules.evaluation.protocol import Protocol, compare
-from lightning_modules.evaluation.verdicts import memorising
+from lightning_modules.evaluation.verdicts import memorizing
 from lightning_modules.metrics.feature_networks import load_features
 from lightning_modules.metrics.features import Images
-from lightning_modules.metrics.memorization import Memorisation
+from lightning_modules.metrics.memorization import Memorization
 from lightning_modules.module import DiffusionModule
 
 _MAX_TRAIN = 2000
@@ -29,24 +29,24 @@ class Found:
 
     Args:
         scalars: Figures by name, those of the floor as `kid_floor`.
-        memorisation: The gauge, if images are held out.
+        memorization: The gauge, if images are held out.
         pairs: The samples nearest to training images, if images are held out.
     """
 
     scalars: dict[str, float]
-    memorisation: Memorisation | None
+    memorization: Memorization | None
     pairs: ClosestPairs | None
 
     def sentence(self, step: int) -> str | None:
         """Say that the samples are copies, if they are."""
-        return memorising(step, self.memorisation) if self.memorisation else None
+        return memorizing(step, self.memorization) if self.memorization else None
 
 
 class TrainingReference:
     """Real images, their features and distances, for evaluations of one size.
 
     Args:
-        data: The run's data module, set up. Of more than 2,000 training images the gauge of memorisation
+        data: The run's data module, set up. Of more than 2,000 training images the gauge of memorization
             looks at 2,000, and sees as many of the copies as their share.
         features: Feature network, as `load_features` takes it.
         images: Images on each side.
@@ -66,13 +66,13 @@ class TrainingReference:
             network, real.images[split.reference], real.images[split.other], cache_dir, quiet=True
         )
         rng = np.random.default_rng(seed)
-        train_rows = np.sort(rng.permutation(np.flatnonzero(~real.held_out))[:_MAX_TRAIN])
-        held_out_rows = np.sort(rng.permutation(np.flatnonzero(real.held_out))[:images])
+        train_rows = np.sort(rng.permutation(np.flatnonzero(~real.val))[:_MAX_TRAIN])
+        val_rows = np.sort(rng.permutation(np.flatnonzero(real.val))[:images])
         self._sides = equal_sides(real, _BAND_IMAGES, seed)
         self._detector = None
-        if len(held_out_rows):
-            train, held_out = real.images[train_rows], real.images[held_out_rows]
-            self._detector = CopyDetector(self.protocol, train, held_out, data.flip)
+        if len(val_rows):
+            train, val = real.images[train_rows], real.images[val_rows]
+            self._detector = CopyDetector(self.protocol, train, val, data.flip)
 
     def compare(self, images: Images) -> Found:
         """Compare as many samples with the reference and with the training images."""
@@ -88,9 +88,9 @@ class TrainingReference:
             return Found(scalars, None, None)
         gauge, pairs = self._detector.look(images, features)
         scalars |= {
-            "nearest_distance_over_held_out": gauge.distance_ratio,
+            "nearest_distance_over_val": gauge.distance_ratio,
             "copies": gauge.copies,
-            "copies_held_out": gauge.copies_held_out,
+            "copies_val": gauge.copies_val,
         }
         return Found(scalars, gauge, pairs)
 

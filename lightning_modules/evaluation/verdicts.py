@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import NamedTuple
 
-from lightning_modules.metrics.memorization import Memorisation
+from lightning_modules.metrics.memorization import Memorization
 
 EMA_LAGS = 1.02
 """Ratio of the averaged weights' held-out error to the raw weights' from which the average lags."""
@@ -51,12 +51,12 @@ def ema_lags(ratio: float) -> str | None:
     )
 
 
-def memorising(step: int, found: Memorisation) -> str | None:
+def memorizing(step: int, found: Memorization) -> str | None:
     """Say that samples are copies, if they are."""
     if not found.rings:
         return None
     return (
-        f"memorising: nearest-neighbour distance fell below held-out's at step {step} (ratio of the "
+        f"memorizing: nearest-neighbor distance fell below held-out's at step {step} (ratio of the "
         f"medians {found.distance_ratio:.2f}, copies {found.copies:.0%}, of held-out images "
-        f"{found.copies_held_out:.0%})"
+        f"{found.copies_val:.0%})"
     )

@@ -10,7 +10,7 @@ Layout = dict[str, dict[str, tuple[str, list[str]]]]
 
 _DESCRIPTIONS = {
     r"loss": "Loss of the step's training images, weighted by noise level.",
-    r"loss_held_out": "The same on held-out images: averaged weights, the same noise at every validation.",
+    r"loss/val": "The same on held-out images: averaged weights, the same noise at every validation.",
     r"learning_rate": "Learning rate of the step.",
     r"gradient_norm": "Norm of the gradient before clipping.",
     r"images_seen": "Images trained on so far: steps times the images of a step, over all devices.",
@@ -19,7 +19,7 @@ _DESCRIPTIONS = {
     r"throughput/images_per_second": "Without validation, saving and drawing.",
     r"throughput/data_wait_share": "Share of the time that training waits for data; workers help.",
     r"error_sigma_.*/train": "Squared error per pixel value on training images in this band of noise levels.",
-    r"error_sigma_.*/held_out": (
+    r"error_sigma_.*/val": (
         "The same on held-out images, with the averaged weights. Nothing is learned in this band until it is "
         "below identity and constant. Where it rises while train falls, the model memorizes."
     ),
@@ -28,8 +28,8 @@ _DESCRIPTIONS = {
     r"evaluation/kid": "Kernel Inception distance of samples to real images; lower is better.",
     r"evaluation/kid_floor": "The same of other real images: no model gets below it, but by chance.",
     r"evaluation/copies": "Share of samples that are copies of training images.",
-    r"evaluation/copies_held_out": "The same of held-out images: near-duplicates in the data.",
-    r"evaluation/nearest_distance_over_held_out": (
+    r"evaluation/copies_val": "The same of held-out images: near-duplicates in the data.",
+    r"evaluation/nearest_distance_over_val": (
         "Median distance of samples to the nearest training image, over that of held-out images. Well below "
         "1 the model memorizes."
     ),
@@ -51,8 +51,8 @@ def layout(groups: Sequence[str], evaluated: bool) -> Layout:
         groups: The groups of the errors by noise level, `error_sigma_low_to_high`.
         evaluated: Whether samples are evaluated in training.
     """
-    charts: Layout = {"Loss": {"Training and held-out images": _chart("loss", "loss_held_out")}}
-    names = ("train", "held_out", "identity", "constant")
+    charts: Layout = {"Loss": {"Training and held-out images": _chart("loss", "loss/val")}}
+    names = ("train", "val", "identity", "constant")
     if groups:
         charts["Error by noise level"] = {
             group.removeprefix("error_").replace("_", " "): _chart(*(f"{group}/{name}" for name in names))
@@ -61,7 +61,7 @@ def layout(groups: Sequence[str], evaluated: bool) -> Layout:
     if evaluated:
         charts["Evaluation"] = {
             "Kernel Inception distance": _chart("evaluation/kid", "evaluation/kid_floor"),
-            "Copies": _chart("evaluation/copies", "evaluation/copies_held_out"),
+            "Copies": _chart("evaluation/copies", "evaluation/copies_val"),
         }
     return charts
 

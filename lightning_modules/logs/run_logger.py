@@ -20,7 +20,7 @@ _log = logging.getLogger(__name__)
 _EVENTS = re.compile(r"events\.out\.tfevents\.(\d+)(\..*)")
 
 
-class LifeWriter(SummaryWriter):
+class AttemptWriter(SummaryWriter):
     """TensorBoard's writer, whose files follow one another by name in the order in which they were begun.
 
     TensorBoard reads a run's files by name, which begins with the second of its start, and takes back what
@@ -90,7 +90,7 @@ class RunLogger(TensorBoardLogger):
         """The writer, made when it is first used."""
         if self._experiment is None:
             Path(self.log_dir).mkdir(parents=True, exist_ok=True)
-            self._experiment = LifeWriter(log_dir=self.log_dir, **self._kwargs)
+            self._experiment = AttemptWriter(log_dir=self.log_dir, **self._kwargs)
         return self._experiment
 
     @rank_zero_only

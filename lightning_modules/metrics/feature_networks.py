@@ -67,7 +67,7 @@ class RandomConvolutions(FeatureNetwork):
     """Convolutions with fixed random weights: the stand-in where no trained network is installed.
 
     Four strided layers of He's random weights; means and log standard deviations of each layer's channels are
-    the features. They see colour, contrast and texture and know nothing of objects: figures with it say
+    the features. They see color, contrast and texture and know nothing of objects: figures with it say
     whether a change is for the better, and compare with nothing else.
 
     Args:

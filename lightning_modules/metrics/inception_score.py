@@ -11,7 +11,7 @@ from lightning_modules.metrics.pairs import EvaluationError, own_generator
 def inception_score(logits: Tensor, splits: int = 10) -> tuple[float, float]:
     """Return the Inception score and its standard deviation over splits: Salimans et al. 2016, section 4.
 
-    It knows nothing of the training images, is blind to memorisation and to what its classifier never saw,
+    It knows nothing of the training images, is blind to memorization and to what its classifier never saw,
     and says little of cats alone, which fall into few of the classifier's classes. Given for completeness.
 
     Args:

@@ -43,7 +43,7 @@ class Nearest:
 
 
 @dataclass(frozen=True)
-class Memorisation:
+class Memorization:
     """How near samples are to the training images, beside held-out images, which nobody can have copied.
 
     Args:
@@ -51,29 +51,29 @@ class Memorisation:
         distance_ratio_interval: Its 95 % bootstrap interval.
         z: Mann-Whitney statistic of the distances, samples against held-out: far below 0 is copying.
         copies: Share of samples that the ratio test calls copies.
-        copies_held_out: The same of held-out images: near-duplicates in the data, the floor of `copies`.
+        copies_val: The same of held-out images: near-duplicates in the data, the floor of `copies`.
     """
 
     distance_ratio: float
     distance_ratio_interval: tuple[float, float]
     z: float
     copies: float
-    copies_held_out: float
+    copies_val: float
 
     @property
     def rings(self) -> bool:
         """Whether samples are nearer to the training images than held-out ones, by more than chance."""
         nearer = self.z < RING_Z and self.distance_ratio < RING_RATIO
-        return nearer or self.copies > self.copies_held_out + 0.02
+        return nearer or self.copies > self.copies_val + 0.02
 
     def describe(self) -> str:
         """Say in words what was found."""
-        verdict = "MEMORISING" if self.rings else "no sign of memorising"
+        verdict = "MEMORISING" if self.rings else "no sign of memorizing"
         low, high = self.distance_ratio_interval
         return (
             f"{verdict}: median distance to the nearest training image {self.distance_ratio:.3f} "
             f"({low:.3f} to {high:.3f}) of the held-out images', Mann-Whitney z {self.z:+.1f}; "
-            f"copies {self.copies:.1%}, of held-out images {self.copies_held_out:.1%}"
+            f"copies {self.copies:.1%}, of held-out images {self.copies_val:.1%}"
         )
 
 
@@ -104,7 +104,7 @@ def nearest_images(queries: Tensor, train: Tensor, mirrored: Tensor | None = Non
     return Nearest(torch.cat(distances), torch.cat(indices))
 
 
-def memorisation(samples: Nearest, held_out: Nearest, replicates: int = 500, seed: int = 0) -> Memorisation:
+def memorization(samples: Nearest, val: Nearest, replicates: int = 500, seed: int = 0) -> Memorization:
     """Compare the samples' distances to the training images with held-out images'.
 
     The rank statistic is Meehan, Chaudhuri & Dasgupta 2020 (arXiv 2004.05675), section 3, over one cell. The
@@ -113,23 +113,23 @@ def memorisation(samples: Nearest, held_out: Nearest, replicates: int = 500, see
 
     Args:
         samples: Nearest training images of drawn images.
-        held_out: Nearest training images of held-out images.
+        val: Nearest training images of held-out images.
         replicates: Number of bootstrap resamples.
         seed: Seed of the resampling.
     """
-    near, far = samples.distances[:, 0], held_out.distances[:, 0]
+    near, far = samples.distances[:, 0], val.distances[:, 0]
     generator = torch.Generator().manual_seed(seed)
     medians = [
         values[torch.randint(len(values), (replicates, len(values)), generator=generator)].median(1).values
         for values in (near, far)
     ]
     floor = torch.finfo(torch.float64).tiny
-    return Memorisation(
+    return Memorization(
         distance_ratio=float(near.median() / far.median().clamp(min=floor)),
         distance_ratio_interval=interval(medians[0] / medians[1].clamp(min=floor)),
         z=mann_whitney_z(near, far),
         copies=float((samples.ratios < COPY_RATIO).double().mean()),
-        copies_held_out=float((held_out.ratios < COPY_RATIO).double().mean()),
+        copies_val=float((val.ratios < COPY_RATIO).double().mean()),
     )
 
 

@@ -50,8 +50,8 @@ def manifolds(real: Tensor, fake: Tensor, k_precision: int = 3, k_coverage: int 
     Args:
         real: Features, (N, F).
         fake: Features, (N, F).
-        k_precision: Neighbours of precision and recall.
-        k_coverage: Neighbours of density and coverage.
+        k_precision: Neighbors of precision and recall.
+        k_coverage: Neighbors of density and coverage.
 
     Raises:
         EvaluationError: If the sets differ in size or a feature is not finite.
@@ -59,7 +59,7 @@ def manifolds(real: Tensor, fake: Tensor, k_precision: int = 3, k_coverage: int 
     """
     check_pair(real, fake)
     if len(real) <= max(k_precision, k_coverage):
-        raise ValueError(f"{max(k_precision, k_coverage)} neighbours need more than {len(real)} images")
+        raise ValueError(f"{max(k_precision, k_coverage)} neighbors need more than {len(real)} images")
     real, fake = real.double(), fake.double()
     real_radii = _radii(real, (k_precision, k_coverage))
     fake_radii = _radii(fake, (k_precision,))
@@ -75,13 +75,13 @@ def manifolds(real: Tensor, fake: Tensor, k_precision: int = 3, k_coverage: int 
     return Manifolds(precision, recall, density, coverage)
 
 
-def _radii(features: Tensor, neighbours: tuple[int, ...]) -> list[Tensor]:
+def _radii(features: Tensor, neighbors: tuple[int, ...]) -> list[Tensor]:
     """Return the distances (N,) from each image to its k-th nearest other, for every k."""
     nearest = []
     for start in range(0, len(features), _ROWS):
         distances = torch.cdist(features[start : start + _ROWS], features)
         rows = torch.arange(len(distances))
         distances[rows, rows + start] = torch.inf  # not itself, wherever rounding would sort it
-        nearest.append(distances.topk(max(neighbours), dim=1, largest=False).values)
+        nearest.append(distances.topk(max(neighbors), dim=1, largest=False).values)
     ascending = torch.cat(nearest)
-    return [ascending[:, k - 1] for k in neighbours]
+    return [ascending[:, k - 1] for k in neighbors]

@@ -19,7 +19,7 @@ Modulation = Literal["shared", "per_block"]
 class DiT(nn.Module):
     """Images as tokens of `patch_size`^2 pixels through a stack of modulated transformer blocks.
 
-    Output is 0 at initialisation (adaLN-Zero), whatever the input.
+    Output is 0 at initialization (adaLN-Zero), whatever the input.
 
     Args:
         image_size: Height and width in pixels, a multiple of `patch_size`.
@@ -29,13 +29,13 @@ class DiT(nn.Module):
         heads: Number of attention heads; `width / heads` is a multiple of 4.
         num_classes: Number of classes; label `num_classes` is the null label. 0: unconditional.
         channels: Image channels.
-        hidden_ratio: Size of the feed-forward hidden layer over `width`; 8/3 has SwiGLU cost what a plain
+        mlp_ratio: Size of the feed-forward hidden layer over `width`; 8/3 has SwiGLU cost what a plain
             layer of ratio 4 costs.
         modulation: `per_block` maps the condition in each block, `shared` once for all.
         registers: Number of learned tokens beside the patches (Darcet et al. 2024, arXiv 2309.16588).
         window: Side in tokens of the local attention windows of the first `window_depth` blocks.
         window_depth: Number of first blocks with local windows; registers see and are seen by all.
-        long_skips: Whether block `i`'s output is added, through a zero-initialised linear layer, before block
+        long_skips: Whether block `i`'s output is added, through a zero-initialized linear layer, before block
             `depth - 1 - i` (Bao et al. 2023, "U-ViT", arXiv 2209.12152).
         dropout: Share of feed-forward units dropped in training.
         augmentations: How many numbers say what was done to an image; 0 where nothing is.
@@ -60,7 +60,7 @@ class DiT(nn.Module):
         heads: int = 4,
         num_classes: int = 0,
         channels: int = 3,
-        hidden_ratio: float = 8 / 3,
+        mlp_ratio: float = 8 / 3,
         modulation: Modulation = "shared",
         registers: int = 0,
         window: int = 4,
@@ -79,7 +79,7 @@ class DiT(nn.Module):
         self.patch_size = patch_size
         side = image_size // patch_size
         patch_dim = channels * patch_size**2
-        hidden = hidden_width(width, hidden_ratio)
+        hidden = hidden_width(width, mlp_ratio)
         self.patch = nn.Linear(patch_dim, width)
         self.registers = nn.Parameter(torch.randn(registers, width) * 0.02) if registers else None
         self.condition = Condition(width, num_classes, augmentations)
@@ -91,7 +91,7 @@ class DiT(nn.Module):
             zeroed(DecayedLinear(width, width)) for _ in range(depth // 2 if long_skips else 0)
         )
         self.merged = (
-            MergedBlocks(side, width, merged_width, merged_depth, merged_heads, hidden_ratio, dropout)
+            MergedBlocks(side, width, merged_width, merged_depth, merged_heads, mlp_ratio, dropout)
             if merged_depth
             else None
         )
@@ -102,10 +102,10 @@ class DiT(nn.Module):
         self.window_depth = window_depth
         mask = window_mask(side, window, registers) if window_depth else None
         self.register_buffer("mask", mask, persistent=False)
-        self._initialise()
+        self._initialize()
 
-    def _initialise(self) -> None:
-        # The published initialisation: every linear layer Xavier-uniform, as if it were one dense matrix.
+    def _initialize(self) -> None:
+        # The published initialization: every linear layer Xavier-uniform, as if it were one dense matrix.
         # Layers that were made zero stay zero: modulation, skips and output.
         for module in self.modules():
             if isinstance(module, nn.Linear) and module.weight.any():

@@ -12,7 +12,7 @@ Layer = TypeVar("Layer", nn.Linear, nn.Conv2d)
 
 
 class Decayed:
-    """Marks a layer whose `weight` the optimiser's weight decay applies to.
+    """Marks a layer whose `weight` the optimizer's weight decay applies to.
 
     Said where the layer is made; biases, norms, embeddings and whatever is not marked do not decay.
     """
@@ -42,7 +42,7 @@ def weight_decay_groups(network: nn.Module, weight_decay: float) -> list[dict[st
         weight_decay: The decay of the first group; the second has 0.
 
     Returns:
-        Parameter groups for a torch optimiser, each parameter in exactly one.
+        Parameter groups for a torch optimizer, each parameter in exactly one.
     """
     decaying = {id(layer.weight) for layer in network.modules() if isinstance(layer, Decayed)}
     parameters = [p for p in network.parameters() if p.requires_grad]
@@ -56,7 +56,7 @@ class NoiseLevelEmbedding(nn.Module):
     """Sinusoids of a scalar noise level, a two-layer perceptron, and a norm.
 
     The wavelengths run geometrically from 16 down to 1/8. The preconditioners' `ln(sigma) / 4` covers about
-    three units, so neighbouring noise levels differ in the short waves and far ones in the long.
+    three units, so neighboring noise levels differ in the short waves and far ones in the long.
 
     Args:
         width: Size of the embedding.
@@ -74,7 +74,7 @@ class NoiseLevelEmbedding(nn.Module):
 
     def forward(self, noise_level: Tensor) -> Tensor:
         """Embed noise levels, (B,) -> (B, width)."""
-        # In float32 also under autocast: half precision cannot tell neighbouring phases apart.
+        # In float32 also under autocast: half precision cannot tell neighboring phases apart.
         angles = noise_level.float()[:, None] * self.frequencies.float()
         waves = torch.cat([angles.cos(), angles.sin()], dim=1)
         embedded = self.output(nn.functional.silu(self.hidden(waves.to(self.hidden.weight.dtype))))
@@ -84,14 +84,14 @@ class NoiseLevelEmbedding(nn.Module):
 class Condition(nn.Module):
     """The conditioning vector: noise level plus, where there are classes, the label.
 
-    Both start with entries of about 1. With the usual initialisation of 0.02 the modulation layers see next
-    to nothing of the label, and a short training is over before it has learnt the classes.
+    Both start with entries of about 1. With the usual initialization of 0.02 the modulation layers see next
+    to nothing of the label, and a short training is over before it has learned the classes.
 
     Args:
         width: Size of the vector.
         num_classes: Number of classes; label `num_classes` is the null label. 0 ignores the labels.
         augmentations: How many numbers say what was done to an image; 0 where nothing ever is. They count for
-            nothing until they are learnt, and for nothing where they are 0.
+            nothing until they are learned, and for nothing where they are 0.
     """
 
     def __init__(self, width: int, num_classes: int, augmentations: int = 0) -> None:

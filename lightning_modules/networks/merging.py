@@ -16,7 +16,7 @@ class MergedBlocks(nn.Module):
 
     A quarter of the tokens lets a block be twice as wide at the same operations, with four times its
     parameters. All share one modulation. Tokens beside the grid (registers) pass by. Adds nothing at
-    initialisation.
+    initialization.
 
     Args:
         side: Height and width of the token grid, even.
@@ -24,7 +24,7 @@ class MergedBlocks(nn.Module):
         merged_width: Size of a merged token, a multiple of 4.
         depth: Number of blocks.
         heads: Number of attention heads; `merged_width / heads` is a multiple of 4.
-        hidden_ratio: Size of the feed-forward hidden layer over `merged_width`.
+        mlp_ratio: Size of the feed-forward hidden layer over `merged_width`.
         dropout: Share of feed-forward units dropped in training.
 
     Raises:
@@ -38,7 +38,7 @@ class MergedBlocks(nn.Module):
         merged_width: int,
         depth: int,
         heads: int,
-        hidden_ratio: float,
+        mlp_ratio: float,
         dropout: float,
     ) -> None:
         super().__init__()
@@ -53,7 +53,7 @@ class MergedBlocks(nn.Module):
         self.position_embedding = nn.Parameter(sine_positions(side // 2, merged_width))
         self.positions = RotaryPositions(side // 2, merged_width // heads, registers=0)
         self.modulation = zeroed(nn.Linear(width, 6 * merged_width))
-        hidden = hidden_width(merged_width, hidden_ratio)
+        hidden = hidden_width(merged_width, mlp_ratio)
         self.blocks = nn.ModuleList(
             Block(merged_width, heads, hidden, dropout, own_modulation=False) for _ in range(depth)
         )
@@ -73,14 +73,14 @@ class MergedBlocks(nn.Module):
 
 
 def merge(tokens: Tensor, side: int) -> Tensor:
-    """Lay 2 x 2 neighbours side by side: (B, side^2, W), row by row, into (B, side^2 / 4, 4 * W)."""
+    """Lay 2 x 2 neighbors side by side: (B, side^2, W), row by row, into (B, side^2 / 4, 4 * W)."""
     B, N, width = tokens.shape
     grid = tokens.reshape(B, side // 2, 2, side // 2, 2, width)
     return grid.permute(0, 1, 3, 2, 4, 5).reshape(B, N // 4, 4 * width)
 
 
 def split(tokens: Tensor, side: int) -> Tensor:
-    """Take neighbours apart again: (B, side^2 / 4, 4 * W) into (B, side^2, W); `merge`'s inverse."""
+    """Take neighbors apart again: (B, side^2 / 4, 4 * W) into (B, side^2, W); `merge`'s inverse."""
     B, N, width = tokens.shape
     grid = tokens.reshape(B, side // 2, side // 2, 2, 2, width // 4)
     return grid.permute(0, 1, 3, 2, 4, 5).reshape(B, 4 * N, width // 4)

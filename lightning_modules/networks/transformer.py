@@ -22,12 +22,12 @@ class HeadNorm(nn.Module):
         self.weight = nn.Parameter(torch.ones(head_width))
 
     def forward(self, features: Tensor) -> Tensor:
-        """Normalise the last dimension of (..., head_width)."""
+        """Normalize the last dimension of (..., head_width)."""
         return rms_norm(features, self.weight.shape, self.weight.to(features.dtype), eps=1e-6)
 
 
 class Attention(nn.Module):
-    """Multi-head self-attention with normalised queries and keys and rotary positions.
+    """Multi-head self-attention with normalized queries and keys and rotary positions.
 
     Args:
         width: Size of a token.
@@ -128,7 +128,7 @@ class Offset(nn.Module):
 
 
 def modulate(tokens: Tensor, shift: Tensor, scale: Tensor) -> Tensor:
-    """Normalise tokens (B, N, width), then scale by `1 + scale` and add `shift`, both (B, 1, width)."""
+    """Normalize tokens (B, N, width), then scale by `1 + scale` and add `shift`, both (B, 1, width)."""
     return torch.addcmul(shift, rms_norm(tokens, tokens.shape[-1:], eps=1e-6), 1 + scale)
 
 

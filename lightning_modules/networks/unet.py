@@ -114,7 +114,7 @@ class Stage(nn.Module):
 class UNet(nn.Module):
     """Residual stages from fine to coarse and back, with a skip from each on the way down to its twin.
 
-    Output is 0 at initialisation, whatever the input. Convolutions run channels-last, which is what both
+    Output is 0 at initialization, whatever the input. Convolutions run channels-last, which is what both
     cuDNN and oneDNN are fastest with.
 
     Args:
@@ -245,7 +245,7 @@ class Upsample(nn.Module):
 
 
 def group_norm(channels: int) -> nn.GroupNorm:
-    """Normalise in groups of at least 4 channels, at most 32 groups (ADM's 32 at 128 channels and more)."""
+    """Normalize in groups of at least 4 channels, at most 32 groups (ADM's 32 at 128 channels and more)."""
     return nn.GroupNorm(math.gcd(32, channels // 4), channels, eps=1e-5)
 
 

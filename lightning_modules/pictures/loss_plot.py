@@ -14,7 +14,7 @@ FILE = "loss.png"
 
 Series = Sequence[tuple[int, float]]
 
-_BAND = re.compile(r"error_sigma_(\S+)_to_(\S+)/(train|held_out|identity|constant)")
+_BAND = re.compile(r"error_sigma_(\S+)_to_(\S+)/(train|val|identity|constant)")
 _AVERAGED_POINTS = 100
 _SCATTERED_POINTS = 2000
 _WIDTH, _LOSS_HEIGHT, _BAND_HEIGHT, _LEGEND_HEIGHT = 1080, 320, 220, 40
@@ -24,7 +24,7 @@ _STYLES = {
     "identity": (Style("#8a8a8a", 1.5, dashes=(2, 4)), "identity: the noisy image itself"),
     "constant": (Style("#8a8a8a", 1.5, dashes=(7, 4)), "constant: the mean training image"),
     "train": (Style("#4c78a8", 1.5), "training images"),
-    "held_out": (Style("#e45756", 2, dots=True), "held-out images"),
+    "val": (Style("#e45756", 2, dots=True), "held-out images"),
 }
 
 
@@ -46,7 +46,7 @@ def plot_losses(scalars: Mapping[str, Series], path: Path) -> bool:
         return False
     rows = -(-len(bands) // _COLUMNS)
     pen = Pen(_WIDTH, _LOSS_HEIGHT + rows * _BAND_HEIGHT + _LEGEND_HEIGHT)
-    loss = {"train": scalars.get("loss", ()), "held_out": scalars.get("loss_held_out", ())}
+    loss = {"train": scalars.get("loss", ()), "val": scalars.get("loss/val", ())}
     steps = [step for series in (loss, *bands.values()) for points in series.values() for step, _ in points]
     span = (min(steps, default=0), max(steps, default=1))
     top = _panel("Loss by step", (0, 8, _WIDTH, _LOSS_HEIGHT - 8), loss, span)

@@ -33,7 +33,7 @@ class Pace:
 
 
 @dataclass
-class Life:
+class Attempt:
     """What was seen of a training process.
 
     Attributes:
@@ -79,7 +79,7 @@ class Watch:
         seen: Callable[[], None] = lambda: None,
     ) -> None:
         self._child, self._kill, self._pace, self._seen = child, kill, pace, seen
-        self._life = Life(log)
+        self._life = Attempt(log)
         self._born = self._last_sign = time.monotonic()
         self._writing_since = self._born
         self._due: float | None = None
@@ -87,7 +87,7 @@ class Watch:
         self._rest = b""
         os.set_blocking(child.reports, False)
 
-    def follow(self) -> Life:
+    def follow(self) -> Attempt:
         """Return what was seen, when the process has ended. It is killed if this is interrupted."""
         life, child = self._life, self._child
         try:

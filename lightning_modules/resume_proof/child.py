@@ -21,7 +21,7 @@ from lightning_modules.resume_proof.kills import Moment
 
 
 @dataclass(frozen=True)
-class Orders:
+class AttemptSettings:
     """What a training process is to do.
 
     Attributes:
@@ -58,7 +58,7 @@ class Child:
     status: Callable[[], int | None]
 
 
-def fork_child(orders: Orders) -> Child:
+def fork_child(orders: AttemptSettings) -> Child:
     """Fork a training process from multiprocessing's fork server, in a fraction of a second.
 
     The server is a process that has imported torch and Lightning and computed nothing; it is started on
@@ -75,7 +75,7 @@ def fork_child(orders: Orders) -> Child:
     return Child(process.pid, process.sentinel, reports, lambda: process.exitcode)
 
 
-def start_child(orders: Orders) -> Child:
+def start_child(orders: AttemptSettings) -> Child:
     """Start a training process with an interpreter of its own, as `python scripts/fit.py` does."""
     reports, pipe = os.pipe()
     command = [sys.executable, "-m", __name__, str(pipe), json.dumps(asdict(orders))]
@@ -98,7 +98,7 @@ def _end_of(process: subprocess.Popen[bytes]) -> int:
     return ended
 
 
-def live(orders: Orders, pipe: int) -> None:
+def live(orders: AttemptSettings, pipe: int) -> None:
     """Train as ordered, in this process."""
     for descriptor, path in ((1, orders.output or orders.log), (2, orders.log)):
         os.dup2(os.open(path, os.O_WRONLY | os.O_CREAT | os.O_APPEND, 0o644), descriptor)
@@ -118,23 +118,23 @@ def live(orders: Orders, pipe: int) -> None:
         signal.signal(signal.SIGINT, signal.SIG_DFL)  # past training there is nothing to interrupt
 
 
-def _train(orders: Orders, pipe: int) -> None:
+def _train(orders: AttemptSettings, pipe: int) -> None:
     import logging
 
     from lightning_modules.cli.fit import fit
-    from lightning_modules.resume_proof.recorder import ErrorReports, Fuse, Reporter, Witness
+    from lightning_modules.resume_proof.recorder import ErrorReports, KillTimer, Recorder, Reporter
 
     if orders.file_size_limit is not None:
         limit = resource.getrlimit(resource.RLIMIT_FSIZE)
         resource.setrlimit(resource.RLIMIT_FSIZE, (orders.file_size_limit, limit[1]))
     reporter = Reporter(pipe)
     logging.getLogger("lightning_modules").addHandler(ErrorReports(reporter))
-    fuse = Fuse(reporter, orders.moment, orders.moment_from)
+    fuse = KillTimer(reporter, orders.moment, orders.moment_from)
     fuse.light()
-    fit(orders.args, [Witness(reporter, fuse)])
+    fit(orders.args, [Recorder(reporter, fuse)])
 
 
-def _live_forked(orders: Orders, connection: Connection, method: str) -> None:
+def _live_forked(orders: AttemptSettings, connection: Connection, method: str) -> None:
     os.setsid()
     multiprocessing.set_start_method(
         method, force=True
@@ -146,7 +146,7 @@ def _main() -> None:
     pipe, text = sys.argv[1:]
     fields = json.loads(text)
     moment = Moment(fields["moment"]) if fields["moment"] else None
-    orders = Orders(**{**fields, "args": tuple(fields["args"]), "moment": moment})
+    orders = AttemptSettings(**{**fields, "args": tuple(fields["args"]), "moment": moment})
     if not Path(orders.log).parent.is_dir():
         raise FileNotFoundError(orders.log)
     live(orders, int(pipe))

@@ -22,7 +22,7 @@ RAW, AVERAGED = "current_model_state", "state_dict"
 PARTS = {
     RAW: "weights",
     AVERAGED: "averaged weights",
-    "optimizer_states": "optimiser and learning rate",
+    "optimizer_states": "optimizer and learning rate",
     "callbacks": "callback state",
     "loops": "position",
     "global_step": "position",

@@ -11,8 +11,8 @@ from dataclasses import replace
 from pathlib import Path
 
 from lightning_modules.checkpoints.whole import checkpoints_in, step_of
-from lightning_modules.resume_proof.attempt import Life, Watch
-from lightning_modules.resume_proof.child import Orders
+from lightning_modules.resume_proof.attempt import Attempt, Watch
+from lightning_modules.resume_proof.child import AttemptSettings
 from lightning_modules.resume_proof.comparison import compare_batches, compare_checkpoints, compare_logs
 from lightning_modules.resume_proof.damage import tear
 from lightning_modules.resume_proof.kills import Kill, Kind, Moment, Tear
@@ -22,7 +22,7 @@ from lightning_modules.run.directory import find_checkpoint
 from lightning_modules.run.signals import RESUME_STATUS
 
 
-class Ordeal:
+class KilledRun:
     """Train a run in processes that are killed one after the other, until it ends, and compare it.
 
     Where a run ends before all kills have come, another is trained for those that are left.
@@ -98,11 +98,11 @@ class Ordeal:
                 self._compare(root, found)
                 return left
 
-    def _live(self, root: Path, kill: Kill | None) -> Life:
+    def _live(self, root: Path, kill: Kill | None) -> Attempt:
         self._lives += 1
         log = self._folder / f"process-{self._lives:04d}.log"
         args = (*self._args, "--trainer.default_root_dir", str(root))
-        orders = Orders(args, str(log))
+        orders = AttemptSettings(args, str(log))
         if kill is not None and kill.kind is Kind.FULL_DISK:
             orders = replace(orders, file_size_limit=self._like.checkpoint_bytes // 2)
         if kill is not None and kill.kind is Kind.BETWEEN_WRITE_AND_RENAME and kill.detail != Moment.BYTES:
@@ -114,7 +114,7 @@ class Ordeal:
             self._pace = replace(self._pace, startup=min(self._pace.startup, life.times[0]))
         return life
 
-    def _check(self, life: Life, kill: Kill | None, whole: int, found: dict[int, str]) -> None:
+    def _check(self, life: Attempt, kill: Kill | None, whole: int, found: dict[int, str]) -> None:
         """Note what a process did that it should not have done, and what it trained on."""
         if self._stopped.is_set():
             self._blame(life, "stopped on request")
@@ -133,7 +133,7 @@ class Ordeal:
                 return
             found[number] = digest
 
-    def _expected(self, kill: Kill | None, life: Life) -> set[int]:
+    def _expected(self, kill: Kill | None, life: Attempt) -> set[int]:
         if kill is None:
             return {0}
         if kill.kind is Kind.FULL_DISK:
@@ -143,7 +143,7 @@ class Ordeal:
             return {0, RESUME_STATUS, -kill.kind.signal}
         return {0, -kill.kind.signal}
 
-    def _has_come(self, kill: Kill, life: Life) -> bool:
+    def _has_come(self, kill: Kill, life: Attempt) -> bool:
         return life.killed or (kill.kind is Kind.FULL_DISK and life.status != 0)
 
     def _put_off(self, left: list[Kill]) -> list[Kill]:
@@ -156,7 +156,7 @@ class Ordeal:
             return left[1:]
         return [earlier, *left[1:]]
 
-    def _note(self, death: Death, life: Life) -> None:
+    def _note(self, death: Death, life: Attempt) -> None:
         self.outcome.deaths.append(death)
         asked = death.kill.kind in (Kind.SIGTERM, Kind.SIGINT) and death.status == RESUME_STATUS
         if asked and life.batches and death.steps_lost:
@@ -189,7 +189,7 @@ class Ordeal:
                 life, f"started once more, the finished run was not left alone (status {life.status})"
             )
 
-    def _blame(self, life: Life, what: str) -> None:
+    def _blame(self, life: Attempt, what: str) -> None:
         self.outcome.problems.append(f"{what}; the end of {life.log}:\n{tail(life.log)}")
 
 

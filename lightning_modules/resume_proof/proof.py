@@ -16,8 +16,8 @@ from tqdm import tqdm
 from datamodules.utils.progress import progress
 from lightning_modules.resume_proof.attempt import Pace, Watch
 from lightning_modules.resume_proof.certificate import Certificate
-from lightning_modules.resume_proof.child import Orders, fork_child, start_child
-from lightning_modules.resume_proof.killed_run import Ordeal
+from lightning_modules.resume_proof.child import AttemptSettings, fork_child, start_child
+from lightning_modules.resume_proof.killed_run import KilledRun
 from lightning_modules.resume_proof.kills import Kill, Kind, draw_kills
 from lightning_modules.resume_proof.leaks import leaked
 from lightning_modules.resume_proof.outcome import Outcome
@@ -37,7 +37,7 @@ class Request:
         kills: Number of kills.
         kinds: Ways to kill.
         seed: Seed of the plan of kills.
-        steps: Length of the run in optimiser steps.
+        steps: Length of the run in optimizer steps.
         jobs: Runs at a time, which share the kills.
         fresh_interpreter: Whether each process gets an interpreter of its own.
     """
@@ -75,12 +75,12 @@ def prove(request: Request) -> Certificate:
     plan = draw_kills(request.seed, request.kills, request.kinds, micro_batches)
     with progress(total=len(plan), desc="killing and resuming", unit="kill", mininterval=0.5) as bar:
         seen = _counter(bar)
-        ordeals = [
-            Ordeal(start, args, request.folder / f"job-{job}", like, accumulation, seen)
+        killed_runs = [
+            KilledRun(start, args, request.folder / f"job-{job}", like, accumulation, seen)
             for job in range(request.jobs)
         ]
-        outcomes = _all(ordeals, [plan[job :: request.jobs] for job in range(request.jobs)])
-    left = leaked([session for ordeal in ordeals for session in ordeal.sessions])
+        outcomes = _all(killed_runs, [plan[job :: request.jobs] for job in range(request.jobs)])
+    left = leaked([session for killed_run in killed_runs for session in killed_run.sessions])
     setting = {
         "request": {**asdict(request), "folder": str(request.folder)},
         "options": options,
@@ -97,22 +97,22 @@ def resolve(start: Start, args: Sequence[str], folder: Path) -> dict[str, Any]:
         ProofError: If it is refused, with what it says.
     """
     log, output = folder / "configuration.log", folder / "configuration.yaml"
-    orders = Orders((*args, "--print_config"), str(log), output=str(output))
+    orders = AttemptSettings((*args, "--print_config"), str(log), output=str(output))
     life = Watch(start(orders), log, None, Pace()).follow()
     if life.status:
         raise ProofError(f"fit.py refuses this command line:\n{tail(log)}")
     return dict(yaml.safe_load(output.read_text()))
 
 
-def _all(ordeals: Sequence[Ordeal], shares: Sequence[Sequence[Kill]]) -> list[Outcome]:
-    """Let the ordeals take place at the same time."""
-    with ThreadPoolExecutor(len(ordeals)) as pool:
-        pairs = zip(ordeals, shares, strict=True)
+def _all(killed_runs: Sequence[KilledRun], shares: Sequence[Sequence[Kill]]) -> list[Outcome]:
+    """Let the killed_runs take place at the same time."""
+    with ThreadPoolExecutor(len(killed_runs)) as pool:
+        pairs = zip(killed_runs, shares, strict=True)
         try:
             return list(pool.map(lambda pair: pair[0].go_through(pair[1]), pairs))
         except BaseException:
-            for ordeal in ordeals:
-                ordeal.stop()
+            for killed_run in killed_runs:
+                killed_run.stop()
             raise
 
 

@@ -40,7 +40,7 @@ class Reporter:
         os.write(self._pipe, line + b"\n")
 
 
-class Witness(Callback):
+class Recorder(Callback):
     """Report every micro-batch, with a hash of its images and labels, before anything is done with it.
 
     Args:
@@ -48,7 +48,7 @@ class Witness(Callback):
         fuse: Told of every micro-batch.
     """
 
-    def __init__(self, reporter: Reporter, fuse: Fuse) -> None:
+    def __init__(self, reporter: Reporter, fuse: KillTimer) -> None:
         self._reporter, self._fuse = reporter, fuse
 
     def on_train_batch_start(
@@ -68,7 +68,7 @@ class Witness(Callback):
         self._fuse.reached(number)
 
 
-class Fuse:
+class KillTimer:
     """Watch this process' file operations, and die right before one of a checkpoint's.
 
     An audit hook: Python calls it before it opens, renames or removes a file, and nothing is replaced.

@@ -24,7 +24,7 @@ def shortened(config: Mapping[str, Any], steps: int, given: Collection[str]) -> 
 
     Args:
         config: The resolved configuration of the full run.
-        steps: Length of the short run in optimiser steps.
+        steps: Length of the short run in optimizer steps.
         given: Options that the command line names: they are for the short run already.
 
     Raises:

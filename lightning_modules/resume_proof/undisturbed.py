@@ -9,10 +9,10 @@ from pathlib import Path
 
 from lightning_modules.checkpoints.whole import checkpoints_in
 from lightning_modules.resume_proof.attempt import Pace, Watch
-from lightning_modules.resume_proof.child import Child, Orders
+from lightning_modules.resume_proof.child import AttemptSettings, Child
 from lightning_modules.run.directory import newest_run
 
-Start = Callable[[Orders], Child]
+Start = Callable[[AttemptSettings], Child]
 """How a training process is started."""
 TAIL = 15
 """Lines of a log that are shown where something went wrong."""
@@ -60,7 +60,9 @@ def train_undisturbed(
     Raises:
         ProofError: If it fails, with the end of its log.
     """
-    orders = Orders((*args, "--trainer.default_root_dir", str(folder)), str(folder.with_suffix(".log")))
+    orders = AttemptSettings(
+        (*args, "--trainer.default_root_dir", str(folder)), str(folder.with_suffix(".log"))
+    )
     life = Watch(start(orders), Path(orders.log), None, Pace(), seen).follow()
     numbers = [number for number, _ in life.batches]
     if life.status or numbers != list(range(micro_batches)):

@@ -28,7 +28,7 @@ def split_further(recovery: Recovery, folder: Path, batch_size: int, step: int) 
     """Compute a batch that did not fit into memory in twice as many parts, and return what to say.
 
     Args:
-        recovery: What the run has learnt before.
+        recovery: What the run has learned before.
         folder: The run directory.
         batch_size: Images of a whole batch.
         step: Where memory ran out.
@@ -47,11 +47,11 @@ def split_further(recovery: Recovery, folder: Path, batch_size: int, step: int) 
 def go_back(recovery: Recovery, folder: Path, error: RollBackError, most: int) -> str:
     """Leave out the data between the last whole checkpoint and a bad step, and return what to say.
 
-    Where going back to that checkpoint has not helped before, its weights were spoilt already: it is set
+    Where going back to that checkpoint has not helped before, its weights were damaged already: it is set
     aside for the one before it.
 
     Args:
-        recovery: What the run has learnt before.
+        recovery: What the run has learned before.
         folder: The run directory.
         error: The bad step, and what was bad about it.
         most: Times that the run may go back.

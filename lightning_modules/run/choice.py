@@ -29,12 +29,12 @@ class MismatchError(ValueError):
 
 
 @dataclass(frozen=True)
-class Wish:
+class RunRequest:
     """What a command line says about the run it means.
 
     Attributes:
         experiment: Directory of the experiment.
-        max_steps: The target in optimiser steps, negative if there is none.
+        max_steps: The target in optimizer steps, negative if there is none.
         run: Name of the run, where one is given.
         fresh: Whether to start a run in any case.
         allow_mismatch: Whether to continue a run of another identity.
@@ -54,7 +54,7 @@ class Choice:
     Attributes:
         folder: Its directory, which may not exist yet.
         checkpoint: The checkpoint to continue from; none starts at the first step.
-        recovery: What it has learnt from its accidents.
+        recovery: What it has learned from its accidents.
         finished: Whether it has reached its target already.
         lock: The lock that is held on it, where it existed.
     """
@@ -67,18 +67,18 @@ class Choice:
 
     @property
     def step(self) -> int:
-        """Optimiser steps taken so far."""
+        """Optimizer steps taken so far."""
         return step_of(self.checkpoint) if self.checkpoint else 0
 
 
-def choose_run(wish: Wish, identity: Mapping[str, Any], data: DataIndex | None = None) -> Choice:
+def choose_run(request: RunRequest, identity: Mapping[str, Any], data: DataIndex | None = None) -> Choice:
     """Return the run to train: the experiment's newest, unless the command line says otherwise.
 
     Nothing is started yet. A run of another identity is refused while it is unfinished and has something to
     lose; where it is finished another run is started, and one that has no checkpoint yet is passed over.
 
     Args:
-        wish: What the command line says.
+        request: What the command line says.
         identity: What decides the weights of the run it means.
         data: The images it would train on, so that a refusal can say what is new in them.
 
@@ -90,15 +90,15 @@ def choose_run(wish: Wish, identity: Mapping[str, Any], data: DataIndex | None =
     inherited = _inherited()
     if inherited is not None:
         return inherited
-    named = _named(wish)
-    for folder in [named] if named else [] if wish.fresh else _candidates(wish.experiment):
+    named = _named(request)
+    for folder in [named] if named else [] if request.fresh else _candidates(request.experiment):
         if not folder.is_dir():
             continue
         lock = RunLock(folder)
         lock.acquire()
         try:
-            choice = _look_into(folder, wish.max_steps, lock)
-            wanted = _is_wanted(choice, wish, identity, data)
+            choice = _look_into(folder, request.max_steps, lock)
+            wanted = _is_wanted(choice, request, identity, data)
         except BaseException:
             lock.release()
             raise
@@ -107,7 +107,7 @@ def choose_run(wish: Wish, identity: Mapping[str, Any], data: DataIndex | None =
         lock.release()
         if choice.checkpoint is not None:
             break
-    return Choice(named or next_run_directory(wish.experiment))
+    return Choice(named or next_run_directory(request.experiment))
 
 
 def continue_run(folder: Path, max_steps: int) -> Choice:
@@ -140,17 +140,17 @@ def _candidates(experiment: Path) -> list[Path]:
     return [*reversed(begun), newest]
 
 
-def _named(wish: Wish) -> Path | None:
+def _named(request: RunRequest) -> Path | None:
     """Return the directory of the run that is named; `latest` names the newest, whose own name it is not."""
-    if not wish.run:
+    if not request.run:
         return None
-    if wish.run != "latest":
-        check_folder_name("--run", wish.run)
-        return wish.experiment / wish.run
-    newest = newest_run(wish.experiment)
+    if request.run != "latest":
+        check_folder_name("--run", request.run)
+        return request.experiment / request.run
+    newest = newest_run(request.experiment)
     if newest is None:
         raise ValueError(
-            f"--run latest: there is no run in {wish.experiment} yet. Leave it out to start one."
+            f"--run latest: there is no run in {request.experiment} yet. Leave it out to start one."
         )
     return newest
 
@@ -161,7 +161,9 @@ def _look_into(folder: Path, max_steps: int, lock: RunLock | None) -> Choice:
     return Choice(folder, checkpoint, Recovery.load(folder), finished, lock)
 
 
-def _is_wanted(choice: Choice, wish: Wish, identity: Mapping[str, Any], data: DataIndex | None) -> bool:
+def _is_wanted(
+    choice: Choice, request: RunRequest, identity: Mapping[str, Any], data: DataIndex | None
+) -> bool:
     """Tell whether a run is the one that is wanted, or refuse to decide.
 
     Raises:
@@ -179,12 +181,12 @@ def _is_wanted(choice: Choice, wish: Wish, identity: Mapping[str, Any], data: Da
         before = DataIndex.load(choice.folder, str(recorded.get(FINGERPRINT)))
         different = [data.changed_since(before) if FINGERPRINT in line else line for line in different]
     lines = "\n  ".join(different)
-    if wish.allow_mismatch:
+    if request.allow_mismatch:
         logger.warning("Continuing %s although it differs:\n  %s", choice.folder, lines)
         for remark in remarks(recorded, identity, choice.step):
             logger.warning("%s", remark)
         return True
-    if not wish.run and (choice.finished or choice.checkpoint is None):
+    if not request.run and (choice.finished or choice.checkpoint is None):
         if choice.finished:
             logger.warning(
                 "%s is finished, and differs from what is asked for:\n  %s\nAnother run begins beside it; "

@@ -21,7 +21,7 @@ _NO_SHAPE = (
     "class_names",
     "compile",
     "dropout",
-    "label_dropout",
+    "cond_dropout",
     "noise_levels",
     "optimizer",
     "preconditioner",

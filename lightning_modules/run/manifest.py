@@ -94,7 +94,7 @@ def record_identity(folder: Path, of: Mapping[str, Any], step: int) -> None:
     Args:
         folder: The run directory.
         of: Its identity.
-        step: Optimiser steps taken so far.
+        step: Optimizer steps taken so far.
 
     Raises:
         CheckpointWriteError: If the file system refuses.
@@ -150,10 +150,10 @@ def remarks(recorded: Mapping[str, Any], wanted: Mapping[str, Any], step: int) -
     old, new = recorded.get(_WARM_UP), wanted.get(_WARM_UP)
     if isinstance(old, int) and isinstance(new, int) and old != new and step >= max(old, new):
         said.append(f"{_WARM_UP}: at step {step} both warm-ups are over, so that the change has no effect.")
-    if recorded.get("data.held_out") != wanted.get("data.held_out"):
+    if recorded.get("data.val_fraction") != wanted.get("data.val_fraction"):
         said.append(
-            "data.held_out: some of the images that are held out now may have been trained on before, and "
-            "look better than new ones."
+            "data.val_fraction: some of the images that are held out now may have been trained on before, "
+            "and look better than new ones."
         )
     return said
 

@@ -1,4 +1,4 @@
-"""What a run has learnt from its accidents, kept in `recovery.json` beside its checkpoints."""
+"""What a run has learned from its accidents, kept in `recovery.json` beside its checkpoints."""
 
 from __future__ import annotations
 

@@ -161,7 +161,7 @@ class StopSignals(SignalHandlers):
     """Note that a signal has come, and die of it if somebody insists.
 
     The handler sets a flag and nothing more. An exception out of a handler could come in the middle of an
-    optimiser step, or in a place of the standard library that swallows it.
+    optimizer step, or in a place of the standard library that swallows it.
     """
 
     def take(self, number: int, frame: FrameType | None) -> None:

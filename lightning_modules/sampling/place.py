@@ -20,7 +20,7 @@ _UNFIT = re.compile(r"[^A-Za-z0-9=.,+_-]")
 
 
 def default_folder(
-    home: Path, manifest: Mapping[str, Any], own: Mapping[str, Any], weights: str | None, labelled: bool
+    home: Path, manifest: Mapping[str, Any], own: Mapping[str, Any], weights: str | None, labeled: bool
 ) -> Path:
     """Return the folder of a set of images, named by its step and by what differs from the run's own drawing.
 
@@ -32,10 +32,10 @@ def default_folder(
         manifest: What the images are drawn with.
         own: How the run draws its own pictures, `Sampling.to_dict`.
         weights: Name of the weights, if one was asked for.
-        labelled: Whether classes were asked for.
+        labeled: Whether classes were asked for.
     """
     words = [f"step={manifest['model']['step']:08d}", *([weights] if weights else [])]
-    if labelled:
+    if labeled:
         words.append("labels=" + "+".join(NONE if name is None else name for name in manifest["labels"]))
     if manifest["seed"]:
         words.append(f"seed={manifest['seed']}")

@@ -15,14 +15,14 @@ from lightning_modules.diffusion.preconditioning import Denoiser
 from lightning_modules.diffusion.samplers.sampler import NoiseSource, Sampler
 from lightning_modules.diffusion.samplers.single_step import Churn, stochastic_heun
 from lightning_modules.diffusion.samplers.table import SAMPLERS, evaluations
-from lightning_modules.diffusion.schedules import GRIDS, flow_grid
+from lightning_modules.diffusion.schedules import SCHEDULES, flow_schedule
 from lightning_modules.diffusion.thresholding import dynamic_thresholding, static_thresholding
 from lightning_modules.ema.profiles import exponent_of
 
 SamplerName = Literal[
     "euler", "ancestral", "heun", "stochastic_heun", "dpmpp_2m", "dpmpp_3m", "unipc", "ipndm"
 ]
-GridName = Literal["karras", "log_snr", "flow"]
+ScheduleName = Literal["karras", "log_snr", "flow"]
 Threshold = Literal["none", "clip", "dynamic"]
 
 MAX_STEPS = 100_000
@@ -58,7 +58,7 @@ class Sampling:
 
     sampler: SamplerName = "dpmpp_2m"
     steps: int = 20
-    grid: GridName = "karras"
+    grid: ScheduleName = "karras"
     guidance: float = 1.0
     guide_length: float | None = None
     guidance_interval: tuple[float, float] = EVERYWHERE
@@ -70,7 +70,7 @@ class Sampling:
     churn: Churn = Churn()
 
     def __post_init__(self) -> None:
-        for name, known in (("sampler", SAMPLERS), ("grid", GRIDS), ("threshold", get_args(Threshold))):
+        for name, known in (("sampler", SAMPLERS), ("grid", SCHEDULES), ("threshold", get_args(Threshold))):
             if getattr(self, name) not in known:
                 raise ValueError(f"{name} is one of {', '.join(known)}, not {getattr(self, name)!r}")
         low, high = self.guidance_interval
@@ -141,8 +141,8 @@ class Sampling:
     def sigmas(self) -> Tensor:
         """Return the noise levels, (steps + 1,), float64, descending to 0."""
         if self.grid == "flow":
-            return flow_grid(self.steps, self.sigma_min, self.sigma_max, self.shift)
-        return GRIDS[self.grid](self.steps, self.sigma_min, self.sigma_max)
+            return flow_schedule(self.steps, self.sigma_min, self.sigma_max, self.shift)
+        return SCHEDULES[self.grid](self.steps, self.sigma_min, self.sigma_max)
 
     @torch.no_grad()
     def draw(

@@ -41,7 +41,7 @@ def load_weights(checkpoint: Path, weights: str = EMA, device: str = "cpu") -> L
 
     Args:
         checkpoint: A file that training saved.
-        weights: `ema`, the run's main average; `raw`, what the optimiser left; or `ema=0.1`, the average of
+        weights: `ema`, the run's main average; `raw`, what the optimizer left; or `ema=0.1`, the average of
             this relative length, which is reconstructed from the run's checkpoints where it was not kept.
         device: Where to put the model.
 

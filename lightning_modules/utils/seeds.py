@@ -10,7 +10,7 @@ class Stream(IntEnum):
 
     TRAINING_STEP = 0
     GLOBAL_GENERATORS = 1
-    HELD_OUT_LOSS = 2
+    VAL_LOSS = 2
     NOISE_BANDS = 3
     IMAGE = 4
 

@@ -12,7 +12,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from datamodules.sources.rendered_cats import BREEDS, draw_cat
+from datamodules.sources.rendered_cats import BREEDS, render_cat
 from tests.helpers.places import BENCHMARKS
 
 TINY = {
@@ -108,7 +108,7 @@ def test_checkpoint_cost_times_every_way_of_saving(tmp_path: Path) -> None:
 
 @pytest.mark.slow
 def test_quality_against_nfe_has_a_row_per_sampler(tmp_path: Path) -> None:
-    sizes = ["--data.image_size", "16", "--data.source.class_path", "DrawnCats"]
+    sizes = ["--data.image_size", "16", "--data.source.class_path", "RenderedCats"]
     sizes += ["--data.source.init_args.count", "48", "--trainer.max_steps", "2", *TINY["DiTDiffusion"]]
     quiet = [
         "--sample_grid.every_n_steps",
@@ -166,7 +166,7 @@ def test_data_path_times_every_way(tmp_path: Path) -> None:
 def test_breed_agreement_knows_right_labels_from_wrong_ones(tmp_path: Path) -> None:
     names = sorted(BREEDS)
     labels = np.arange(120) % len(names)
-    drawings = [draw_cat(names[i], 16, np.random.default_rng([5, k])) for k, i in enumerate(labels)]
+    drawings = [render_cat(names[i], 16, np.random.default_rng([5, k])) for k, i in enumerate(labels)]
     images = np.stack([np.asarray(drawing).transpose(2, 0, 1) for drawing in drawings])
     np.savez(tmp_path / "right.npz", images=images, labels=labels)
     np.savez(tmp_path / "wrong.npz", images=images, labels=(labels + 1) % len(names))
@@ -185,7 +185,7 @@ def test_ablation_trains_each_variant_once(tmp_path: Path) -> None:
     folder.mkdir()
     for number in range(80):
         breed = sorted(BREEDS)[number % 6]
-        draw_cat(breed, 16, np.random.default_rng(number)).save(folder / f"{number}.png")
+        render_cat(breed, 16, np.random.default_rng(number)).save(folder / f"{number}.png")
     common = "--config demo --data.image_size 16 --data.batch_size 8 --learning_rate.warm_up 1 "
     common += "--model.init_args.width 32 --model.init_args.depth 1 --model.init_args.heads 2 "
     common += "--trainer.log_every_n_steps 1"
@@ -198,7 +198,7 @@ def test_ablation_trains_each_variant_once(tmp_path: Path) -> None:
     assert (tmp_path / "out" / "base-seed0" / "result.json").stat().st_mtime_ns == first
     results = json.loads((tmp_path / "out" / "ablation.json").read_text())["results"]
     assert [(each["name"], each["steps"]) for each in results] == [("base", 4), ("faster", 4)]
-    assert results[0]["held_out"] != results[1]["held_out"]
+    assert results[0]["val"] != results[1]["val"]
     assert "| faster | 0 |" in said
 
 
@@ -229,7 +229,7 @@ def test_how_many_images_compares_trainings_on_few_and_more(tmp_path: Path) -> N
     for count in ("24", "48"):
         assert re.search(rf"^\| {count} \| [\d.-]+ ±[\d.]+ \|", said, re.MULTILINE)
         assert result[count]["error"] > 0
-        assert result[count]["copies"]["copies_held_out"] <= 1
+        assert result[count]["copies"]["copies_val"] <= 1
     with Image.open(tmp_path / "p.png") as picture:
         assert picture.height > picture.width / 2  # two strips, one below the other
     assert len(list((tmp_path / "runs").glob("cats-*/latest/checkpoints/step=00000003.ckpt"))) == 2

@@ -71,9 +71,9 @@ def test_each_is_trained_once(tmp_path: Path) -> None:
     times = [path.stat().st_mtime_ns for path in made]
     assert len(made) == 2
     # A network that does nothing has the images' own mean square for its error, at every noise level.
-    held_out = np.load(tmp_path / "out" / "data" / "held_out.npy") / 127.5 - 1
-    learnt = json.loads(made[0].read_text())
-    assert learnt["steps"] == 20
-    assert max(learnt["error"]) < np.square(held_out).mean()
+    val = np.load(tmp_path / "out" / "data" / "val.npy") / 127.5 - 1
+    learned = json.loads(made[0].read_text())
+    assert learned["steps"] == 20
+    assert max(learned["error"]) < np.square(val).mean()
     assert python(BENCHMARKS / "loss_per_image.py", *options, cwd=tmp_path) == first
     assert [path.stat().st_mtime_ns for path in made] == times

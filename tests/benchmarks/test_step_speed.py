@@ -15,11 +15,11 @@ from torch import nn
 from torch.profiler import profile
 import step_networks as networks
 
-class Uninitialised(networks.DiT):
-    def _initialise(self):  # asks for values
+class Uninitialized(networks.DiT):
+    def _initialize(self):  # asks for values
         pass
 
-networks.DiT = Uninitialised
+networks.DiT = Uninitialized
 rows = dict(networks.ROWS)
 if importlib.util.find_spec("denoising_diffusion_pytorch") is None:  # comes without its dependencies, by hand
     del rows["ddpm-pytorch"]

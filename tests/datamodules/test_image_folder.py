@@ -12,7 +12,7 @@ from datamodules.decode.decode import Limits
 from datamodules.image_folder import ImageFolderDataModule
 from datamodules.index.index import DataError, scan_folder
 from datamodules.sources.oxford_pets import OxfordPetCats
-from datamodules.sources.rendered_cats import DrawnCats
+from datamodules.sources.rendered_cats import RenderedCats
 from datamodules.sources.source import DataSource
 from tests.helpers.recording import (
     SIZE,
@@ -27,15 +27,15 @@ from tests.helpers.recording import (
 
 
 def test_classes_labels_and_split_come_from_the_folder(make_folder: MakeFolder) -> None:
-    module = ready(make_folder({"tabby": 30, "siamese": 20, "calico/deep": 10}), held_out=0.2)
+    module = ready(make_folder({"tabby": 30, "siamese": 20, "calico/deep": 10}), val_fraction=0.2)
     assert module.class_names == ("calico", "siamese", "tabby")
     assert module.num_classes == 3
-    labels = np.concatenate([module.train_labels, module.held_out_labels])
+    labels = np.concatenate([module.train_labels, module.val_labels])
     np.testing.assert_array_equal(np.bincount(labels), [10, 20, 30])
-    assert 0 < len(module.held_out_labels) < 30
+    assert 0 < len(module.val_labels) < 30
     assert module.train_images.shape == (len(module.train_labels), 3, SIZE, SIZE)
-    assert module.held_out_images.shape == (len(module.held_out_labels), 3, SIZE, SIZE)
-    rows = {image.tobytes() for image in (*module.train_images, *module.held_out_images)}
+    assert module.val_images.shape == (len(module.val_labels), 3, SIZE, SIZE)
+    rows = {image.tobytes() for image in (*module.train_images, *module.val_images)}
     assert len(rows) == 60
 
 
@@ -55,7 +55,7 @@ def test_class_of_unreadable_images_is_no_class(make_folder: MakeFolder) -> None
     root = make_folder({"a": 20, "c": 20})
     (root / "b").mkdir()
     (root / "b" / "x.jpg").write_text("no picture")
-    module = ready(root, held_out=0)
+    module = ready(root, val_fraction=0)
     assert module.class_names == ("a", "c")
     assert set(module.train_labels) == {0, 1}
 
@@ -69,7 +69,7 @@ def test_fingerprint_tells_folders_apart_but_not_places(make_folder: MakeFolder)
 
 
 def test_mean_image(make_folder: MakeFolder, monkeypatch: pytest.MonkeyPatch) -> None:
-    module = ready(make_folder({"a": 9}), held_out=0)
+    module = ready(make_folder({"a": 9}), val_fraction=0)
     mean = module.mean_image()
     expected = torch.from_numpy(module.train_images.astype(np.float32)).mean(0) / 127.5 - 1
     torch.testing.assert_close(mean, expected)
@@ -126,8 +126,8 @@ def test_a_few_unreadable_files_are_told_once(
     [
         ("image_size", 0),
         ("batch_size", 0),
-        ("held_out", 1.0),
-        ("held_out", -0.1),
+        ("val_fraction", 1.0),
+        ("val_fraction", -0.1),
         ("workers", -1),
         ("max_rejected", 1.5),
         ("background", (0, 0, 256)),
@@ -167,7 +167,7 @@ def test_source_is_asked_when_no_root_is_given(make_folder: MakeFolder, tmp_path
     module.setup("fit")
     module.setup("validate")
     assert source.calls == 1
-    assert len(module.train_labels) + len(module.held_out_labels) == 2
+    assert len(module.train_labels) + len(module.val_labels) == 2
     ImageFolderDataModule(root=make_folder({"a": 2}), source=source).prepare_data()
     assert source.calls == 1
 
@@ -179,7 +179,7 @@ def test_setup_alone_is_enough(make_folder: MakeFolder) -> None:
 
 
 def test_without_root_and_source_cats_are_drawn(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(DrawnCats, "prepare", lambda _: TwoCats(tmp_path / "drawn").prepare())
+    monkeypatch.setattr(RenderedCats, "prepare", lambda _: TwoCats(tmp_path / "drawn").prepare())
     module = ImageFolderDataModule(image_size=SIZE)
     module.prepare_data()
     assert module.class_names == ("drawn",)
@@ -198,19 +198,24 @@ def test_command_line_sets_every_argument(tmp_path: Path) -> None:
             str(tmp_path),
             "--data.background",
             "[0,0,0]",
-            "--data.held_out",
+            "--data.val_fraction",
             "0.2",
             "--data.flip=false",
         ]
     )
     module = parser().instantiate(config).data
-    assert (module.root, module.background, module.held_out, module.flip) == (tmp_path, (0, 0, 0), 0.2, False)
+    assert (module.root, module.background, module.val_fraction, module.flip) == (
+        tmp_path,
+        (0, 0, 0),
+        0.2,
+        False,
+    )
 
 
 def test_command_line_knows_sources_by_short_name() -> None:
-    options = ["--data.source", "DrawnCats", "--data.source.count", "100"]
+    options = ["--data.source", "RenderedCats", "--data.source.count", "100"]
     source = parser().instantiate(parser().parse_args(options)).data.source
-    assert isinstance(source, DrawnCats)
+    assert isinstance(source, RenderedCats)
     pets = ["--data.source", "OxfordPetCats", "--data.source.folder", "elsewhere"]
     assert isinstance(parser().instantiate(parser().parse_args(pets)).data.source, OxfordPetCats)
 
@@ -241,7 +246,7 @@ def test_a_file_that_changes_between_scan_and_decode_is_indexed_again(
         return index
 
     monkeypatch.setattr("datamodules.batches.opened_folder.scan_folder", scan_then_change)
-    module = ready(root, held_out=0)
+    module = ready(root, val_fraction=0)
     assert not changes
     assert (module.train_images[3] == np.array((1, 0, 0), np.uint8)[:, None, None]).all()
     assert module.fingerprint == scan_folder(root).fingerprint
@@ -267,8 +272,12 @@ def test_limits_and_quarantine_reach_the_decoder(make_folder: MakeFolder, tmp_pa
     root = make_folder({"a": 6})
     Image.new("RGB", (60, 4)).save(root / "a" / "wide.png")
     (tmp_path / "list.txt").write_text("a/0002.png\n")
-    assert len(ready(root, held_out=0).train_labels) == 7
+    assert len(ready(root, val_fraction=0).train_labels) == 7
     module = ready(
-        root, held_out=0, max_rejected=0.5, limits=Limits(max_aspect=5.0), quarantine=tmp_path / "list.txt"
+        root,
+        val_fraction=0,
+        max_rejected=0.5,
+        limits=Limits(max_aspect=5.0),
+        quarantine=tmp_path / "list.txt",
     )
     assert len(module.train_labels) == 5

@@ -27,14 +27,14 @@ pytestmark = pytest.mark.filterwarnings(
 
 def test_fit_stops_at_max_steps_and_validates(make_folder: MakeFolder, tmp_path: Path) -> None:
     root = make_folder({"a": 12, "b": 12})
-    recorder = fit(tmp_path, data_module(root, held_out=0.3), max_steps=7, num_sanity_val_steps=0)
+    recorder = fit(tmp_path, data_module(root, val_fraction=0.3), max_steps=7, num_sanity_val_steps=0)
     assert recorder.trainer.global_step == 7
     assert recorder.trainer.current_epoch == 1  # one epoch is the whole run
     assert recorder.trainer.num_training_batches == 7
     assert sorted(recorder.steps) == list(range(7))
     assert all(len(images) == 4 for images in recorder.steps.values())
-    module = ready(root, held_out=0.3)
-    assert sorted(recorder.held_out) == sorted(fingerprints(joined(list(module.val_dataloader()))))
+    module = ready(root, val_fraction=0.3)
+    assert sorted(recorder.val) == sorted(fingerprints(joined(list(module.val_dataloader()))))
     assert recorder.value_range[0] >= -1.0
     assert recorder.value_range[1] <= 1.0
 
@@ -65,7 +65,7 @@ def test_fit_without_max_steps_is_endless(make_folder: MakeFolder, tmp_path: Pat
 def test_training_that_would_never_end_is_refused(
     make_folder: MakeFolder, tmp_path: Path, options: dict[str, int]
 ) -> None:
-    module = data_module(make_folder({"a": 50}), held_out=0, batch_size=10)
+    module = data_module(make_folder({"a": 50}), val_fraction=0, batch_size=10)
     with pytest.raises(DataError, match="max_steps") as refused:
         fit(tmp_path, module, **options)
     if options.get("max_epochs") == 2:
@@ -91,7 +91,7 @@ def test_batches_cannot_be_repeated(make_folder: MakeFolder, tmp_path: Path) -> 
 def test_training_that_ends_some_way_is_not_refused(
     make_folder: MakeFolder, tmp_path: Path, options: dict[str, object]
 ) -> None:
-    fit(tmp_path, data_module(make_folder({"a": 50}), held_out=0), **options)
+    fit(tmp_path, data_module(make_folder({"a": 50}), val_fraction=0), **options)
 
 
 def test_shorter_epochs_go_on_in_the_stream(make_folder: MakeFolder, tmp_path: Path) -> None:
@@ -135,7 +135,9 @@ def test_loader_leaves_the_global_random_state_alone(make_folder: MakeFolder) ->
 @pytest.mark.slow
 def test_two_real_ranks_see_what_one_would(make_folder: MakeFolder, tmp_path: Path) -> None:
     root = make_folder({"a": 22})
-    alone = fit(tmp_path, data_module(root, batch_size=4, held_out=0.2), max_steps=3, num_sanity_val_steps=0)
+    alone = fit(
+        tmp_path, data_module(root, batch_size=4, val_fraction=0.2), max_steps=3, num_sanity_val_steps=0
+    )
     run = trainer(
         tmp_path,
         max_steps=3,
@@ -144,8 +146,8 @@ def test_two_real_ranks_see_what_one_would(make_folder: MakeFolder, tmp_path: Pa
         strategy="ddp_spawn",
         use_distributed_sampler=True,
     )
-    run.fit(Recorder(tmp_path), datamodule=data_module(root, batch_size=2, held_out=0.2))
+    run.fit(Recorder(tmp_path), datamodule=data_module(root, batch_size=2, val_fraction=0.2))
     ranks = [json.loads((tmp_path / f"rank{rank}.json").read_text()) for rank in (0, 1)]
     for step, images in alone.steps.items():
         assert ranks[0]["steps"][str(step)] + ranks[1]["steps"][str(step)] == images
-    assert {*ranks[0]["held_out"], *ranks[1]["held_out"]} == set(alone.held_out)
+    assert {*ranks[0]["val"], *ranks[1]["val"]} == set(alone.val)

@@ -20,7 +20,7 @@ TINY = {
     "data.root": "cats",
     "data.image_size": 16,
     "data.batch_size": 4,
-    "data.held_out": 0.3,
+    "data.val_fraction": 0.3,
     "data.workers": 0,
     "trainer.max_steps": 12,
     "trainer.val_check_interval": 6,

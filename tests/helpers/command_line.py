@@ -51,7 +51,7 @@ def shrunk(cats: Path, folder: Path) -> list[str]:
             "data.cache_dir": folder / "cache",
             "data.image_size": 16,
             "data.batch_size": 4,
-            "data.held_out": 0.3,
+            "data.val_fraction": 0.3,
             "data.workers": 0,
             "trainer.default_root_dir": folder / "runs",
             "trainer.accelerator": "cpu",

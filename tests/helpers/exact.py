@@ -20,7 +20,7 @@ from lightning_modules.module import AdamWSettings
 from lightning_modules.sampling.settings import Sampling
 from tests.helpers.tiny import Memory, data, module, trainer
 
-PURE = ("loss", "learning_rate", "gradient_norm", "images_seen", "loss_held_out")
+PURE = ("loss", "learning_rate", "gradient_norm", "images_seen", "loss/val")
 """Logged metrics that are functions of the step alone."""
 
 

@@ -1,4 +1,4 @@
-"""Colour profiles made from the ICC specification (ICC.1:2010), to have some whose result is known."""
+"""Color profiles made from the ICC specification (ICC.1:2010), to have some whose result is known."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ def rgb_profile(primaries: np.ndarray, gamma: float) -> bytes:
     return _profile(b"mntr", b"RGB ", b"XYZ ", tags)
 
 
-def grey_profile(gamma: float) -> bytes:
+def gray_profile(gamma: float) -> bytes:
     curve = b"curv" + struct.pack(">IIH", 0, 1, round(gamma * 256)) + b"\0\0"
     return _profile(
         b"mntr", b"GRAY", b"XYZ ", {b"wtpt": _xyz(np.array([0.9642, 1.0, 0.8249])), b"kTRC": curve}
@@ -30,7 +30,7 @@ def grey_profile(gamma: float) -> bytes:
 
 
 def cmyk_profile(inks: dict[tuple[int, int, int, int], tuple[float, float, float]]) -> bytes:
-    """A press given by the CIELAB colour of each of the 16 combinations of full inks."""
+    """A press given by the CIELAB color of each of the 16 combinations of full inks."""
     table = bytearray()
     for combination in np.ndindex(2, 2, 2, 2):
         lightness, a, b = inks[combination]  # type: ignore[index]
@@ -41,9 +41,9 @@ def cmyk_profile(inks: dict[tuple[int, int, int, int], tuple[float, float, float
     return _profile(b"prtr", b"CMYK", b"Lab ", {b"wtpt": _xyz(np.array([0.9642, 1.0, 0.8249])), b"A2B0": lut})
 
 
-def to_srgb(colour: tuple[int, int, int], primaries: np.ndarray, gamma: float) -> np.ndarray:
-    """What a colour of `rgb_profile` is in sRGB (IEC 61966-2-1), 0 to 255 each."""
-    linear = ((np.array(colour) / 255) ** gamma @ primaries @ np.linalg.inv(SRGB)).clip(0, 1)
+def to_srgb(color: tuple[int, int, int], primaries: np.ndarray, gamma: float) -> np.ndarray:
+    """What a color of `rgb_profile` is in sRGB (IEC 61966-2-1), 0 to 255 each."""
+    linear = ((np.array(color) / 255) ** gamma @ primaries @ np.linalg.inv(SRGB)).clip(0, 1)
     encoded = np.where(linear <= 0.0031308, 12.92 * linear, 1.055 * linear ** (1 / 2.4) - 0.055)
     return np.asarray(255 * encoded)
 

@@ -11,25 +11,25 @@ from PIL import Image
 
 from datamodules.decode.decode import ImageError, Limits, decode_image
 
-RED, GREEN, BLUE, GREY = (220, 30, 40), (20, 200, 60), (30, 50, 210), (120, 120, 120)
+RED, GREEN, BLUE, GRAY = (220, 30, 40), (20, 200, 60), (30, 50, 210), (120, 120, 120)
 
 
 def quadrants(width: int = 96, height: int = 64) -> Image.Image:
-    """Red and green above, blue and grey below: no two orientations of it are alike."""
+    """Red and green above, blue and gray below: no two orientations of it are alike."""
     image = Image.new("RGB", (width, height))
-    for colour, corner in zip((RED, GREEN, BLUE, GREY), ((0, 0), (1, 0), (0, 1), (1, 1)), strict=True):
+    for color, corner in zip((RED, GREEN, BLUE, GRAY), ((0, 0), (1, 0), (0, 1), (1, 1)), strict=True):
         left, top = corner[0] * width // 2, corner[1] * height // 2
-        image.paste(colour, (left, top, left + width // 2, top + height // 2))
+        image.paste(color, (left, top, left + width // 2, top + height // 2))
     return image
 
 
 def corners(pixels: np.ndarray) -> list[tuple[int, ...]]:
-    """Colours in the middle of the four quadrants of a (3, S, S) image, row by row."""
+    """Colors in the middle of the four quadrants of a (3, S, S) image, row by row."""
     near, far = pixels.shape[1] // 4, 3 * pixels.shape[1] // 4
     return [tuple(map(int, pixels[:, y, x])) for y in (near, far) for x in (near, far)]
 
 
-def assert_colour(found: tuple[int, ...], wanted: tuple[int, ...], tolerance: int = 2) -> None:
+def assert_color(found: tuple[int, ...], wanted: tuple[int, ...], tolerance: int = 2) -> None:
     assert max(abs(a - b) for a, b in zip(found, wanted, strict=True)) <= tolerance, (found, wanted)
 
 

@@ -21,14 +21,14 @@ SIZE = 8
 
 
 class Recorder(LightningModule):
-    """Trains one number, and writes down what it was given: per optimiser step the sums of the images."""
+    """Trains one number, and writes down what it was given: per optimizer step the sums of the images."""
 
     def __init__(self, folder: Path | None = None) -> None:
         super().__init__()
         self.weight = torch.nn.Parameter(torch.zeros(()))
         self.folder = folder
         self.steps: dict[int, list[float]] = {}
-        self.held_out: list[float] = []
+        self.val: list[float] = []
         self.value_range = (float("inf"), -float("inf"))
 
     def training_step(self, batch: ImageBatch, batch_idx: int) -> torch.Tensor:
@@ -39,11 +39,11 @@ class Recorder(LightningModule):
         return self.weight * batch.images.mean()
 
     def validation_step(self, batch: ImageBatch, batch_idx: int) -> None:
-        self.held_out.extend(fingerprints(batch))
+        self.val.extend(fingerprints(batch))
 
     def on_train_end(self) -> None:
         if self.folder:
-            seen = {"steps": self.steps, "held_out": self.held_out}
+            seen = {"steps": self.steps, "val": self.val}
             (self.folder / f"rank{self.global_rank}.json").write_text(json.dumps(seen))
 
     def configure_optimizers(self) -> torch.optim.Optimizer:

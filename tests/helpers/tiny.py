@@ -32,7 +32,7 @@ def module(kind: str = "dit", **options: Any) -> DiffusionModule:
     return UNetDiffusion(**{"channels": (8, 16), "blocks": 1, "attention": (4,), "head_width": 8, **options})
 
 
-def randomise(network: nn.Module, seed: int = 0) -> nn.Module:
+def randomize(network: nn.Module, seed: int = 0) -> nn.Module:
     """Give every parameter a random value of a size that keeps the activations' scale."""
     generator = torch.Generator().manual_seed(seed)
     with torch.no_grad():
@@ -48,7 +48,7 @@ def draw(*shape: int, seed: int = 0, dtype: torch.dtype = torch.float32) -> Tens
 
 
 def data(image_folder: Path, **options: Any) -> ImageFolderDataModule:
-    settings = {"image_size": SIZE, "batch_size": 4, "held_out": 0.25}
+    settings = {"image_size": SIZE, "batch_size": 4, "val_fraction": 0.25}
     return ImageFolderDataModule(
         root=image_folder, cache_dir=image_folder.parent / "cache", **{**settings, **options}
     )
@@ -108,7 +108,7 @@ def assert_bitwise_equal(one: dict[str, Tensor], other: dict[str, Tensor]) -> No
 
 
 class EachStep(Callback):
-    """Note what `look(trainer, module)` returns after every optimiser step."""
+    """Note what `look(trainer, module)` returns after every optimizer step."""
 
     def __init__(self, look: Any) -> None:
         self.look = look

@@ -11,7 +11,7 @@ from lightning_modules.dit import DiTDiffusion
 from lightning_modules.module import AdamWSettings, DiffusionModule, label_count
 from lightning_modules.sampling.settings import Sampling
 from lightning_modules.unet import UNetDiffusion
-from tests.helpers.tiny import CLASSES, KINDS, data, draw, fit, module, randomise, without_trainer
+from tests.helpers.tiny import CLASSES, KINDS, data, draw, fit, module, randomize, without_trainer
 
 LABELS = torch.tensor([0, 1, 2, 0])
 every_kind = pytest.mark.parametrize("kind", KINDS)
@@ -34,8 +34,8 @@ class Noter(nn.Module):
         return x * self.scale
 
 
-def noting(label_dropout: float = 0.0, seed: int = 0) -> DiffusionModule:
-    settings = (EDM(), LogNormal(), None, label_dropout, AdamWSettings(), seed, False)
+def noting(cond_dropout: float = 0.0, seed: int = 0) -> DiffusionModule:
+    settings = (EDM(), LogNormal(), None, cond_dropout, AdamWSettings(), seed, False)
     return DiffusionModule(Noter(), 8, ("a", "b", "c"), *settings)
 
 
@@ -63,7 +63,7 @@ def test_noise_through_a_folded_bottleneck_is_refused(preconditioner):
 
 @every_kind
 def test_forward_is_the_preconditioned_network(kind):
-    model = randomise(module(kind))
+    model = randomize(module(kind))
     x, sigma = draw(4, 3, 8, 8), torch.tensor([0.01, 0.5, 3.0, 80.0])
     c = model.preconditioner.coefficients(sigma)
     expected = c.c_skip * x + c.c_out * model.network(c.c_in * x, sigma.log() / 4, LABELS)
@@ -98,7 +98,7 @@ def test_untrained_loss_is_one(kind):
 
 @pytest.mark.parametrize(("kind", "rate", "options"), [("dit", 5e-3, {"width": 32}), ("unet", 1e-2, {})])
 def test_overfits_one_batch_far_below_the_constant_baseline(kind, rate, options):
-    options |= {"class_names": ("a", "b", "c", "d"), "label_dropout": 0.0, "preconditioner": EDM()}
+    options |= {"class_names": ("a", "b", "c", "d"), "cond_dropout": 0.0, "preconditioner": EDM()}
     model = without_trainer(module(kind, noise_levels=LogNormal(0.5, 0.8), **options))
     images, labels = batch()[0] / 2, torch.arange(4)
     optimizer = torch.optim.AdamW(model.parameters(), rate, betas=(0.9, 0.99))
@@ -117,7 +117,7 @@ def test_overfits_one_batch_far_below_the_constant_baseline(kind, rate, options)
 
 @pytest.mark.parametrize("rate", [0.0, 0.25, 1.0])
 def test_labels_are_dropped_at_the_asked_rate(rate):
-    model = without_trainer(noting(label_dropout=rate))
+    model = without_trainer(noting(cond_dropout=rate))
     images, labels = torch.zeros(4000, 3, 1, 1), torch.arange(4000) % 3
     model.training_step((images, labels), 0)
     (seen,) = model.network.labels
@@ -129,7 +129,7 @@ def test_labels_are_dropped_at_the_asked_rate(rate):
 
 
 def test_other_labels_are_dropped_at_other_steps():
-    model = noting(label_dropout=0.5)
+    model = noting(cond_dropout=0.5)
     for step in (0, 1):
         without_trainer(model, step).training_step((torch.zeros(64, 3, 1, 1), torch.zeros(64).long()), 0)
     assert not torch.equal(*model.network.labels)
@@ -137,7 +137,7 @@ def test_other_labels_are_dropped_at_other_steps():
 
 @every_kind
 def test_training_step_is_a_pure_function_of_weights_seed_and_step(kind):
-    model = randomise(module(kind, label_dropout=0.5))
+    model = randomize(module(kind, cond_dropout=0.5))
 
     def step(number: int, global_seed: int, model: DiffusionModule = model) -> dict[str, Tensor]:
         torch.manual_seed(global_seed)
@@ -146,7 +146,7 @@ def test_training_step_is_a_pure_function_of_weights_seed_and_step(kind):
     first, again, later = step(3, 0), step(3, 1), step(4, 0)
     assert all(torch.equal(first[name], again[name]) for name in ("loss", "error", "sigma"))
     assert not torch.equal(first["sigma"], later["sigma"])
-    other_seed = randomise(module(kind, label_dropout=0.5, seed=1))
+    other_seed = randomize(module(kind, cond_dropout=0.5, seed=1))
     assert not torch.equal(first["sigma"], step(3, 0, other_seed)["sigma"])
     before = torch.get_rng_state()
     without_trainer(model, 3).training_step(batch(), 3)
@@ -177,21 +177,21 @@ def test_batches_are_numbered_without_gap_or_repeat(accumulation):
 
 @every_kind
 def test_validation_loss_is_the_same_again(kind):
-    model = randomise(module(kind))
+    model = randomize(module(kind))
     logged: list[dict[str, Tensor]] = []
     for step, index in [(0, 0), (7, 0), (0, 1)]:
         without_trainer(model, step)
         model.log = lambda name, value, **_: logged.append({name: value})
         torch.manual_seed(step)
         model.validation_step(batch(), index)
-    assert logged[0]["loss_held_out"] == logged[1]["loss_held_out"]
-    assert logged[0]["loss_held_out"] != logged[2]["loss_held_out"]
+    assert logged[0]["loss/val"] == logged[1]["loss/val"]
+    assert logged[0]["loss/val"] != logged[2]["loss/val"]
 
 
 @every_kind
 @pytest.mark.parametrize("sampler", ["dpmpp_2m", "ancestral"])
 def test_an_image_does_not_depend_on_its_batch(kind, sampler):
-    model = randomise(module(kind))
+    model = randomize(module(kind))
     settings = Sampling(sampler, steps=3, guidance=2.0)
     together = model.sample(LABELS, settings, seed=5)
     assert together.shape == (4, 3, 8, 8)
@@ -204,7 +204,7 @@ def test_an_image_does_not_depend_on_its_batch(kind, sampler):
 
 
 def test_sampling_is_repeatable_and_seeded():
-    model, settings = randomise(module()), Sampling(steps=2)
+    model, settings = randomize(module()), Sampling(steps=2)
     torch.manual_seed(1)
     first = model.sample(LABELS, settings)
     torch.manual_seed(2)
@@ -214,7 +214,7 @@ def test_sampling_is_repeatable_and_seeded():
 
 @pytest.mark.parametrize("training", [True, False])
 def test_sampling_leaves_the_mode_and_has_no_graph(training):
-    model = randomise(module(dropout=0.5)).train(training)
+    model = randomize(module(dropout=0.5)).train(training)
     images = model.sample(LABELS, Sampling(steps=2))
     assert model.training is model.network.training is training
     assert not images.requires_grad
@@ -225,7 +225,7 @@ def test_sampling_leaves_the_mode_and_has_no_graph(training):
 
 
 def test_guidance_of_one_is_none_and_more_is_not():
-    model = randomise(module())
+    model = randomize(module())
 
     def sample(guidance: float, **options) -> Tensor:
         return model.sample(LABELS, Sampling(steps=2, guidance=guidance, **options))

@@ -31,7 +31,7 @@ READS = {"_local_scalar_dense", "is_nonzero", "nonzero", "equal", "masked_select
 
 
 class Waits(TorchDispatchMode):
-    """Note, by optimiser step, whatever hands the value of a tensor to the host.
+    """Note, by optimizer step, whatever hands the value of a tensor to the host.
 
     Operators say so themselves. On a CPU `tolist`, `cpu` and `numpy` are no operators.
     """

@@ -271,7 +271,7 @@ class Scheduler:
             self.striker.strike(container, Kind.PREEMPT)
         elif item in self._queues[item.call.record.function_id]:
             self._queues[item.call.record.function_id].remove(item)
-        self._finish(item, _Result(status=_Result.GENERIC_STATUS_TERMINATED, exception="cancelled"), 0)
+        self._finish(item, _Result(status=_Result.GENERIC_STATUS_TERMINATED, exception="canceled"), 0)
 
     async def _close(self, app: App) -> None:
         await self._changes.until(lambda: not self.containers.of_app(app.app_id))

@@ -12,7 +12,7 @@ DEFAULT_CONFIG = "demo"
 
 DESCRIPTION = """Train a diffusion model on a folder of images.
 
-  fit.py                                       the demo: drawn cats, a DiT, ten minutes on a CPU
+  fit.py                                       the demo: rendered cats, a DiT, ten minutes on a CPU
   fit.py --data.root my_images                 the same on your folder; sub-folders are classes
   fit.py --config cats --data.root my_images   another config, from configs/ or a path
   fit.py --model UNetDiffusion --trainer.max_steps 500 --data.batch_size 32
@@ -47,14 +47,14 @@ OPTIONS: dict[str, tuple[Entry, ...]] = {
         Entry("data.root", "FOLDER", "your images (default: the config's own, drawn or fetched)"),
         Entry("data.image_size", "32", "side of the squares in pixels"),
         Entry("data.batch_size", "32", "images per device and micro-batch"),
-        Entry("data.held_out", "0.05", "share that is kept for validation"),
-        Entry("data.crop", "centre", "or pad (the whole image between bars), or random"),
+        Entry("data.val_fraction", "0.05", "share that is kept for validation"),
+        Entry("data.crop", "center", "or pad (the whole image between bars), or random"),
         Entry("data.augmentation.probability", "P", "vary the images; 0.12 is usual for small sets"),
         Entry("data.class_balanced", "false", "every class equally often"),
     ),
     "model": (
         Entry("model", "DiTDiffusion", "or UNetDiffusion; --model.width and so on"),
-        Entry("model.dropout", "0.0", "against memorising"),
+        Entry("model.dropout", "0.0", "against memorizing"),
         Entry("model.optimizer.learning_rate", "0.001", "peak of the learning rate"),
     ),
     "length and devices": (

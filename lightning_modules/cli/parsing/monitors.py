@@ -10,7 +10,7 @@ from lightning_modules.callbacks.checkpointing import StepCheckpoint
 from lightning_modules.logs.board import description
 
 _OWN = ("lightning.", "lightning_modules.")
-_EXAMPLES = "loss_held_out, loss, evaluation/kid"
+_EXAMPLES = "loss/val, loss, evaluation/kid"
 
 
 def check_monitors(callbacks: Sequence[Callback]) -> None:

@@ -55,7 +55,7 @@ def in_order(options: Sequence[Option]) -> list[Option]:
     """Return options so that each comes behind those that would override it.
 
     jsonargparse applies them one after the other, and a whole section or the choice of a class replaces
-    what was said of its parts before: `--data.source.count 24 --data.source DrawnCats` forgets the 24.
+    what was said of its parts before: `--data.source.count 24 --data.source RenderedCats` forgets the 24.
     A part goes behind its whole; among equals the order stays. So it does where something is appended to
     a list: `--trainer.callbacks+=A --trainer.callbacks.x 1 --trainer.callbacks+=B` gives the 1 to A.
     """

@@ -29,7 +29,7 @@ def turned(degrees: float) -> dict[str, float]:
 def blob(
     size: int = 48, right: float = 0.0, down: float = 0.0, width: float = 5.0, height: float = 5.0
 ) -> Tensor:
-    """A soft spot off the centre by (right, down) pixels, (1, 1, size, size) float64."""
+    """A soft spot off the center by (right, down) pixels, (1, 1, size, size) float64."""
     place = torch.arange(size, dtype=torch.float64) + 0.5 - size / 2
     across, along = torch.exp(-(((place - right) / width) ** 2)), torch.exp(-(((place - down) / height) ** 2))
     return (along[:, None] * across[None])[None, None]
@@ -168,24 +168,22 @@ def test_settings_out_of_range_are_refused_by_name(name: str, value: float) -> N
         Augmentation(**{name: value})
 
 
-def test_batches_carry_the_condition_and_held_out_ones_do_not(
-    make_folder: MakeFolder, tmp_path: Path
-) -> None:
+def test_batches_carry_the_condition_and_val_ones_do_not(make_folder: MakeFolder, tmp_path: Path) -> None:
     root = make_folder({"a": 12})
-    module = ready(root, augmentation=ALWAYS, held_out=0.3)
+    module = ready(root, augmentation=ALWAYS, val_fraction=0.3)
     batch = module.on_after_batch_transfer(first(module.train_dataloader(), 1)[0], 0)
     assert isinstance(batch, AugmentedBatch)
     assert module.augmentations == batch.augmentation.shape[1] == AUGMENTATIONS
-    plain = ready(root, held_out=0.3)
+    plain = ready(root, val_fraction=0.3)
     assert plain.augmentations == 0
     wanted = plain.on_after_batch_transfer(first(plain.train_dataloader(), 1)[0], 0)
     assert batch.images.equal(ALWAYS.apply(wanted.images, batch.augmentation))
-    assert [len(held_out) for held_out in module.val_dataloader()] == [2] * len(module.val_dataloader())
+    assert [len(val) for val in module.val_dataloader()] == [2] * len(module.val_dataloader())
     assert len(fit(tmp_path, data_module(root, augmentation=ALWAYS), max_steps=2).steps) == 2
 
 
 def test_augmentation_does_not_depend_on_ranks_and_micro_batches(make_folder: MakeFolder) -> None:
-    data = ready(make_folder({"a": 12}), held_out=0)._opened.train
+    data = ready(make_folder({"a": 12}), val_fraction=0)._opened.train
     options = {"flip": True, "seed": 3, "augmentation": ALWAYS, "crop_limit": 0.7, "size": 8}
     whole = TrainBatches(data, 8, **options)
     parts = [TrainBatches(data, 4, rank=rank, world_size=2, **options) for rank in (0, 1)]

@@ -68,7 +68,7 @@ def test_one_image_one_class_and_thousands_of_classes(labels: np.ndarray) -> Non
 
 
 def test_balanced_batches_do_not_depend_on_ranks_and_micro_batches(make_folder: MakeFolder) -> None:
-    data = ready(make_folder({"a": 21, "b": 4, "c": 1}), held_out=0)._opened.train
+    data = ready(make_folder({"a": 21, "b": 4, "c": 1}), val_fraction=0)._opened.train
     whole = TrainBatches(data, 12, flip=True, seed=3, balanced=True)
     parts = [TrainBatches(data, 6, True, 3, rank, world_size=2, balanced=True) for rank in (0, 1)]
     for k in (0, 5, 1000):
@@ -78,6 +78,6 @@ def test_balanced_batches_do_not_depend_on_ranks_and_micro_batches(make_folder: 
 
 
 def test_class_balanced_is_an_option(make_folder: MakeFolder) -> None:
-    module = ready(make_folder({"a": 30, "b": 2}), class_balanced=True, held_out=0)
+    module = ready(make_folder({"a": 30, "b": 2}), class_balanced=True, val_fraction=0)
     labels = joined(first(module.train_dataloader(), 10)).labels
     np.testing.assert_array_equal(np.bincount(labels), [20, 20])

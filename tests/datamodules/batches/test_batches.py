@@ -8,7 +8,7 @@ import pytest
 import torch
 from torch.utils.data import DataLoader
 
-from datamodules.batches.batches import HeldOutBatches, TrainBatches
+from datamodules.batches.batches import TrainBatches, ValBatches
 from datamodules.batches.finishing import ImageBatch
 from datamodules.image_folder import ImageFolderDataModule
 from tests.helpers.recording import (
@@ -73,8 +73,8 @@ def test_a_step_holds_the_same_images_however_it_is_split(make_folder: MakeFolde
 
 def test_flips_mirror_about_half_and_change_from_epoch_to_epoch(make_folder: MakeFolder) -> None:
     root = make_folder({"a": 40})
-    plain = joined(first(ready(root, flip=False, held_out=0).train_dataloader(), 100)).images
-    flipped = joined(first(ready(root, flip=True, held_out=0).train_dataloader(), 100)).images
+    plain = joined(first(ready(root, flip=False, val_fraction=0).train_dataloader(), 100)).images
+    flipped = joined(first(ready(root, flip=True, val_fraction=0).train_dataloader(), 100)).images
     same = (plain == flipped).flatten(1).all(1)
     mirrored = (plain.flip(-1) == flipped).flatten(1).all(1)
     assert (same ^ mirrored).all()
@@ -94,32 +94,32 @@ def test_one_image_is_enough(make_folder: MakeFolder, tmp_path: Path) -> None:
     assert len(fit(tmp_path, data_module(module.root), max_steps=2).steps) == 2
 
 
-def test_held_out_images_come_in_index_order_unchanged(make_folder: MakeFolder) -> None:
-    module = ready(make_folder({"a": 40}), held_out=0.3)
+def test_val_images_come_in_index_order_unchanged(make_folder: MakeFolder) -> None:
+    module = ready(make_folder({"a": 40}), val_fraction=0.3)
     loader = module.val_dataloader()
     assert isinstance(loader, DataLoader)
     batches = list(loader)
     assert len(batches) == len(loader)
     assert [len(batch.labels) for batch in batches[:-1]] == [4] * (len(batches) - 1)
-    np.testing.assert_array_equal(joined(batches).images.numpy(), module.held_out_images)
+    np.testing.assert_array_equal(joined(batches).images.numpy(), module.val_images)
     assert_same(list(loader), batches)
 
 
-def test_nothing_held_out_is_no_validation(make_folder: MakeFolder, tmp_path: Path) -> None:
-    module = ready(make_folder({"a": 6}), held_out=0)
+def test_nothing_val_is_no_validation(make_folder: MakeFolder, tmp_path: Path) -> None:
+    module = ready(make_folder({"a": 6}), val_fraction=0)
     assert module.val_dataloader() == []
     assert len(module.train_labels) == 6
-    assert fit(tmp_path, data_module(module.root, held_out=0), max_steps=1).held_out == []
+    assert fit(tmp_path, data_module(module.root, val_fraction=0), max_steps=1).val == []
 
 
 @pytest.mark.parametrize("world_size", [2, 3])
-def test_ranks_share_the_held_out_images_evenly(make_folder: MakeFolder, world_size: int) -> None:
-    data = ready(make_folder({"a": 40}), held_out=0)._opened.train  # 40 images, taken as held out
-    ranks = [HeldOutBatches(data, 4, rank, world_size) for rank in range(world_size)]
+def test_ranks_share_the_val_images_evenly(make_folder: MakeFolder, world_size: int) -> None:
+    data = ready(make_folder({"a": 40}), val_fraction=0)._opened.train  # 40 images, taken as held out
+    ranks = [ValBatches(data, 4, rank, world_size) for rank in range(world_size)]
     seen = [[int(i) for k in range(len(rank)) for i in fingerprints(rank[k])] for rank in ranks]
     assert len({len(part) for part in seen}) == 1
     assert len({len(rank) for rank in ranks}) == 1
-    everything = {int(i) for k in range(10) for i in fingerprints(HeldOutBatches(data, 4)[k])}
+    everything = {int(i) for k in range(10) for i in fingerprints(ValBatches(data, 4)[k])}
     assert set().union(*seen) == everything
     assert sum(map(len, seen)) < 40 + world_size
 

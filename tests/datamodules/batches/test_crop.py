@@ -63,7 +63,9 @@ def test_limit_one_is_the_whole_image() -> None:
 
 def test_random_crops_are_cached_larger_and_cut_anew_each_time(make_folder: MakeFolder) -> None:
     root = make_folder({"a": 6}, size=32)
-    module = ready(root, crop="random", crop_limit=0.5, held_out=0, flip=False, image_size=16, batch_size=6)
+    module = ready(
+        root, crop="random", crop_limit=0.5, val_fraction=0, flip=False, image_size=16, batch_size=6
+    )
     assert module._opened.images.shape == (6, 3, 32, 32)
     drafts = first(module.train_dataloader(), 3)
     finished = [module.on_after_batch_transfer(batch, 0) for batch in drafts]
@@ -76,16 +78,16 @@ def test_random_crops_are_cached_larger_and_cut_anew_each_time(make_folder: Make
     assert len({image.numpy().tobytes() for image in images}) == 18  # 6 images, each cut in three ways
 
 
-def test_held_out_images_and_references_are_whole(make_folder: MakeFolder, tmp_path: Path) -> None:
+def test_val_images_and_references_are_whole(make_folder: MakeFolder, tmp_path: Path) -> None:
     root = make_folder({"a": 20}, size=32)
-    options = {"crop": "random", "crop_limit": 0.5, "held_out": 0.3, "image_size": 16}
+    options = {"crop": "random", "crop_limit": 0.5, "val_fraction": 0.3, "image_size": 16}
     module = ready(root, **options)
-    held_out = [module.on_after_batch_transfer(batch, 0) for batch in module.val_dataloader()]
-    images = ((joined(held_out).images + 1) * 127.5).round().to(torch.uint8)
-    np.testing.assert_array_equal(images.numpy(), module.held_out_images)
-    plain = ready(root, held_out=0.3, image_size=16)  # decoded to 16 pixels by Pillow
+    val = [module.on_after_batch_transfer(batch, 0) for batch in module.val_dataloader()]
+    images = ((joined(val).images + 1) * 127.5).round().to(torch.uint8)
+    np.testing.assert_array_equal(images.numpy(), module.val_images)
+    plain = ready(root, val_fraction=0.3, image_size=16)  # decoded to 16 pixels by Pillow
     for one, other in (
-        (module.held_out_images, plain.held_out_images),
+        (module.val_images, plain.val_images),
         (module.train_images, plain.train_images),
     ):
         assert one.shape == other.shape
@@ -97,8 +99,8 @@ def test_held_out_images_and_references_are_whole(make_folder: MakeFolder, tmp_p
 # Padding
 
 
-def save(path: Path, size: tuple[int, int], colour: tuple[int, int, int], **options: object) -> Path:
-    Image.new("RGB", size, colour).save(path, **options)
+def save(path: Path, size: tuple[int, int], color: tuple[int, int, int], **options: object) -> Path:
+    Image.new("RGB", size, color).save(path, **options)
     return path
 
 
@@ -128,7 +130,7 @@ def test_padding_follows_the_orientation_and_bears_extremes(tmp_path: Path) -> N
 def test_pad_is_an_option_with_a_cache_of_its_own(make_folder: MakeFolder) -> None:
     root = make_folder({"a": 3})
     Image.new("RGB", (40, 20)).save(root / "a" / "0000.png")
-    padded, cut = ready(root, crop="pad", held_out=0), ready(root, held_out=0)
+    padded, cut = ready(root, crop="pad", val_fraction=0), ready(root, val_fraction=0)
     assert padded._opened.images.path != cut._opened.images.path
     assert (padded.train_images[0, :, 0] == 255).all()
     assert (cut.train_images[0] == 0).all()

@@ -33,7 +33,7 @@ EVERYTHING = {"crop": "random", "augmentation": Augmentation(0.5), "class_balanc
 @pytest.mark.parametrize("options", [{}, {"flip": False}, EVERYTHING], ids=["plain", "no flip", "everything"])
 def test_images_are_the_same_wherever_they_lie(make_folder: MakeFolder, resident: str, options: dict) -> None:
     root = make_folder({"a": 9, "b": 5})
-    modules = [ready(root, resident=place, held_out=0.3, **options) for place in ("disk", resident)]
+    modules = [ready(root, resident=place, val_fraction=0.3, **options) for place in ("disk", resident)]
     assert_same(*(finished(module, module.train_dataloader()) for module in modules))
     assert_same(*(finished(module, module.val_dataloader(), 99) for module in modules))
 
@@ -47,10 +47,10 @@ def test_on_the_device_only_rows_leave_the_loader(make_folder: MakeFolder, tmp_p
     assert batch.rows.shape == batch.mirrored.shape == (4,)
     module.on_after_batch_transfer(batch, 0)
     assert len(pickle.dumps(module._finish)) < 1000  # the copy stays where it is
-    one = fit(tmp_path, data_module(root, resident="device", held_out=0.3), max_steps=3)
-    other = fit(tmp_path, data_module(root, resident="disk", held_out=0.3), max_steps=3)
+    one = fit(tmp_path, data_module(root, resident="device", val_fraction=0.3), max_steps=3)
+    other = fit(tmp_path, data_module(root, resident="disk", val_fraction=0.3), max_steps=3)
     assert one.steps == other.steps
-    assert one.held_out == other.held_out
+    assert one.val == other.val
 
 
 def test_upload_goes_piece_by_piece(make_folder: MakeFolder, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -175,14 +175,14 @@ def test_without_a_cache_batches_are_the_same_and_nothing_is_written(
     make_folder: MakeFolder, tmp_path: Path, own_cache: Path
 ) -> None:
     root = make_folder({"a": 9, "b": 3})
-    without = ready(root, cache=False, held_out=0.3)
+    without = ready(root, cache=False, val_fraction=0.3)
     one = finished(without, without.train_dataloader())
     assert without.val_dataloader()
     assert not own_cache.exists()
-    cached = ready(root, held_out=0.3)
+    cached = ready(root, val_fraction=0.3)
     assert_same(one, finished(cached, cached.train_dataloader()))
     np.testing.assert_array_equal(without.train_images, cached.train_images)
-    np.testing.assert_array_equal(without.held_out_images, cached.held_out_images)
+    np.testing.assert_array_equal(without.val_images, cached.val_images)
     torch.testing.assert_close(without.mean_image(), cached.mean_image())
     assert without.fingerprint == cached.fingerprint
     assert len(fit(tmp_path, data_module(root, cache=False), max_steps=2).steps) == 2
@@ -192,10 +192,10 @@ def test_without_a_cache_the_next_image_stands_in_for_a_damaged_one(
     make_folder: MakeFolder, caplog: pytest.LogCaptureFixture
 ) -> None:
     root = make_folder({"a": 6})
-    expected = ready(root, held_out=0).train_images
+    expected = ready(root, val_fraction=0).train_images
     for name in ("0002", "0003", "0005"):
         (root / "a" / f"{name}.png").write_text("no picture")
-    images = ready(root, cache=False, held_out=0)._opened.images
+    images = ready(root, cache=False, val_fraction=0)._opened.images
     for _ in range(2):
         np.testing.assert_array_equal(images.gather(np.arange(6)), expected[[0, 1, 4, 4, 4, 0]])
     assert [record.getMessage().split()[0] for record in caplog.records] == [
@@ -209,7 +209,7 @@ def test_without_a_cache_a_folder_of_damage_is_an_error(make_folder: MakeFolder)
     root = make_folder({"a": 2})
     for path in root.rglob("*.png"):
         path.write_text("no picture")
-    module = ready(root, cache=False, held_out=0)
+    module = ready(root, cache=False, val_fraction=0)
     with pytest.raises(DataError, match="none of the 2 images"):
         first(module.train_dataloader(), 1)
 

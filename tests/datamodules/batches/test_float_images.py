@@ -71,7 +71,7 @@ def test_they_are_listed_and_not_trained_on(make_folder: MakeFolder) -> None:
     root = make_folder({"a": 12})
     tiff(root / "a" / "nan.tif", with_pixel(RAMP, np.nan))
     module = ready(root)
-    assert len(module.train_labels) + len(module.held_out_labels) == 12
+    assert len(module.train_labels) + len(module.val_labels) == 12
     assert module._data is not None
     assert module._data.report is not None
     assert "a/nan.tif\t1 of its 64 pixels are not numbers" in module._data.report.read_text()

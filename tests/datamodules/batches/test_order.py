@@ -5,7 +5,7 @@ import itertools
 import numpy as np
 import pytest
 
-from datamodules.batches.order import epoch_permutation, flips, held_out_mask, stream_indices, uniforms
+from datamodules.batches.order import epoch_permutation, flips, stream_indices, uniforms, val_mask
 from datamodules.index.index import DataError
 
 
@@ -91,11 +91,11 @@ def test_a_million_images_need_two_permutations_at_most() -> None:
     assert epoch_permutation.cache_info().currsize <= 2
 
 
-def test_held_out_share_is_about_right_and_grows_monotonically() -> None:
+def test_val_share_is_about_right_and_grows_monotonically() -> None:
     hashes = random_hashes(20_000)
     before = np.zeros(len(hashes), bool)
     for share in (0.0, 0.01, 0.05, 0.3, 0.9):
-        mask = held_out_mask(hashes, share)
+        mask = val_mask(hashes, share)
         assert abs(mask.mean() - share) < 5 * np.sqrt(0.25 / len(hashes))
         assert not (before & ~mask).any()
         before = mask
@@ -103,36 +103,36 @@ def test_held_out_share_is_about_right_and_grows_monotonically() -> None:
 
 def test_an_image_keeps_its_side_whatever_else_is_there() -> None:
     hashes = random_hashes(500)
-    mask = held_out_mask(hashes, 0.2)
+    mask = val_mask(hashes, 0.2)
     order = np.random.default_rng(1).permutation(500)
-    np.testing.assert_array_equal(held_out_mask(hashes[order], 0.2), mask[order])
+    np.testing.assert_array_equal(val_mask(hashes[order], 0.2), mask[order])
     more = np.concatenate([random_hashes(300, seed=2), hashes])
-    np.testing.assert_array_equal(held_out_mask(more, 0.2)[300:], mask)
+    np.testing.assert_array_equal(val_mask(more, 0.2)[300:], mask)
 
 
 def test_copies_share_a_side() -> None:
     hashes = np.repeat(random_hashes(100), 3, axis=0)
-    sides = held_out_mask(hashes, 0.4).reshape(100, 3)
+    sides = val_mask(hashes, 0.4).reshape(100, 3)
     assert (sides == sides[:, :1]).all()
 
 
 def test_no_share_holds_nothing_out() -> None:
-    assert not held_out_mask(random_hashes(10), 0.0).any()
+    assert not val_mask(random_hashes(10), 0.0).any()
 
 
 def test_small_folder_holds_out_the_smallest_hash_and_its_copies() -> None:
     hashes = np.full((5, 16), 200, np.uint8)
     hashes[:, 15] = [3, 1, 2, 1, 9]
-    np.testing.assert_array_equal(held_out_mask(hashes, 0.01), [False, True, False, True, False])
+    np.testing.assert_array_equal(val_mask(hashes, 0.01), [False, True, False, True, False])
 
 
 def test_a_single_distinct_image_is_trained_on() -> None:
     for hashes in (np.zeros((1, 16), np.uint8), np.zeros((4, 16), np.uint8)):
-        assert not held_out_mask(hashes, 0.5).any()
+        assert not val_mask(hashes, 0.5).any()
 
 
 def test_nothing_left_to_train_on_is_an_error() -> None:
     hashes = np.zeros((3, 16), np.uint8)
     hashes[:, 15] = [0, 1, 2]
     with pytest.raises(DataError, match="none left to train on"):
-        held_out_mask(hashes, 0.5)
+        val_mask(hashes, 0.5)

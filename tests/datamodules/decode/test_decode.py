@@ -14,10 +14,10 @@ from PIL import Image
 from datamodules.decode.decode import ImageError, Limits, decode_image
 from tests.helpers.image_files import (
     BLUE,
+    GRAY,
     GREEN,
-    GREY,
     RED,
-    assert_colour,
+    assert_color,
     corners,
     noise,
     quadrants,
@@ -31,8 +31,8 @@ def test_result_is_a_contiguous_uint8_square_of_channels_first(tmp_path: Path) -
     assert pixels.shape == (3, 16, 16)
     assert pixels.dtype == np.uint8
     assert pixels.flags.c_contiguous
-    for found, wanted in zip(corners(pixels), (RED, GREEN, BLUE, GREY), strict=True):
-        assert_colour(found, wanted)
+    for found, wanted in zip(corners(pixels), (RED, GREEN, BLUE, GRAY), strict=True):
+        assert_color(found, wanted)
 
 
 STORED = {
@@ -58,20 +58,20 @@ def test_every_exif_orientation_gives_the_same_picture(
     exif[0x0112] = orientation
     path = save(shown.transpose(turn) if turn is not None else shown, tmp_path / "a", file_format, exif)
     pixels = decode_image(path, 16)
-    for found, wanted in zip(corners(pixels), (RED, GREEN, BLUE, GREY), strict=True):
-        assert_colour(found, wanted, tolerance=3)
+    for found, wanted in zip(corners(pixels), (RED, GREEN, BLUE, GRAY), strict=True):
+        assert_color(found, wanted, tolerance=3)
 
 
 def test_damaged_exif_does_not_cost_the_photograph(tmp_path: Path) -> None:
     path = tmp_path / "a.jpg"
     quadrants().save(path, quality=95, exif=b"Exif\0\0MM\0*\0\0\0\xffgarbage")
-    assert_colour(corners(decode_image(path, 16))[0], RED, tolerance=6)
+    assert_color(corners(decode_image(path, 16))[0], RED, tolerance=6)
 
 
 @pytest.mark.parametrize("file_format", ["JPEG", "PNG", "WEBP", "BMP", "GIF", "TIFF"])
 def test_formats_are_known_by_content_under_any_name(tmp_path: Path, file_format: str) -> None:
     path = save(Image.new("RGB", (20, 20), RED), tmp_path / "A.JPG", file_format)
-    assert_colour(corners(decode_image(path, 4))[0], RED, tolerance=6)  # GIF has its own palette
+    assert_color(corners(decode_image(path, 4))[0], RED, tolerance=6)  # GIF has its own palette
 
 
 def test_centre_is_cut_out_of_wide_and_tall_images(tmp_path: Path) -> None:
@@ -105,13 +105,13 @@ def test_jpeg_decoded_at_reduced_scale_looks_like_the_full_one(tmp_path: Path) -
 
 def test_small_images_are_enlarged(tmp_path: Path) -> None:
     path = save(Image.new("RGB", (1, 1), BLUE), tmp_path / "a.png", "PNG")
-    assert_colour(corners(decode_image(path, 8, limits=Limits(min_side=1)))[3], BLUE, tolerance=0)
+    assert_color(corners(decode_image(path, 8, limits=Limits(min_side=1)))[3], BLUE, tolerance=0)
 
 
-def test_grey_becomes_three_equal_channels(tmp_path: Path) -> None:
+def test_gray_becomes_three_equal_channels(tmp_path: Path) -> None:
     for file_format in ("JPEG", "PNG"):
         path = save(Image.new("L", (8, 8), 77), tmp_path / "a", file_format)
-        assert_colour(corners(decode_image(path, 4))[0], (77, 77, 77), tolerance=1)
+        assert_color(corners(decode_image(path, 4))[0], (77, 77, 77), tolerance=1)
 
 
 def test_one_bit(tmp_path: Path) -> None:
@@ -124,13 +124,13 @@ def test_one_bit(tmp_path: Path) -> None:
 
 def test_palette(tmp_path: Path) -> None:
     image = Image.new("P", (96, 64))
-    image.putpalette([*RED, *GREEN, *BLUE, *GREY])
+    image.putpalette([*RED, *GREEN, *BLUE, *GRAY])
     for entry, corner in enumerate(((0, 0), (48, 0), (0, 32), (48, 32))):
         image.paste(entry, (*corner, corner[0] + 48, corner[1] + 32))
     image.save(tmp_path / "a.png")
     pixels = decode_image(tmp_path / "a.png", 16)
-    for found, wanted in zip(corners(pixels), (RED, GREEN, BLUE, GREY), strict=True):
-        assert_colour(found, wanted)
+    for found, wanted in zip(corners(pixels), (RED, GREEN, BLUE, GRAY), strict=True):
+        assert_color(found, wanted)
 
 
 def test_transparent_palette_entry_shows_the_background(tmp_path: Path) -> None:
@@ -144,7 +144,7 @@ def test_transparent_palette_entry_shows_the_background(tmp_path: Path) -> None:
         above, _, below, _ = corners(decode_image(tmp_path / name, 8, background=BLUE))
         assert (above, below) == (GREEN, BLUE)
     above, _, below, _ = corners(decode_image(tmp_path / "all.png", 8, background=BLUE))
-    assert_colour(above, tuple((a + b) // 2 for a, b in zip(GREEN, BLUE, strict=True)))
+    assert_color(above, tuple((a + b) // 2 for a, b in zip(GREEN, BLUE, strict=True)))
     assert below == BLUE
 
 
@@ -157,12 +157,12 @@ def test_alpha_is_composited_on_the_background(tmp_path: Path, file_format: str)
     assert corners(decode_image(path, 8, background=BLUE))[2] == BLUE
 
 
-def test_grey_with_alpha(tmp_path: Path) -> None:
+def test_gray_with_alpha(tmp_path: Path) -> None:
     Image.new("LA", (8, 8), (0, 128)).save(tmp_path / "a.png")
-    assert_colour(corners(decode_image(tmp_path / "a.png", 4))[0], (127, 127, 127), tolerance=1)
+    assert_color(corners(decode_image(tmp_path / "a.png", 4))[0], (127, 127, 127), tolerance=1)
 
 
-def test_transparent_colour_of_an_rgb_png(tmp_path: Path) -> None:
+def test_transparent_color_of_an_rgb_png(tmp_path: Path) -> None:
     Image.new("RGB", (8, 8), RED).save(tmp_path / "a.png", transparency=RED)
     assert corners(decode_image(tmp_path / "a.png", 4, background=GREEN))[0] == GREEN
 
@@ -170,12 +170,12 @@ def test_transparent_colour_of_an_rgb_png(tmp_path: Path) -> None:
 def test_cmyk_red_is_red(tmp_path: Path) -> None:
     for file_format in ("JPEG", "TIFF"):
         path = save(Image.new("CMYK", (16, 16), (0, 255, 255, 0)), tmp_path / "a", file_format)
-        assert_colour(corners(decode_image(path, 4))[0], (255, 0, 0), tolerance=3)
+        assert_color(corners(decode_image(path, 4))[0], (255, 0, 0), tolerance=3)
 
 
 @pytest.mark.parametrize("dtype", ["<u2", ">u2"])
 @pytest.mark.parametrize(("value", "wanted"), [(0, 0), (257, 1), (32768, 128), (40000, 156), (65535, 255)])
-def test_sixteen_bit_grey_is_scaled(tmp_path: Path, dtype: str, value: int, wanted: int) -> None:
+def test_sixteen_bit_gray_is_scaled(tmp_path: Path, dtype: str, value: int, wanted: int) -> None:
     image = Image.fromarray(np.full((8, 8), value, dtype=dtype))
     for file_format in ("PNG", "TIFF"):
         path = save(image, tmp_path / "a", file_format)
@@ -198,10 +198,10 @@ def test_32_bit_integers_and_floats_are_scaled(tmp_path: Path) -> None:
 
 
 def test_animation_gives_its_first_frame(tmp_path: Path) -> None:
-    frames = [Image.new("RGB", (16, 16), colour) for colour in (RED, GREEN, BLUE)]
+    frames = [Image.new("RGB", (16, 16), color) for color in (RED, GREEN, BLUE)]
     for name in ("a.gif", "a.webp", "a.png", "a.tif"):
         frames[0].save(tmp_path / name, save_all=True, append_images=frames[1:])
-        assert_colour(corners(decode_image(tmp_path / name, 4))[0], RED, tolerance=6)
+        assert_color(corners(decode_image(tmp_path / name, 4))[0], RED, tolerance=6)
 
 
 @pytest.mark.parametrize("file_format", ["JPEG", "PNG", "WEBP", "BMP", "GIF", "TIFF"])

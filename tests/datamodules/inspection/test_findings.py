@@ -48,7 +48,7 @@ def test_conclusions_come_worst_first_and_say_what_to_do(folder: Path) -> None:
         "more than one class: 1",
         "Exact copies: 2, near duplicates: 1",
         "black bars: 1",
-        "one colour: 1",
+        "one color: 1",
         "Passed over: 1 .heic (decode them first)",
         "wrong ending: 1",
         "fewer than 10 images: 1",

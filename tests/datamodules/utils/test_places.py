@@ -11,7 +11,7 @@ import pytest
 from datamodules.errors import DataError
 from datamodules.image_folder import ImageFolderDataModule
 from datamodules.sources.oxford_pets import OxfordPetCats
-from datamodules.sources.rendered_cats import DrawnCats
+from datamodules.sources.rendered_cats import RenderedCats
 from datamodules.utils import places
 from datamodules.utils.places import cache_place, default_cache_dir, existing_folder
 from tests.helpers.recording import MakeFolder, ready
@@ -24,8 +24,8 @@ def test_an_empty_path_is_a_variable_that_is_not_set(option: str, empty: str) ->
         ImageFolderDataModule(**{option: empty})
 
 
-@pytest.mark.parametrize("source", [DrawnCats, OxfordPetCats])
-def test_an_empty_folder_of_a_source(source: type[DrawnCats]) -> None:
+@pytest.mark.parametrize("source", [RenderedCats, OxfordPetCats])
+def test_an_empty_folder_of_a_source(source: type[RenderedCats]) -> None:
     with pytest.raises(DataError, match="folder is empty"):
         source(folder="")
 
@@ -37,9 +37,9 @@ def test_text_will_do_for_every_path(make_folder: MakeFolder, tmp_path: Path) ->
         str(root), image_size=8, cache_dir=str(tmp_path / "cache"), quarantine=str(listed)
     )
     module.setup()
-    assert len(module.train_labels) + len(module.held_out_labels) == 5
+    assert len(module.train_labels) + len(module.val_labels) == 5
     assert len(list((tmp_path / "cache").iterdir())) >= 2
-    alike = DrawnCats(count=6, size=8, folder=str(tmp_path / "drawn"))
+    alike = RenderedCats(count=6, size=8, folder=str(tmp_path / "drawn"))
     assert len(list(ImageFolderDataModule(source=alike)._folder().iterdir())) == 6
 
 

@@ -242,7 +242,7 @@ def test_loading_needs_no_shared_memory(
     monkeypatch.setattr("torch.UntypedStorage._share_filename_cpu_", refuse)
     monkeypatch.setattr("multiprocessing.synchronize.SemLock.__init__", refuse)
     root = make_folder({"a": 13})
-    modules = [ready(root, workers=count, held_out=0.3) for count in (0, 2)]
+    modules = [ready(root, workers=count, val_fraction=0.3) for count in (0, 2)]
     assert_same(*(first(module.train_dataloader(), 9) for module in modules))
     assert_same(*(list(module.val_dataloader()) for module in modules))
     for module in modules:

@@ -129,7 +129,7 @@ def test_lightning_s_own_checkpoints_go_where_they_are_told(image_folder, tmp_pa
 def test_scores_of_another_metric_are_not_taken_up():
     """Nor is the lowest of one the highest of another."""
     one = StepCheckpoint(keep_best=1)
-    one.load_state_dict({"scores": {4: 0.5}, "score": 0.5, "monitor": "loss_held_out", "mode": "min"})
+    one.load_state_dict({"scores": {4: 0.5}, "score": 0.5, "monitor": "loss/val", "mode": "min"})
     state = one.state_dict()
     for other in (
         StepCheckpoint(keep_best=1, monitor="evaluation/kid"),

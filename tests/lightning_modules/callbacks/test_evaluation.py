@@ -73,8 +73,8 @@ def test_scalars_at_every_due_step_whatever_the_trainer_logs(images, tmp_path, a
         "copies",
         "seconds",
     } <= names
-    assert {"nearest_distance_over_held_out", "error_held_out", "gap_to_train", "ema_error_over_raw"} <= names
-    assert "held_out_sigma_0.02_to_0.1" in names
+    assert {"nearest_distance_over_val", "error_val", "gap_to_train", "ema_error_over_raw"} <= names
+    assert "val_sigma_0.02_to_0.1" in names
     for step in (1, 3):
         low, kid, high = (memory.metrics[f"evaluation/{n}"][step] for n in ("kid_low", "kid", "kid_high"))
         assert low < kid < high
@@ -83,8 +83,8 @@ def test_scalars_at_every_due_step_whatever_the_trainer_logs(images, tmp_path, a
 def test_bands_that_are_logged_already_are_not_logged_again(images, tmp_path):
     memory = Memory()
     fit(tmp_path, module(), data(images), [evaluation(), LossByNoiseLevel()], **logged_to(memory))
-    assert "evaluation/error_held_out" in memory.metrics
-    assert not [name for name in memory.metrics if "held_out_sigma" in name]
+    assert "evaluation/error_val" in memory.metrics
+    assert not [name for name in memory.metrics if "val_sigma" in name]
 
 
 @pytest.mark.parametrize("seeded", [True, False])
@@ -167,7 +167,7 @@ def test_words_are_said_once_and_again_after_they_were_untrue(caplog, tmp_path, 
     run = fit(tmp_path, module(), data(images), [callback], max_steps=1)
     caplog.set_level(logging.WARNING)
     for step, kid in enumerate((3.0, 4.0, 5.0, 1.0, 2.0), 1):
-        callback._speak(run, step, {"kid": kid}, memorising=None)
+        callback._speak(run, step, {"kid": kid}, memorizing=None)
     said = [record.message for record in caplog.records if "plateau" in record.message]
     assert [text.split(":")[0] for text in said] == ["Evaluation at step 2", "Evaluation at step 5"]
 
@@ -200,11 +200,11 @@ def test_off_by_default_and_on_a_fast_dev_run(images, tmp_path, options):
     assert not (tmp_path / "evaluation").exists()
 
 
-def test_nothing_held_out_leaves_memorisation_out(images, tmp_path):
+def test_no_val_images_leave_memorization_out(images, tmp_path):
     memory = Memory()
-    fit(tmp_path, module(), data(images, held_out=0.0), [evaluation()], **logged_to(memory))
+    fit(tmp_path, module(), data(images, val_fraction=0.0), [evaluation()], **logged_to(memory))
     assert "evaluation/kid" in memory.metrics
-    assert not [name for name in memory.metrics if "copies" in name or "held_out" in name]
+    assert not [name for name in memory.metrics if "copies" in name or "over_val" in name]
 
 
 def test_time_is_spaced_out_to_the_share(monkeypatch):

@@ -43,6 +43,6 @@ def test_charts_of_an_evaluation_only_where_there_is_one():
 
 
 def test_a_description_is_of_the_whole_name():
-    assert description("loss") != description("loss_held_out") != ""
+    assert description("loss") != description("loss/val") != ""
     assert description("loss_of_something_else") == ""
     assert description("error_sigma_0.1_to_1/train")

@@ -15,7 +15,7 @@ PEAK = 2e-3
 
 
 class RatesUsed(Callback):
-    """The rate of every parameter group at the moment the optimiser steps."""
+    """The rate of every parameter group at the moment the optimizer steps."""
 
     def __init__(self) -> None:
         self.rates: dict[int, set[float]] = {}

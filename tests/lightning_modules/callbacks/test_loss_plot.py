@@ -16,7 +16,7 @@ from lightning_modules.sampling.settings import Sampling
 from tests.helpers.tiny import data, fit, module
 
 LOSS = [(step, 1 / step) for step in range(1, 300)]
-BAND = {"train": LOSS, "held_out": LOSS[::50], "identity": LOSS[::50], "constant": LOSS[::50]}
+BAND = {"train": LOSS, "val": LOSS[::50], "identity": LOSS[::50], "constant": LOSS[::50]}
 
 
 def band(low: float, high: float) -> dict[str, list[tuple[int, float]]]:
@@ -27,8 +27,8 @@ def band(low: float, high: float) -> dict[str, list[tuple[int, float]]]:
     "scalars",
     [
         {"loss": LOSS},
-        {"loss": LOSS[:1], "loss_held_out": LOSS[:1]},
-        {"loss": LOSS, "loss_held_out": LOSS[::50], **band(0.1, 1), **band(1, 10)},
+        {"loss": LOSS[:1], "loss/val": LOSS[:1]},
+        {"loss": LOSS, "loss/val": LOSS[::50], **band(0.1, 1), **band(1, 10)},
         {"loss": [(1, float("nan")), (2, float("inf")), (3, 0.0), (4, -1.0)]},
         {"loss": [(1, float("nan"))]},
         {f"error_sigma_{i}_to_{i + 1}/train": LOSS for i in range(20)},
@@ -69,7 +69,7 @@ def train(folder: Path, image_folder: Path, *callbacks, share: float = 1e9, **op
 
 def test_drawn_after_each_validation_and_whole_at_the_end(image_folder, tmp_path, drawn):
     train(tmp_path, image_folder, val_check_interval=2)
-    assert [steps["loss_held_out"] for steps in drawn] == [[2], [2, 4], [2, 4]]
+    assert [steps["loss/val"] for steps in drawn] == [[2], [2, 4], [2, 4]]
     assert drawn[-1]["loss"] == [1, 2, 3, 4]
 
 

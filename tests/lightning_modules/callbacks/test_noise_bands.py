@@ -80,7 +80,7 @@ def test_the_identity_has_the_noise_s_variance(images):
     for group, band in zip(LossByNoiseLevel(EDGES).groups, [(0.1, 1.0), (1.0, 10.0)], strict=True):
         expected = levels(*band).square().mean().item()
         assert logged[f"{group}/identity"] == pytest.approx(expected, rel=0.03)
-        assert logged[f"{group}/held_out"] == pytest.approx(logged[f"{group}/identity"], rel=1e-5)
+        assert logged[f"{group}/val"] == pytest.approx(logged[f"{group}/identity"], rel=1e-5)
 
 
 def test_the_constant_has_the_variance_about_the_mean_training_image(images):
@@ -89,7 +89,7 @@ def test_the_constant_has_the_variance_about_the_mean_training_image(images):
     expected = (images - mean).square().mean().item()
     for group in LossByNoiseLevel(EDGES).groups:
         assert logged[f"{group}/constant"] == pytest.approx(expected, rel=1e-5)
-        assert logged[f"{group}/held_out"] == pytest.approx(expected, rel=1e-5)
+        assert logged[f"{group}/val"] == pytest.approx(expected, rel=1e-5)
 
 
 def test_an_untrained_denoiser_has_its_closed_form(images):
@@ -99,8 +99,8 @@ def test_an_untrained_denoiser_has_its_closed_form(images):
     for group, band in zip(LossByNoiseLevel(EDGES).groups, [(0.1, 1.0), (1.0, 10.0)], strict=True):
         variance = levels(*band).square()
         expected = (0.25 * variance / (0.25 + variance)).mean().item()
-        assert logged[f"{group}/held_out"] == pytest.approx(expected, rel=0.03)
-        assert logged[f"{group}/held_out"] < logged[f"{group}/identity"]
+        assert logged[f"{group}/val"] == pytest.approx(expected, rel=0.03)
+        assert logged[f"{group}/val"] < logged[f"{group}/identity"]
 
 
 def test_every_image_counts_once_whatever_the_batches(images):
@@ -111,7 +111,7 @@ def test_every_image_counts_once_whatever_the_batches(images):
 
     zeros = torch.zeros(5, 3, 4, 4)
     logged = validate(one_image_wrong, zeros, size=4)  # batches of 4 and 1, one image off by 1 in each
-    assert logged["error_sigma_0.1_to_1/held_out"] == pytest.approx(2 / 5)
+    assert logged["error_sigma_0.1_to_1/val"] == pytest.approx(2 / 5)
     assert logged["error_sigma_0.1_to_1/constant"] == 0
 
 
@@ -199,7 +199,7 @@ def test_logged_training_errors_are_those_of_whole_steps(image_folder, tmp_path,
         assert logged[step] == pytest.approx(sum(mine) / len(mine), rel=1e-4)
 
 
-def test_held_out_errors_of_a_run_are_those_of_the_averaged_weights(image_folder, tmp_path):
+def test_val_errors_of_a_run_are_those_of_the_averaged_weights(image_folder, tmp_path):
     logger, model, images = Memory(), module(), data(image_folder)
     options = {"max_steps": 4, "val_check_interval": 4, "logger": logger, "log_every_n_steps": 1}
     fit(tmp_path, model, images, [EMA(0.9), LossByNoiseLevel(EDGES)], **options)

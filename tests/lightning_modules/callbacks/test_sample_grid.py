@@ -14,7 +14,7 @@ from lightning_modules.ema.callback import EMA
 from lightning_modules.module import AdamWSettings, DiffusionModule
 from lightning_modules.pictures.images import to_uint8
 from lightning_modules.sampling.settings import Sampling
-from tests.helpers.tiny import data, fit, module, randomise
+from tests.helpers.tiny import data, fit, module, randomize
 
 SAMPLING = Sampling(steps=2)
 
@@ -68,7 +68,7 @@ def test_nothing_if_turned_off(image_folder, tmp_path):
 @pytest.mark.parametrize(("rate", "same"), [(0.0, True), (0.01, False)])
 def test_the_noise_and_the_labels_are_the_same_each_time(image_folder, tmp_path, rate, same):
     """Weights that stand still give the same picture; the pictures differ by the weights alone."""
-    model = randomise(module(optimizer=AdamWSettings(rate, weight_decay=0.0)))
+    model = randomize(module(optimizer=AdamWSettings(rate, weight_decay=0.0)))
     fit(tmp_path, model, data(image_folder), [grid(1)], max_steps=3)
     pictures = set()
     _, top = grid().sheet(("a", "b"), 1).place(0, (8, 8))  # the step stands above
@@ -80,7 +80,7 @@ def test_the_noise_and_the_labels_are_the_same_each_time(image_folder, tmp_path,
 
 def test_the_picture_is_that_of_the_averaged_weights(image_folder, tmp_path):
     """After the fit the module holds the averaged weights and draws the last grid again."""
-    model = randomise(module(optimizer=AdamWSettings(0.05)))
+    model = randomize(module(optimizer=AdamWSettings(0.05)))
     callback = grid(4, seed=3)
     fit(tmp_path, model, data(image_folder), [EMA(0.9), callback], max_steps=4)
     images = to_uint8(model.sample(callback.labels(2), SAMPLING, seed=3))
@@ -112,7 +112,7 @@ def test_what_stands_above_the_columns(names, title, columns):
 def test_tensorboard_gets_the_grid(image_folder, tmp_path):
     logger = TensorBoardLogger(tmp_path, "", "run")
     options = {"max_steps": 3, "logger": logger, "log_every_n_steps": 1}
-    fit(tmp_path, randomise(module()), data(image_folder), [grid(2)], **options)
+    fit(tmp_path, randomize(module()), data(image_folder), [grid(2)], **options)
     assert drawn(tmp_path / "run") == ["step=00000002.png", "step=00000003.png"]
     events = EventAccumulator(str(tmp_path / "run")).Reload()
     pictures = events.Images("samples")

@@ -7,7 +7,7 @@ import torch
 
 from lightning_modules.callbacks import telemetry
 from lightning_modules.callbacks.telemetry import Telemetry, between_steps
-from tests.helpers.tiny import KINDS, Memory, batches, data, fit, module, randomise, trainer, without_trainer
+from tests.helpers.tiny import KINDS, Memory, batches, data, fit, module, randomize, trainer, without_trainer
 
 
 @pytest.mark.parametrize("accumulation", [1, 3])
@@ -26,8 +26,8 @@ def test_images_seen_are_steps_times_the_whole_batch(image_folder, tmp_path, acc
 def test_gradient_norm_is_the_norm_before_clipping(image_folder, tmp_path, kind):
     logger = Memory()
     options = {"max_steps": 1, "log_every_n_steps": 1, "gradient_clip_val": 1e-3}
-    fit(tmp_path, randomise(module(kind)), data(image_folder), [Telemetry()], logger=logger, **options)
-    model = without_trainer(randomise(module(kind)))
+    fit(tmp_path, randomize(module(kind)), data(image_folder), [Telemetry()], logger=logger, **options)
+    model = without_trainer(randomize(module(kind)))
     model.training_step(next(batches(data(image_folder), 1)), 0)["loss"].backward()
     expected = torch.cat([p.grad.flatten() for p in model.parameters()]).norm().item()
     assert expected > 0.01

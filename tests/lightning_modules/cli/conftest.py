@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 import torch
 
-from datamodules.sources.rendered_cats import DrawnCats
+from datamodules.sources.rendered_cats import RenderedCats
 from tests.helpers.command_line import Run, load_script, tiny
 
 
@@ -33,8 +33,8 @@ def same_process() -> Iterator[None]:
 
 @pytest.fixture(scope="session")
 def cats(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """24 drawn cats of 16 pixels, four of each of six breeds."""
-    return DrawnCats(count=24, size=16, folder=tmp_path_factory.mktemp("cats")).prepare()
+    """24 rendered cats of 16 pixels, four of each of six breeds."""
+    return RenderedCats(count=24, size=16, folder=tmp_path_factory.mktemp("cats")).prepare()
 
 
 @pytest.fixture
@@ -45,7 +45,7 @@ def args(cats: Path, tmp_path: Path) -> list[str]:
 
 @pytest.fixture(scope="session")
 def trained(cats: Path, tmp_path_factory: pytest.TempPathFactory) -> Run:
-    """A tiny run that has learnt enough for its averaged weights to differ visibly from the raw ones."""
+    """A tiny run that has learned enough for its averaged weights to differ visibly from the raw ones."""
     folder = tmp_path_factory.mktemp("trained")
     load_script("fit").main(
         [*tiny(cats, folder), "--experiment", "trained", "--model.optimizer.learning_rate", "0.02"]

@@ -49,7 +49,7 @@ model:
     depth: 1
     heads: 2
     dropout: 0.25
-    label_dropout: 0.3
+    cond_dropout: 0.3
     preconditioner:
       class_path: V
     noise_levels:
@@ -156,7 +156,7 @@ def assert_defaults(model: DiffusionModule, own: DiffusionModule) -> None:
     assert model.noise_levels == own.noise_levels
     assert model.optimizer_settings == own.optimizer_settings
     assert type(model.weighting) is type(own.weighting)
-    assert model.label_dropout == own.label_dropout
+    assert model.cond_dropout == own.cond_dropout
     assert model.hparams["dropout"] == own.hparams["dropout"]
 
 

@@ -11,7 +11,7 @@ import pytest
 import torch
 from PIL import Image
 
-from datamodules.sources.rendered_cats import DrawnCats
+from datamodules.sources.rendered_cats import RenderedCats
 from lightning_modules.trained.averages import load_weights
 from tests.helpers.command_line import LIGHTNING_WARNINGS, Run, load_script, printed, python, refusal
 
@@ -50,7 +50,7 @@ def test_a_run_is_evaluated_between_floor_and_ceiling(trained: Run, tmp_path, ca
     (row,) = report["rows"]
     assert row["facts"]["weights"] == "EMA weights (decay 0.99)"
     assert row["facts"]["nfe"] == 2
-    assert row["memorisation"]["copies"] >= 0
+    assert row["memorization"]["copies"] >= 0
     assert report["floor"]["kid"]["value"] < report["ceiling"]["kid"]["value"]
     assert len(report["error_by_noise_level"]) == 1
     names = sorted(path.name.split("-")[0] for path in (tmp_path / "out").iterdir())
@@ -127,7 +127,7 @@ def test_a_folder_against_another_matches_classes(cats: Path, tmp_path, capsys):
     assert report["protocol"]["N on each side"] == 12
     (row,) = report["rows"]
     assert row["figures"]["kid"]["value"] > report["floor"]["kid"]["value"]
-    assert row["memorisation"] is None
+    assert row["memorization"] is None
 
 
 def test_classes_that_cannot_be_matched_are_said(cats: Path, tmp_path):
@@ -140,10 +140,10 @@ def test_classes_that_cannot_be_matched_are_said(cats: Path, tmp_path):
 
 
 def test_a_run_against_another_folder(trained: Run, tmp_path):
-    other = DrawnCats(count=36, size=16, seed=1, folder=tmp_path).prepare()
+    other = RenderedCats(count=36, size=16, seed=1, folder=tmp_path).prepare()
     report = evaluate(tmp_path / "out", str(trained.folder), "--against", str(other), *QUICK)
     assert str(other) in report["protocol"]["reference"]
-    assert report["rows"][0]["memorisation"]  # still of the images that it was trained on
+    assert report["rows"][0]["memorization"]  # still of the images that it was trained on
 
 
 def test_a_run_against_a_folder_of_other_classes_says_so(trained: Run, cats: Path, tmp_path):
@@ -246,22 +246,22 @@ def test_mistakes_are_answered_in_a_line(args, said, trained: Run, cats: Path, c
 def test_a_run_with_a_configuration_of_something_else_is_refused(trained: Run, tmp_path, capsys):
     copy = shutil.copytree(trained.folder, tmp_path / "copy")
     (copy / "config.yaml").write_text(
-        "data: {colour: red}\nsample_grid: {sampling: {guidance_interval: [0, 1]}}\n"
+        "data: {color: red}\nsample_grid: {sampling: {guidance_interval: [0, 1]}}\n"
     )
     error = refusal([str(copy), *QUICK], capsys, "evaluate")[1]
     assert "the data section of" in error
-    assert "colour" in error
+    assert "color" in error
 
 
 def test_too_few_images_are_refused(trained: Run, tmp_path, capsys):
-    few = DrawnCats(count=12, size=16, folder=tmp_path).prepare()
+    few = RenderedCats(count=12, size=16, folder=tmp_path).prepare()
     status, error = refusal([str(trained.folder), "--against", str(few), *QUICK], capsys, "evaluate")
     assert status == 1
     assert "too few to say anything of quality" in error
 
 
 def test_self_test_passes_as_users_run_it(tmp_path):
-    root = DrawnCats(count=240, size=32, folder=tmp_path).prepare()
+    root = RenderedCats(count=240, size=32, folder=tmp_path).prepare()
     result = python("evaluate.py", "--self-test", "--data", str(root), "--features", "random", cwd=tmp_path)
     assert result.returncode == 0, result.stdout + result.stderr
     assert "checks passed" in result.stdout

@@ -11,7 +11,7 @@ import numpy as np
 import pytest
 import torch
 
-from datamodules.sources.rendered_cats import DrawnCats
+from datamodules.sources.rendered_cats import RenderedCats
 from tests.helpers.command_line import LIGHTNING_WARNINGS, Run, load_script, refusal
 
 pytestmark = LIGHTNING_WARNINGS
@@ -42,14 +42,14 @@ def test_a_lone_checkpoint_is_evaluated_as_in_its_run(trained: Run, cats: Path, 
     found = json.loads(Path("model-evaluation/report.json").read_text())
     (one,), (other,) = own["rows"], found["rows"]
     assert one["figures"] == other["figures"]
-    assert one["memorisation"] == other["memorisation"]
+    assert one["memorization"] == other["memorization"]
     assert list(own["error_by_noise_level"].values()) == list(found["error_by_noise_level"].values())
 
 
 def test_a_lone_checkpoint_is_compared_with_any_images(lone: Path, cats: Path, tmp_path):
     report = evaluate(tmp_path / "out", str(lone), "--against", str(cats))
     assert report["protocol"]["class balance"] == "samples have the reference's labels"
-    assert report["rows"][0]["memorisation"] is None
+    assert report["rows"][0]["memorization"] is None
 
 
 def test_a_lone_checkpoint_without_images_says_what_to_give(lone: Path, capsys):
@@ -136,7 +136,7 @@ def test_weights_that_have_diverged_are_not_drawn(lone: Path, cats: Path, tmp_pa
 
 
 def test_a_report_among_the_images_is_refused(cats: Path, tmp_path, capsys):
-    samples = DrawnCats(count=24, size=16, seed=1, folder=tmp_path).prepare()
+    samples = RenderedCats(count=24, size=16, seed=1, folder=tmp_path).prepare()
     for out in (samples, samples / "report"):
         args = [str(samples), "--against", str(cats), *QUICK, "--out", str(out)]
         status, error = refusal(args, capsys, "evaluate")
@@ -149,7 +149,7 @@ def test_a_report_among_the_images_is_refused(cats: Path, tmp_path, capsys):
 
 def test_nothing_is_kept_where_it_was_not_asked_for(trained: Run, cats: Path, tmp_path, monkeypatch):
     monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "default"))
-    samples = DrawnCats(count=24, size=16, seed=1, folder=tmp_path).prepare()
+    samples = RenderedCats(count=24, size=16, seed=1, folder=tmp_path).prepare()
     for number, args in enumerate(([str(samples), "--against", str(cats)], [str(trained.folder)])):
         evaluate(tmp_path / f"{number}", *args, "--data.cache", "false")
         evaluate(tmp_path / f"{number}", *args, "--data.cache_dir", str(tmp_path / "mine"))

@@ -167,10 +167,10 @@ def test_fast_dev_run_of_the_script_from_another_directory(
 
 
 def test_fast_dev_run_draws_the_embedded_data(args: list[str], elsewhere: Path) -> None:
-    drawn = options({"data.source": "DrawnCats", "data.source.count": 24, "data.source.size": 16})
+    drawn = options({"data.source": "RenderedCats", "data.source.count": 24, "data.source.size": 16})
     at = args.index("--data.root")
     fit([*args[:at], *args[at + 2 :], *drawn, "--fast-dev-run"])
-    assert [path.name for path in (elsewhere / "data").iterdir()] == ["drawn-cats-24x16-seed0-v1"]
+    assert [path.name for path in (elsewhere / "data").iterdir()] == ["rendered-cats-24x16-seed0-v1"]
 
 
 # Switching the network
@@ -202,7 +202,7 @@ def test_flat_folder_trains_without_labels(args: list[str], cats: Path, tmp_path
     [
         {"trainer.precision": "bf16-mixed"},
         {"trainer.accumulate_grad_batches": 2},
-        {"data.held_out": 0.0},
+        {"data.val_fraction": 0.0},
         {"sample_grid.every_n_steps": 0},
     ],
     ids=lambda flags: next(iter(flags)).split(".")[1],

@@ -21,9 +21,7 @@ class Logs(Callback):
     """A user's own callback, which may log anything."""
 
 
-@pytest.mark.parametrize(
-    "name", ["loss", "loss_held_out", "evaluation/kid", "error_sigma_0.1_to_0.3/held_out"]
-)
+@pytest.mark.parametrize("name", ["loss", "loss/val", "evaluation/kid", "error_sigma_0.1_to_0.3/val"])
 def test_what_is_logged_can_be_gone_by(name: str) -> None:
     check_monitors(
         [EarlyStopping(name), ModelCheckpoint(monitor=name), StepCheckpoint(keep_best=1, monitor=name)]
@@ -36,7 +34,7 @@ def test_what_is_logged_can_be_gone_by(name: str) -> None:
     ids=lambda c: type(c).__name__,
 )
 def test_what_nothing_logs_is_refused_unless_a_callback_of_the_user_may_log_it(callback: Callback) -> None:
-    with pytest.raises(ValueError, match=r"--trainer\.callbacks\.monitor.*loss_held_out"):
+    with pytest.raises(ValueError, match=r"--trainer\.callbacks\.monitor.*loss/val"):
         check_monitors([callback])
     check_monitors([callback, Logs()])
 

@@ -23,7 +23,7 @@ CONFIG: dict[str, Any] = {
     "trainer": {"max_steps": 77, "precision": "bf16-mixed"},
     "data": {
         "batch_size": 5,
-        "source": {"class_path": "DrawnCats", "init_args": {"count": 50}},
+        "source": {"class_path": "RenderedCats", "init_args": {"count": 50}},
         "augmentation": {"probability": 0.5},
         "limits": {"min_side": 9},
     },
@@ -48,7 +48,7 @@ GIVEN: dict[str, Any] = {
     "trainer.max_steps": 78,
     "trainer.precision": "32-true",
     "data.batch_size": 6,
-    "data.source": "DrawnCats",
+    "data.source": "RenderedCats",
     "data.source.count": 60,
     "data.augmentation.probability": 0.25,
     "data.limits.min_side": 10,
@@ -160,9 +160,17 @@ def test_options_come_after_the_configs_and_parts_after_their_whole(seed: int, w
 def test_the_last_of_the_same_option_and_of_several_configs_wins(written: Path, capsys: Capture) -> None:
     other = written.with_name("other.yaml")
     other.write_text("data:\n  batch_size: 11\n")
-    given = ["--data.held_out", "0.1", "--config", str(written), "--data.held_out=0.2", "-c", str(other)]
+    given = [
+        "--data.val_fraction",
+        "0.1",
+        "--config",
+        str(written),
+        "--data.val_fraction=0.2",
+        "-c",
+        str(other),
+    ]
     data = printed(given, capsys)["data"]
-    assert (data["batch_size"], data["held_out"]) == (11, 0.2)
+    assert (data["batch_size"], data["val_fraction"]) == (11, 0.2)
     assert data["limits"]["min_side"] == 9  # the first config counts where the second says nothing
 
 

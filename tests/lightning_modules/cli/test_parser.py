@@ -147,7 +147,7 @@ def test_run_without_an_end_is_refused(args: list[str], capsys: Capture) -> None
 
 REFUSED = {
     "no folder": {"data.root": "nowhere"},
-    "share out of range": {"data.held_out": 1.5},
+    "share out of range": {"data.val_fraction": 1.5},
     "size not divided": {"data.image_size": 18},
     "ema out of range": {"ema.decay": 1.0},
 }

@@ -69,8 +69,8 @@ OF_THE_MODEL = [
     "--model.optimizer.eps -1",
     "--model.optimizer.eps -1e-8",
     "--model.optimizer.eps -inf",
-    "--model.label_dropout 2",
-    "--model.label_dropout .nan",
+    "--model.cond_dropout 2",
+    "--model.cond_dropout .nan",
     "--model.dropout 2",
     "--model.dropout 1",
     "--model.dropout -0.5",
@@ -79,8 +79,8 @@ OF_THE_MODEL = [
     "--model.width -32",
     "--model.depth 0",
     "--model.patch_size 0",
-    "--model.hidden_ratio 0",
-    "--model.hidden_ratio .nan",
+    "--model.mlp_ratio 0",
+    "--model.mlp_ratio .nan",
     "--model.registers -1",
     "--model.window 0",
     "--model.window_depth 5",
@@ -95,7 +95,7 @@ OF_THE_CALLBACKS = [
     "--seed_everything -1",
     "--seed_everything 99999999999999",
     "--data.batch_size 0",
-    "--data.held_out 1",
+    "--data.val_fraction 1",
     "--data.limits.min_side -1",
     "--data.limits.max_aspect 0.5",
     "--data.limits.max_pixels 0",
@@ -210,8 +210,8 @@ def test_a_value_in_a_config_of_yours_names_the_setting(
     args: list[str], tmp_path: Path, capsys: Capture
 ) -> None:
     config = tmp_path / "mine.yaml"
-    config.write_text("model:\n  class_path: DiTDiffusion\n  init_args:\n    label_dropout: 2\n")
-    assert "--model.label_dropout" in said_by(["--config", str(config), *args], capsys)
+    config.write_text("model:\n  class_path: DiTDiffusion\n  init_args:\n    cond_dropout: 2\n")
+    assert "--model.cond_dropout" in said_by(["--config", str(config), *args], capsys)
     config.write_text("trainer:\n  gradient_clip_algorithm: foo\n  max_steps: 9\nmodel: DiTDiffusion\n")
     assert "gradient_clip_algorithm" in said_by(["--config", str(config), *args], capsys)
 

@@ -28,7 +28,7 @@ FAILS_LATER = {
     },
     "guide that is not kept": {"sample_grid.sampling.guidance": 2, "sample_grid.sampling.guide_length": 0.2},
     "overflow": {"sample_grid.sampling.guidance": 1e38},
-    "best by held-out images that are not there": {"checkpoint.keep_best": 1, "data.held_out": 0},
+    "best by held-out images that are not there": {"checkpoint.keep_best": 1, "data.val_fraction": 0},
     "unknown features": {"evaluation.every_n_steps": 2, "evaluation.features": "nothing"},
     "evaluation that draws nothing finite": {
         "evaluation.every_n_steps": 2,
@@ -54,7 +54,7 @@ class FewImages:
     """A data module with eight images of two classes."""
 
     train_labels = np.array([0, 1, 0, 1, 0, 1])
-    held_out_labels = np.array([0, 1])
+    val_labels = np.array([0, 1])
     class_names = ("a", "b")
 
 

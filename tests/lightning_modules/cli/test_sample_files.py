@@ -468,11 +468,11 @@ def test_every_file_that_is_drawn_is_a_sample_or_known_to_be_none(trained: Run, 
 def test_script_and_package_know_the_same_names() -> None:
     from typing import get_args
 
-    from lightning_modules.sampling.settings import GridName, SamplerName, Threshold
+    from lightning_modules.sampling.settings import SamplerName, ScheduleName, Threshold
 
     script = load_script("sample")
     assert list(get_args(SamplerName)) == script.SAMPLERS
-    assert list(get_args(GridName)) == script.GRIDS
+    assert list(get_args(ScheduleName)) == script.SCHEDULES
     assert list(get_args(Threshold)) == script.THRESHOLDS
 
 

@@ -99,7 +99,7 @@ def test_scalars_of_the_run_are_there(board: Board, name: str) -> None:
     tags = set(board.json("plugin/scalars/tags")[name])
     assert tags >= {
         "loss",
-        "loss_held_out",
+        "loss/val",
         "learning_rate",
         "gradient_norm",
         "images_seen",
@@ -108,7 +108,7 @@ def test_scalars_of_the_run_are_there(board: Board, name: str) -> None:
     }
     for low, high in itertools.pairwise(BANDS):
         group = f"error_sigma_{low:g}_to_{high:g}"
-        assert {f"{group}/{kind}" for kind in ("held_out", "identity", "constant")} <= tags
+        assert {f"{group}/{kind}" for kind in ("val", "identity", "constant")} <= tags
     assert any(re.fullmatch(r"error_sigma_\S+/train", tag) for tag in tags)
     assert "epoch" not in tags  # it is 0 for ever
 
@@ -128,10 +128,10 @@ def test_curves_that_belong_together_are_in_one_chart(board: Board, name: str) -
         for chart in category["chart"]
     }
     bands = [f"error_sigma_{low:g}_to_{high:g}" for low, high in itertools.pairwise(BANDS)]
-    assert ["loss", "loss_held_out"] in charts.values()
+    assert ["loss", "loss/val"] in charts.values()
     assert any(
         charts[band.removeprefix("error_").replace("_", " ")]
-        == [f"{band}/{kind}" for kind in ("constant", "held_out", "identity", "train")]
+        == [f"{band}/{kind}" for kind in ("constant", "val", "identity", "train")]
         for band in bands
     )
     assert len(charts) == 1 + len(bands)
@@ -156,8 +156,8 @@ def test_learning_rate_is_the_one_that_was_asked_for(board: Board, name: str) ->
     assert series(board, name, "learning_rate") == pytest.approx({1: 0.01, 2: 0.02, 3: 0.02, 4: 0.02})
 
 
-def test_held_out_series_have_a_point_per_validation(board: Board, name: str) -> None:
-    assert len(series(board, name, "loss_held_out")) == 2  # every two of four steps
+def test_val_series_have_a_point_per_validation(board: Board, name: str) -> None:
+    assert len(series(board, name, "loss/val")) == 2  # every two of four steps
     identity = series(board, name, "error_sigma_1_to_3/identity")
     assert len(identity) == 2
     assert all(1 < value < 9 for value in identity.values())  # sigma squared
@@ -200,10 +200,10 @@ def test_hyper_parameters_are_the_settings_that_are_no_defaults(board: Board, na
     assert len(values) < 40
 
 
-def test_sessions_metric_is_the_last_held_out_loss(board: Board, name: str) -> None:
+def test_sessions_metric_is_the_last_val_loss(board: Board, name: str) -> None:
     metrics = {value["name"]["tag"]: value["value"] for value in session(board, name)["metricValues"]}
-    held_out = series(board, name, "loss_held_out")
-    assert metrics["loss_held_out"] == pytest.approx(held_out[max(held_out)])
+    val = series(board, name, "loss/val")
+    assert metrics["loss/val"] == pytest.approx(val[max(val)])
 
 
 def test_a_folder_that_is_not_there_is_refused(capsys: pytest.CaptureFixture[str]) -> None:

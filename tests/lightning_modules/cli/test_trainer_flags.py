@@ -25,7 +25,7 @@ from tests.helpers.tiny import (
     fit,
     load,
     module,
-    randomise,
+    randomize,
     weights,
     without_trainer,
 )
@@ -34,7 +34,7 @@ every_kind = pytest.mark.parametrize("kind", KINDS)
 
 
 class Gradients(Callback):
-    """The gradients with which the optimiser stepped, clipped if they were, by step."""
+    """The gradients with which the optimizer stepped, clipped if they were, by step."""
 
     def __init__(self) -> None:
         self.steps: list[dict[str, torch.Tensor]] = []
@@ -71,7 +71,7 @@ class Dtypes(Callback):
 
 def train_by(precision: str, kind: str, image_folder, folder):
     logger, dtypes = Memory(), Dtypes()
-    model = randomise(module(kind, preconditioner=EDM()))
+    model = randomize(module(kind, preconditioner=EDM()))
     before = weights(model)
     options = {"max_steps": 2, "precision": precision, "logger": logger, "log_every_n_steps": 1}
     run = fit(folder, model, data(image_folder), [dtypes], **options, gradient_clip_val=1.0)
@@ -122,7 +122,7 @@ def test_clipping_caps_the_norm_that_is_applied(image_folder, tmp_path, kind, ac
     def norms(name, **options):
         gradients = Gradients()
         options |= {"max_steps": 2, "accumulate_grad_batches": accumulation}
-        fit(tmp_path / name, randomise(module(kind)), data(image_folder), [gradients], **options)
+        fit(tmp_path / name, randomize(module(kind)), data(image_folder), [gradients], **options)
         flat = [torch.cat([g.flatten() for g in step.values()]) for step in gradients.steps]
         assert len(flat) == 2
         return flat
@@ -150,8 +150,8 @@ def test_accumulation_sees_the_images_of_the_large_batch(image_folder, tmp_path,
 def test_accumulation_steps_with_the_mean_gradient_of_its_micro_batches(image_folder, tmp_path, kind):
     gradients = Gradients()
     options = {"max_steps": 1, "accumulate_grad_batches": 3}
-    fit(tmp_path, randomise(module(kind)), data(image_folder), [gradients], **options)
-    model = without_trainer(randomise(module(kind)), step=0, accumulation=3)
+    fit(tmp_path, randomize(module(kind)), data(image_folder), [gradients], **options)
+    model = without_trainer(randomize(module(kind)), step=0, accumulation=3)
     losses = [model.training_step(b, i)["loss"] for i, b in enumerate(batches(data(image_folder), 3))]
     assert len({loss.item() for loss in losses}) == 3
     torch.stack(losses).mean().backward()
@@ -198,7 +198,7 @@ def test_a_resumed_run_ends_with_the_very_weights_of_an_uninterrupted_one(
 @every_kind
 def test_a_compiled_network_gives_the_same_losses(image_folder, tmp_path, kind):
     def losses(name, **options):
-        logger, model = Memory(), randomise(module(kind, **options))
+        logger, model = Memory(), randomize(module(kind, **options))
         compiled = []
         note = EachStep(lambda _, m: compiled.append(m.network._compiled_call_impl is not None))
         fit(

@@ -9,7 +9,7 @@ import pytest
 import torch
 from torch import Tensor
 
-from datamodules.sources.rendered_cats import DrawnCats
+from datamodules.sources.rendered_cats import RenderedCats
 from lightning_modules.ema.profiles import exponent_of, newest_share
 from lightning_modules.export.safetensors_file import load_export
 from lightning_modules.run.manifest import read_identity
@@ -24,7 +24,7 @@ STEPS = 20
 def averaged(tmp_path_factory: pytest.TempPathFactory) -> Run:
     """A run of 20 steps that keeps two averages beside the main one, and a checkpoint of every step."""
     folder = tmp_path_factory.mktemp("averaged")
-    cats = DrawnCats(count=96, size=16, folder=folder / "cats").prepare()
+    cats = RenderedCats(count=96, size=16, folder=folder / "cats").prepare()
     often = {
         "experiment": "averaged",
         "ema.lengths": "[0.05,0.1]",

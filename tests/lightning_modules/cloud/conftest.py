@@ -4,16 +4,16 @@ from pathlib import Path
 
 import pytest
 
-from datamodules.sources.rendered_cats import DrawnCats
+from datamodules.sources.rendered_cats import RenderedCats
 from tests.helpers.cloud import Cloud
 from tests.modal_emulator import Emulator
 
 
 @pytest.fixture(scope="session")
 def cats(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """24 drawn cats of 16 pixels, four of each of six breeds, in a folder `cats`."""
+    """24 rendered cats of 16 pixels, four of each of six breeds, in a folder `cats`."""
     folder = tmp_path_factory.mktemp("cloud")
-    return DrawnCats(count=24, size=16, folder=folder).prepare().rename(folder / "cats")
+    return RenderedCats(count=24, size=16, folder=folder).prepare().rename(folder / "cats")
 
 
 @pytest.fixture

@@ -282,8 +282,8 @@ def test_the_process_knows_its_age_and_size() -> None:
 
 
 def be_cancelled(seen: list[list[int]]) -> None:
-    with _cancellations() as cancelled:
-        seen.append(cancelled)
+    with _cancellations() as canceled:
+        seen.append(canceled)
         os.kill(os.getpid(), signal.SIGUSR1)
         while True:  # pause() would sleep for ever if another thread had been given the signal
             time.sleep(0.01)
@@ -299,8 +299,8 @@ def test_a_cancelled_call_is_an_interruption_that_is_known_as_one() -> None:
     finally:
         signal.signal(signal.SIGINT, before)
     assert seen == [[signal.SIGUSR1]]
-    with _cancellations() as cancelled:
-        assert not cancelled
+    with _cancellations() as canceled:
+        assert not canceled
 
 
 # TensorBoard's mirror

@@ -33,7 +33,7 @@ def test_runs_caches_and_data_go_to_the_volumes() -> None:
     assert resolved["trainer"]["default_root_dir"] == "/runs"
     assert resolved["data"]["cache_dir"] == "/data/cache"
     assert resolved["data"]["root"] is None
-    assert resolved["data"]["source"]["class_path"].endswith("DrawnCats")
+    assert resolved["data"]["source"]["class_path"].endswith("RenderedCats")
     assert resolved["data"]["source"]["init_args"]["folder"] == "/data"
     assert config("--config", "cats")["data"]["source"]["init_args"]["folder"] == "/data"
 

@@ -12,7 +12,7 @@ import torch
 from lightning_modules.diffusion.samplers.multistep import ADAMS_BASHFORTH
 from lightning_modules.diffusion.samplers.single_step import Churn, stochastic_heun
 from lightning_modules.diffusion.samplers.table import SAMPLERS
-from lightning_modules.diffusion.schedules import GRIDS, flow_grid, karras_grid
+from lightning_modules.diffusion.schedules import SCHEDULES, flow_schedule, karras_schedule
 
 ORDERS = {"euler": 1, "heun": 2, "dpmpp_2m": 2, "dpmpp_3m": 2, "unipc": 4, "ipndm": 2}
 SIGMA_MAX = 10.0
@@ -40,14 +40,14 @@ def slopes(errors: list[float]) -> list[float]:
 @pytest.mark.parametrize(
     ("name", "grid"),
     [
-        ("euler", karras_grid),
-        ("heun", karras_grid),
-        ("dpmpp_2m", karras_grid),
-        ("dpmpp_3m", karras_grid),
-        ("unipc", karras_grid),
-        ("ipndm", karras_grid),
-        ("euler", flow_grid),
-        ("heun", flow_grid),
+        ("euler", karras_schedule),
+        ("heun", karras_schedule),
+        ("dpmpp_2m", karras_schedule),
+        ("dpmpp_3m", karras_schedule),
+        ("unipc", karras_schedule),
+        ("ipndm", karras_schedule),
+        ("euler", flow_schedule),
+        ("heun", flow_schedule),
     ],
 )
 def test_order_of_convergence(name, grid, gaussian, no_noise):
@@ -65,14 +65,14 @@ def test_weights_of_ipndm_extrapolate_polynomials_exactly_over_even_steps(places
 
 
 @pytest.mark.parametrize("name", ["euler", "heun", "dpmpp_2m"])
-@pytest.mark.parametrize("grid", GRIDS.values(), ids=GRIDS)
+@pytest.mark.parametrize("grid", SCHEDULES.values(), ids=SCHEDULES)
 def test_error_falls_with_every_doubling(name, grid, gaussian, no_noise):
     errors = [ode_error(name, gaussian, grid(n, 1e-3, SIGMA_MAX), no_noise) for n in (8, 16, 32, 64, 128)]
     assert all(fine < 0.6 * coarse for coarse, fine in itertools.pairwise(errors))
 
 
 @pytest.mark.parametrize("name", ["dpmpp_3m", "unipc", "ipndm"])
-@pytest.mark.parametrize("grid", GRIDS.values(), ids=GRIDS)
+@pytest.mark.parametrize("grid", SCHEDULES.values(), ids=SCHEDULES)
 def test_error_of_three_and_four_points_is_small_in_the_end(name, grid, gaussian, no_noise):
     """With few steps their extrapolation overshoots, so that not every doubling pays."""
     few, many = (ode_error(name, gaussian, grid(n, 1e-3, SIGMA_MAX), no_noise) for n in (16, 256))
@@ -82,7 +82,7 @@ def test_error_of_three_and_four_points_is_small_in_the_end(name, grid, gaussian
 def test_second_order_pays_at_equal_cost(gaussian, no_noise):
     """At 31 evaluations, of which Heun makes 16 steps."""
     errors = {
-        name: ode_error(name, gaussian, karras_grid(steps, 1e-3, SIGMA_MAX), no_noise)
+        name: ode_error(name, gaussian, karras_schedule(steps, 1e-3, SIGMA_MAX), no_noise)
         for name, steps in (("euler", 31), ("heun", 16), ("dpmpp_2m", 31), ("unipc", 31), ("dpmpp_3m", 31))
     }
     assert errors["heun"] < errors["euler"] / 1.5
@@ -112,7 +112,7 @@ def variance(sampler, gaussian, sigmas: torch.Tensor) -> torch.Tensor:
     return sampled.flatten(1).square().sum(0)
 
 
-@pytest.mark.parametrize("grid", GRIDS.values(), ids=GRIDS)
+@pytest.mark.parametrize("grid", SCHEDULES.values(), ids=SCHEDULES)
 def test_ancestral_variance_tends_to_the_data_s_at_first_order(grid, gaussian):
     errors = [
         (variance(SAMPLERS["ancestral"], gaussian, grid(n, 1e-4, 80.0)) - gaussian.variances)
@@ -131,7 +131,7 @@ def test_stochastic_heun_s_variance_tends_to_the_data_s_at_second_order(amount, 
     """The noise it adds leads exactly from one noise level's law to another's; Heun's step alone errs."""
     sampler = partial(stochastic_heun, churn=Churn(amount, 0.05, 50.0, scale=1.0))
     errors = [
-        (variance(sampler, gaussian, karras_grid(n, 1e-4, 80.0)) - gaussian.variances).abs().max().item()
+        (variance(sampler, gaussian, karras_schedule(n, 1e-4, 80.0)) - gaussian.variances).abs().max().item()
         for n in (128, 256, 512, 1024)
     ]
     assert errors[-1] < 1e-3
@@ -152,7 +152,7 @@ def test_stochastic_heun_s_variance_tends_to_the_data_s_at_second_order(amount, 
         ("ancestral", 400),
     ],
 )
-@pytest.mark.parametrize("grid", GRIDS.values(), ids=GRIDS)
+@pytest.mark.parametrize("grid", SCHEDULES.values(), ids=SCHEDULES)
 def test_samples_have_the_mean_and_covariance_of_the_data(name, steps, grid, gaussian):
     count, generator = 20_000, torch.Generator().manual_seed(2)
 

@@ -5,7 +5,7 @@ import torch
 
 from lightning_modules.diffusion.samplers.single_step import Churn, heun, stochastic_heun
 from lightning_modules.diffusion.samplers.table import SAMPLERS, STOCHASTIC, evaluations, steps_within
-from lightning_modules.diffusion.schedules import GRIDS, karras_grid
+from lightning_modules.diffusion.schedules import SCHEDULES, karras_schedule
 from lightning_modules.sampling.image_noise import ImageNoise
 
 every_sampler = pytest.mark.parametrize("name", SAMPLERS)
@@ -41,7 +41,7 @@ def drawn(batch: int, dtype: torch.dtype = torch.float64):
 
 @every_sampler
 @pytest.mark.parametrize("steps", [1, 2, 7])
-@pytest.mark.parametrize("grid", GRIDS.values(), ids=GRIDS)
+@pytest.mark.parametrize("grid", SCHEDULES.values(), ids=SCHEDULES)
 def test_one_image_a_label_is_hit_exactly(name, steps, grid):
     labels = torch.tensor([2, 0, 1, 1])
     sampled = SAMPLERS[name](Recorder(), start(4, 80.0), grid(steps, 0.002, 80.0), labels, drawn(4))
@@ -52,7 +52,7 @@ def test_one_image_a_label_is_hit_exactly(name, steps, grid):
 @pytest.mark.parametrize("steps", [1, 2, 3, 7, 20])
 def test_number_of_evaluations_is_the_declared_one(name, steps):
     denoiser = Recorder()
-    SAMPLERS[name](denoiser, start(1, 80.0), karras_grid(steps, 0.002, 80.0), torch.tensor([0]), drawn(1))
+    SAMPLERS[name](denoiser, start(1, 80.0), karras_schedule(steps, 0.002, 80.0), torch.tensor([0]), drawn(1))
     assert len(denoiser.levels) == evaluations(name, steps)
     assert evaluations(name, steps) == (2 * steps - 1 if "heun" in name else steps)
 
@@ -71,7 +71,7 @@ def test_a_budget_of_nothing_is_refused():
 
 @every_sampler
 def test_evaluations_are_at_the_levels_of_the_grid(name):
-    denoiser, sigmas = Recorder(), karras_grid(4, 0.002, 80.0)
+    denoiser, sigmas = Recorder(), karras_schedule(4, 0.002, 80.0)
     SAMPLERS[name](denoiser, start(1, 80.0), sigmas, torch.tensor([0]), drawn(1))
     levels = sigmas[:-1].tolist()
     if name == "heun":
@@ -85,7 +85,7 @@ def test_evaluations_are_at_the_levels_of_the_grid(name):
 
 @deterministic
 def test_deterministic_samplers_never_draw(name, no_noise):
-    sigmas = karras_grid(5, 0.002, 80.0)
+    sigmas = karras_schedule(5, 0.002, 80.0)
     SAMPLERS[name](Recorder(), start(1, 80.0), sigmas, torch.tensor([0]), no_noise)
 
 
@@ -93,7 +93,7 @@ def test_deterministic_samplers_never_draw(name, no_noise):
 def test_ancestral_draws_once_a_step_but_the_last(steps):
     draws = []
     source = drawn(1)
-    sigmas = karras_grid(steps, 0.002, 80.0)
+    sigmas = karras_schedule(steps, 0.002, 80.0)
     SAMPLERS["ancestral"](
         Recorder(), start(1, 80.0), sigmas, torch.tensor([0]), lambda: draws.append(1) or source()
     )
@@ -101,7 +101,7 @@ def test_ancestral_draws_once_a_step_but_the_last(steps):
 
 
 def test_stochastic_heun_draws_where_it_churns_and_nowhere_else():
-    sigmas, churn = karras_grid(10, 0.002, 80.0), Churn(8.0, 0.05, 50.0)
+    sigmas, churn = karras_schedule(10, 0.002, 80.0), Churn(8.0, 0.05, 50.0)
     draws = []
     source = drawn(1)
     stochastic_heun(
@@ -119,7 +119,7 @@ def test_stochastic_heun_without_churn_is_heun(no_noise):
     def denoiser(x, sigma, labels):
         return torch.tanh(x / (1 + sigma.reshape(-1, 1, 1, 1)))
 
-    given = start(2, 80.0), karras_grid(6, 0.002, 80.0), torch.tensor([0, 1]), no_noise
+    given = start(2, 80.0), karras_schedule(6, 0.002, 80.0), torch.tensor([0, 1]), no_noise
     assert torch.equal(stochastic_heun(denoiser, *given, churn=Churn(0.0)), heun(denoiser, *given))
 
 
@@ -158,7 +158,7 @@ def test_a_grid_that_does_not_descend_to_zero_is_refused(name, sigmas):
 @pytest.mark.parametrize("dtype", [torch.float32, torch.float64])
 def test_images_keep_their_precision(name, dtype):
     x = start(2, 80.0, dtype)
-    sigmas = karras_grid(5, 0.002, 80.0)
+    sigmas = karras_schedule(5, 0.002, 80.0)
     assert SAMPLERS[name](Recorder(), x, sigmas, torch.tensor([0, 1]), drawn(2, dtype)).dtype == dtype
 
 
@@ -166,7 +166,7 @@ def test_images_keep_their_precision(name, dtype):
 def test_the_starting_noise_is_left_alone(name):
     x = start(2, 80.0)
     before = x.clone()
-    SAMPLERS[name](Recorder(), x, karras_grid(5, 0.002, 80.0), torch.tensor([0, 1]), drawn(2))
+    SAMPLERS[name](Recorder(), x, karras_schedule(5, 0.002, 80.0), torch.tensor([0, 1]), drawn(2))
     assert torch.equal(x, before)
 
 
@@ -179,7 +179,7 @@ def test_an_image_is_the_same_in_any_batch(name):
 
     def sample(indices):
         noise = ImageNoise(11, indices, SHAPE)
-        sigmas = karras_grid(6, 0.002, 80.0)
+        sigmas = karras_schedule(6, 0.002, 80.0)
         labels = torch.zeros(len(indices), dtype=torch.int64)
         return SAMPLERS[name](denoiser, sigmas[0].item() * noise(), sigmas, labels, noise)
 

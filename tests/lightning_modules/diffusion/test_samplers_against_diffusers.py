@@ -24,7 +24,7 @@ from diffusers.schedulers.deprecated.scheduling_karras_ve import KarrasVeSchedul
 from lightning_modules.diffusion.preconditioning import EDM, FlowVelocity, FlowX
 from lightning_modules.diffusion.samplers.single_step import Churn, stochastic_heun
 from lightning_modules.diffusion.samplers.table import SAMPLERS
-from lightning_modules.diffusion.schedules import flow_grid, karras_grid
+from lightning_modules.diffusion.schedules import flow_schedule, karras_schedule
 
 # What diffusers 0.42 provokes when it turns a tensor into an array with numpy 2.
 pytestmark = pytest.mark.filterwarnings(
@@ -217,7 +217,7 @@ def test_ipndm(steps, denoiser, no_noise):
 
     The scheduler extrapolates over the last step as well, which here is Euler's.
     """
-    sigmas = karras_grid(steps, 0.002, 80.0)
+    sigmas = karras_schedule(steps, 0.002, 80.0)
     scheduler = IPNDMScheduler(trained_betas=(sigmas * preserving(sigmas)).tolist())
     scheduler.set_timesteps(steps)
     scheduler.set_begin_index(0)
@@ -242,7 +242,7 @@ def test_ipndm(steps, denoiser, no_noise):
 @pytest.mark.parametrize("amount", [0.0, 5.0, 40.0])
 def test_stochastic_heun(steps, amount, denoiser):
     """Its network predicts `(D - x) / sigma`."""
-    sigmas = karras_grid(steps, 0.002, 80.0)
+    sigmas = karras_schedule(steps, 0.002, 80.0)
     scheduler = KarrasVeScheduler(s_churn=amount, s_min=0.05, s_max=50.0, s_noise=1.003)
     scheduler.set_timesteps(steps)
     x = expected = start(80.0)
@@ -283,7 +283,7 @@ def test_edm_preconditioning_on_the_karras_grid(name, scheduler_type, steps, toy
     """Here diffusers makes the grid, the network's inputs and the estimate from its output, too."""
     scheduler = scheduler_type(sigma_min=0.002, sigma_max=80.0, sigma_data=0.5, rho=7.0)
     scheduler.set_timesteps(steps)
-    sigmas = karras_grid(steps, 0.002, 80.0, rho=7.0)
+    sigmas = karras_schedule(steps, 0.002, 80.0, rho=7.0)
     torch.testing.assert_close(scheduler.sigmas.double(), sigmas, rtol=1e-5, atol=0)
     x = expected = start(80.0)
     for c_noise in scheduler.timesteps:
@@ -299,7 +299,7 @@ def test_edm_preconditioning_on_the_karras_grid(name, scheduler_type, steps, toy
 @pytest.mark.parametrize("shift", [1.0, 3.0])
 def test_euler_is_flow_matching_on_the_flow_grid(steps, shift, toy_network, no_noise):
     """Here diffusers shifts the grid and integrates the network's own output, the velocity, in flow time."""
-    sigmas = flow_grid(steps, 0.002, 80.0, shift)
+    sigmas = flow_schedule(steps, 0.002, 80.0, shift)
     t_max = (80.0 / shift) / (1 + 80.0 / shift)
     scheduler = FlowMatchEulerDiscreteScheduler(shift=shift)
     scheduler.set_timesteps(sigmas=[t_max * (1 - i / steps) for i in range(steps)])

@@ -3,16 +3,16 @@ from __future__ import annotations
 import pytest
 import torch
 
-from lightning_modules.diffusion.schedules import GRIDS, flow_grid, karras_grid, log_snr_grid
+from lightning_modules.diffusion.schedules import SCHEDULES, flow_schedule, karras_schedule, log_snr_schedule
 
-every_grid = pytest.mark.parametrize("grid", GRIDS.values(), ids=GRIDS)
+every_schedule = pytest.mark.parametrize("grid", SCHEDULES.values(), ids=SCHEDULES)
 
 
 def flow_time(sigma: torch.Tensor) -> torch.Tensor:
     return sigma / (1 + sigma)
 
 
-@every_grid
+@every_schedule
 @pytest.mark.parametrize("steps", [1, 2, 18, 1000])
 @pytest.mark.parametrize("sigma_max", [1.0, 80.0])
 def test_from_sigma_max_down_to_zero(grid, steps, sigma_max):
@@ -26,7 +26,7 @@ def test_from_sigma_max_down_to_zero(grid, steps, sigma_max):
 
 
 def test_one_step_goes_straight_to_the_data():
-    for grid in GRIDS.values():
+    for grid in SCHEDULES.values():
         torch.testing.assert_close(grid(1, 0.002, 80.0), torch.tensor([80.0, 0.0], dtype=torch.float64))
 
 
@@ -37,7 +37,7 @@ def test_karras_formula(rho):
         (high ** (1 / rho) + i / (steps - 1) * (low ** (1 / rho) - high ** (1 / rho))) ** rho
         for i in range(steps)
     ]
-    sigmas = karras_grid(steps, low, high, rho)
+    sigmas = karras_schedule(steps, low, high, rho)
     torch.testing.assert_close(
         sigmas, torch.tensor([*expected, 0.0], dtype=torch.float64), rtol=1e-12, atol=0
     )
@@ -45,12 +45,12 @@ def test_karras_formula(rho):
 
 
 def test_larger_rho_puts_more_steps_at_small_noise():
-    middles = [karras_grid(11, 0.002, 80.0, rho)[5].item() for rho in (1.0, 3.0, 7.0)]
+    middles = [karras_schedule(11, 0.002, 80.0, rho)[5].item() for rho in (1.0, 3.0, 7.0)]
     assert middles[0] > middles[1] > middles[2]
 
 
 def test_log_snr_grid_is_even_in_the_logarithm():
-    sigmas = log_snr_grid(9, 0.002, 80.0)
+    sigmas = log_snr_schedule(9, 0.002, 80.0)
     gaps = sigmas[:-1].log().diff()
     torch.testing.assert_close(gaps, torch.full_like(gaps, gaps.mean().item()), rtol=1e-10, atol=0)
     assert sigmas[-2].item() == pytest.approx(0.002, rel=1e-12)
@@ -58,13 +58,13 @@ def test_log_snr_grid_is_even_in_the_logarithm():
 
 def test_log_snr_grid_is_the_karras_grid_of_infinite_rho():
     torch.testing.assert_close(
-        karras_grid(9, 0.002, 80.0, rho=1e7), log_snr_grid(9, 0.002, 80.0), rtol=1e-5, atol=0
+        karras_schedule(9, 0.002, 80.0, rho=1e7), log_snr_schedule(9, 0.002, 80.0), rtol=1e-5, atol=0
     )
 
 
 @pytest.mark.parametrize("sigma_max", [1.0, 80.0])
 def test_flow_grid_is_even_in_flow_time(sigma_max):
-    t = flow_time(flow_grid(10, 0.002, sigma_max))
+    t = flow_time(flow_schedule(10, 0.002, sigma_max))
     gaps = -t.diff()
     torch.testing.assert_close(
         gaps, torch.full_like(gaps, sigma_max / (1 + sigma_max) / 10), rtol=1e-9, atol=0
@@ -73,30 +73,30 @@ def test_flow_grid_is_even_in_flow_time(sigma_max):
 
 @pytest.mark.parametrize("shift", [0.5, 3.0])
 def test_shift_multiplies_noise_levels(shift):
-    shifted = flow_grid(10, 0.002, 80.0, shift)
-    torch.testing.assert_close(shifted, shift * flow_grid(10, 0.002, 80.0 / shift), rtol=1e-12, atol=0)
+    shifted = flow_schedule(10, 0.002, 80.0, shift)
+    torch.testing.assert_close(shifted, shift * flow_schedule(10, 0.002, 80.0 / shift), rtol=1e-12, atol=0)
 
 
 @pytest.mark.parametrize("shift", [0.5, 3.0])
 def test_shift_is_the_published_map_of_flow_time(shift):
-    t = flow_time(flow_grid(10, 0.002, 80.0 / shift))
+    t = flow_time(flow_schedule(10, 0.002, 80.0 / shift))
     expected = shift * t / (1 + (shift - 1) * t)
-    torch.testing.assert_close(flow_time(flow_grid(10, 0.002, 80.0, shift)), expected, rtol=1e-12, atol=0)
+    torch.testing.assert_close(flow_time(flow_schedule(10, 0.002, 80.0, shift)), expected, rtol=1e-12, atol=0)
 
 
 def test_larger_shift_puts_more_steps_at_large_noise():
-    middles = [flow_grid(10, 0.002, 80.0, shift)[5].item() for shift in (0.5, 1.0, 3.0)]
+    middles = [flow_schedule(10, 0.002, 80.0, shift)[5].item() for shift in (0.5, 1.0, 3.0)]
     assert middles[0] < middles[1] < middles[2]
 
 
-@every_grid
+@every_schedule
 @pytest.mark.parametrize("steps", [0, -3])
 def test_too_few_steps_are_refused(grid, steps):
     with pytest.raises(ValueError, match="at least 1 step"):
         grid(steps, 0.002, 80.0)
 
 
-@every_grid
+@every_schedule
 @pytest.mark.parametrize(
     ("sigma_min", "sigma_max"), [(0.0, 80.0), (-1.0, 80.0), (80.0, 0.002), (1.0, 1.0), (0.1, float("nan"))]
 )

@@ -17,12 +17,12 @@ from lightning_modules.metrics.pairs import EvaluationError
 from lightning_modules.sampling.figures import FIGURES, FOLDER_MANIFEST
 
 
-def image_set(sizes, held_out=0.0, names=None, seed=0) -> ImageSet:
+def image_set(sizes, val=0.0, names=None, seed=0) -> ImageSet:
     labels = np.repeat(np.arange(len(sizes)), sizes)
     rng = np.random.default_rng(seed)
     images = rng.integers(0, 256, (len(labels), 3, 4, 4), dtype=np.uint8)
     names = names or tuple("abcdefgh"[: len(sizes)])
-    return ImageSet("real", images, labels, names, rng.random(len(labels)) < held_out, "0")
+    return ImageSet("real", images, labels, names, rng.random(len(labels)) < val, "0")
 
 
 def images(folder, *names):
@@ -73,7 +73,7 @@ def test_counts_have_the_shares_and_are_there(available, shares, wanted, counts)
 @pytest.mark.parametrize("sizes", [(40, 40), (90, 9, 30), (31,)])
 @pytest.mark.parametrize("wanted", [12, 10_000])
 def test_halves_are_disjoint_equal_and_of_the_same_classes(sizes, wanted):
-    real = image_set(sizes, held_out=0.2)
+    real = image_set(sizes, val=0.2)
     split = split_real(real, wanted)
     assert len(split.reference) == len(split.other) <= wanted
     assert not set(split.reference.tolist()) & set(split.other.tolist())
@@ -85,12 +85,12 @@ def test_halves_are_disjoint_equal_and_of_the_same_classes(sizes, wanted):
     np.testing.assert_allclose(share, np.array(sizes) / sum(sizes), atol=1.5 / len(split.reference))
 
 
-def test_held_out_images_come_first_into_the_reference():
-    real = image_set((60, 60), held_out=0.2)
+def test_val_images_come_first_into_the_reference():
+    real = image_set((60, 60), val=0.2)
     split = split_real(real, 40)
-    assert real.held_out[split.reference].sum() == real.held_out.sum()
-    assert not real.held_out[split.other].any()
-    assert f"{real.held_out.sum()} held out" in split.note
+    assert real.val[split.reference].sum() == real.val.sum()
+    assert not real.val[split.other].any()
+    assert f"{real.val.sum()} held out" in split.note
 
 
 def test_fewer_images_than_asked_for_are_said():
@@ -120,10 +120,10 @@ def test_shares_follow_the_samples_where_the_names_match():
 
 
 def test_sides_are_equal_and_apart():
-    real = image_set((60, 60), held_out=0.2)
+    real = image_set((60, 60), val=0.2)
     sides = equal_sides(real, 1000)
-    count = int(real.held_out.sum())
-    assert len(sides.train.images) == len(sides.held_out.images) == len(sides.train.labels) == count
-    assert np.array_equal(sides.held_out.images, real.images[real.held_out])
+    count = int(real.val.sum())
+    assert len(sides.train.images) == len(sides.val.images) == len(sides.train.labels) == count
+    assert np.array_equal(sides.val.images, real.images[real.val])
     assert len(equal_sides(real, 7).train.labels) == 7
     assert equal_sides(image_set((60,)), 10) is None

@@ -6,28 +6,28 @@ import numpy as np
 import pytest
 import torch
 
-from datamodules.sources.rendered_cats import BREEDS, draw_cat
+from datamodules.sources.rendered_cats import BREEDS, render_cat
 from lightning_modules.diffusion.preconditioning import FlowX
 from lightning_modules.evaluation.copies import CopyDetector
 from lightning_modules.evaluation.denoising import BandError, errors_by_noise_level
 from lightning_modules.evaluation.image_sets import ImageSet, Side, Sides
 from lightning_modules.evaluation.protocol import LOWER_IS_BETTER, Figure, Protocol, over_seeds
 from lightning_modules.evaluation.report import WIDTH, Report, Row, bands_table, cell, laid_out
-from lightning_modules.evaluation.self_test import self_test, spoilt_sets
+from lightning_modules.evaluation.self_test import degraded_sets, self_test
 from lightning_modules.metrics.feature_networks import RandomConvolutions
-from lightning_modules.metrics.memorization import Memorisation
+from lightning_modules.metrics.memorization import Memorization
 from lightning_modules.metrics.pairs import EvaluationError
 from tests.helpers.tiny import module
 
 
 def smooth(count: int, side: int = 16, seed: int = 0) -> np.ndarray:
-    """Images with something in them: blots of colour at random places."""
+    """Images with something in them: blots of color at random places."""
     rng = np.random.default_rng(seed)
     place = np.linspace(-1, 1, side)
     x, y = rng.uniform(-0.7, 0.7, (2, count, 1, 1, 1))
     blot = np.exp(-6 * ((place - x) ** 2 + (place[:, None] - y) ** 2))
-    colours, ground = rng.uniform(0, 255, (2, count, 3, 1, 1))
-    return np.rint(ground + (colours - ground) * blot).astype(np.uint8)
+    colors, ground = rng.uniform(0, 255, (2, count, 3, 1, 1))
+    return np.rint(ground + (colors - ground) * blot).astype(np.uint8)
 
 
 @pytest.fixture(scope="module")
@@ -51,9 +51,9 @@ def test_rank_deficient_frechet_is_refused_with_the_reason(protocol):
 
 def test_closest_pairs_say_which_is_which_and_how_far(protocol):
     """A copy stands first, at no distance; held-out images are at 1 by definition."""
-    train, held_out, samples = smooth(60, seed=2), smooth(20, seed=3), smooth(20, seed=4)
+    train, val, samples = smooth(60, seed=2), smooth(20, seed=3), smooth(20, seed=4)
     samples[7] = train[5]
-    detector = CopyDetector(protocol, train, held_out, mirrored=False)
+    detector = CopyDetector(protocol, train, val, mirrored=False)
     _, pairs = detector.look(samples, protocol.features(samples))
     sheet, images = pairs.laid_out("step 9")
     assert list(sheet.column_names) == ["sample", "training image"] * 4
@@ -61,8 +61,8 @@ def test_closest_pairs_say_which_is_which_and_how_far(protocol):
     assert np.array_equal(images[0], samples[7])
     assert np.array_equal(images[1], train[5])
     assert sheet.title.endswith("step 9")
-    _, of_held_out = detector.look(held_out, protocol.features(held_out))
-    assert of_held_out.distances[(len(held_out) - 1) // 2] == pytest.approx(1)
+    _, of_val = detector.look(val, protocol.features(val))
+    assert of_val.distances[(len(val) - 1) // 2] == pytest.approx(1)
 
 
 def test_figures_have_intervals(protocol):
@@ -100,7 +100,7 @@ def test_several_seeds_give_mean_and_range():
 
 def band(**errors: float) -> BandError:
     return BandError(
-        **{"low": 0.1, "high": 1.0, "train": 2.0, "held_out": 3.0, "identity": 4.0, "constant": 5.0} | errors
+        **{"low": 0.1, "high": 1.0, "train": 2.0, "val": 3.0, "identity": 4.0, "constant": 5.0} | errors
     )
 
 
@@ -166,7 +166,7 @@ def test_errors_by_noise_level_of_an_untrained_network():
     bands = errors_by_noise_level(model, sides, edges=(0.1, 1.0, 10.0), batch_size=7, quiet=True)
     power = [(torch.from_numpy(side.images).float() / 127.5 - 1).square().mean().item() for side in sides]
     for found in bands:
-        assert (found.train, found.held_out) == pytest.approx(power, rel=1e-4)
+        assert (found.train, found.val) == pytest.approx(power, rel=1e-4)
         assert found.gap == pytest.approx(power[1] / power[0] - 1, abs=1e-4)
     # The mean of sigma^2 over a band even in ln sigma.
     assert bands[0].identity == pytest.approx((1 - 0.01) / (2 * np.log(10)), rel=0.1)
@@ -175,9 +175,9 @@ def test_errors_by_noise_level_of_an_untrained_network():
 
 @pytest.fixture(scope="module")
 def real() -> ImageSet:
-    """Drawn cats, whose outlines suffer from blur."""
+    """Rendered cats, whose outlines suffer from blur."""
     count = 360
-    cats = [draw_cat(BREEDS[i % len(BREEDS)], 32, np.random.default_rng(i)) for i in range(count)]
+    cats = [render_cat(BREEDS[i % len(BREEDS)], 32, np.random.default_rng(i)) for i in range(count)]
     images = np.stack([np.asarray(cat).transpose(2, 0, 1) for cat in cats])
     nobody = np.zeros(count, dtype=bool)
     return ImageSet("cats", images, np.arange(count) % len(BREEDS), tuple(BREEDS), nobody, "0")
@@ -185,12 +185,14 @@ def real() -> ImageSet:
 
 def test_spoilt_sets_are_as_large_and_spoilt():
     images = smooth(60)
-    sets = spoilt_sets(images, np.arange(60) % 2, seed=0)
-    assert {len(spoilt) for spoilt in sets.values()} == {60}
+    sets = degraded_sets(images, np.arange(60) % 2, seed=0)
+    assert {len(damaged) for damaged in sets.values()} == {60}
     assert len(np.unique(sets["10% distinct"], axis=0)) == 6
     assert len(np.unique(sets["one class"], axis=0)) <= 30
     roughness = [
-        np.abs(np.diff(spoilt.astype(int), axis=3)).mean() for name, spoilt in sets.items() if "blur" in name
+        np.abs(np.diff(damaged.astype(int), axis=3)).mean()
+        for name, damaged in sets.items()
+        if "blur" in name
     ]
     assert roughness == sorted(roughness, reverse=True)
 
@@ -225,10 +227,10 @@ def test_self_test_notices_a_broken_metric(real, name, broken, claim, monkeypatc
 
 
 def test_self_test_notices_a_gauge_that_is_deaf(real, monkeypatch):
-    deaf = Memorisation(1.0, (1.0, 1.0), 0.0, 0.0, 0.0)
-    monkeypatch.setattr("lightning_modules.evaluation.self_test.memorisation", lambda *_: deaf)
+    deaf = Memorization(1.0, (1.0, 1.0), 0.0, 0.0, 0.0)
+    monkeypatch.setattr("lightning_modules.evaluation.self_test.memorization", lambda *_: deaf)
     failed = [
         check.claim for check in self_test(real, RandomConvolutions(), count=60).checks if not check.held
     ]
-    assert "the memorisation gauge rings on copies" in failed
-    assert "the memorisation gauge is silent on held-out images" not in failed
+    assert "the memorization gauge rings on copies" in failed
+    assert "the memorization gauge is silent on held-out images" not in failed

@@ -23,7 +23,7 @@ from lightning_modules.export.onnx_file import TOLERANCE, example, export_onnx, 
 from lightning_modules.export.safetensors_file import export_safetensors, load_export
 from lightning_modules.models import CheckpointFacts
 from lightning_modules.sampling.settings import Sampling
-from tests.helpers.tiny import KINDS, module, randomise
+from tests.helpers.tiny import KINDS, module, randomize
 
 FACTS = CheckpointFacts(1400, "averaged")
 SETTINGS = Sampling(sampler="unipc", steps=9)
@@ -31,7 +31,7 @@ SETTINGS = Sampling(sampler="unipc", steps=9)
 
 def trained(kind: str = "dit", **options):
     model = module(kind, **options)
-    randomise(model.network)
+    randomize(model.network)
     return model.eval()
 
 
@@ -192,7 +192,7 @@ def test_graph_is_valid_and_its_inputs_are_named_and_dynamic(graph):
 def test_the_check_notices_another_model(graph):
     model, path = graph
     other = trained("dit" if "DiT" in type(model).__name__ else "unet")
-    randomise(other.network, seed=9)
+    randomize(other.network, seed=9)
     assert largest_difference(other, path) > 100 * TOLERANCE
 
 

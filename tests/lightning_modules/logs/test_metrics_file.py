@@ -26,7 +26,7 @@ def take(logger: MetricsFile, first: int, last: int, **more: float) -> None:
         logger.log_metrics({"loss": 1 / step, "epoch": 0}, step - 1)
         logger.save()
         if step % 2 == 0:
-            logger.log_metrics({"loss_held_out": 2 / step, **more}, step - 1)
+            logger.log_metrics({"loss/val": 2 / step, **more}, step - 1)
             logger.save()
 
 
@@ -36,7 +36,7 @@ def content(folder: Path) -> str:
 
 def test_a_row_a_step_and_a_column_a_scalar(tmp_path):
     log(tmp_path, 1, 3)
-    assert content(tmp_path) == "step,loss,loss_held_out\n1,1.0,\n2,0.5,1.0\n3,0.3333333333333333,\n"
+    assert content(tmp_path) == "step,loss,loss/val\n1,1.0,\n2,0.5,1.0\n3,0.3333333333333333,\n"
 
 
 def test_groups_stand_behind_single_names_and_numbers_in_their_order(tmp_path):
@@ -104,7 +104,7 @@ def test_a_process_that_logs_nothing_takes_rows_back_only_at_its_end(tmp_path):
     failed.finalize("failed")
     assert content(tmp_path) == before
     MetricsFile(tmp_path, 2).finalize("success")
-    assert content(tmp_path) == "step,loss,loss_held_out\n1,1.0,\n2,0.5,1.0\n"
+    assert content(tmp_path) == "step,loss,loss/val\n1,1.0,\n2,0.5,1.0\n"
 
 
 def test_a_disk_that_refuses_is_not_an_end_and_nothing_is_missing_afterwards(tmp_path, caplog, monkeypatch):
@@ -130,7 +130,7 @@ def test_it_gets_what_tensorboard_gets_but_epochs(image_folder, tmp_path):
     metrics = read_metrics(tmp_path / "metrics.csv")
     assert "epoch" not in metrics
     assert [step for step, _ in metrics["loss"]] == [1, 2, 3, 4]
-    assert [step for step, _ in metrics["loss_held_out"]] == [2, 4]
-    for name in ("held_out", "identity", "constant"):
+    assert [step for step, _ in metrics["loss/val"]] == [2, 4]
+    for name in ("val", "identity", "constant"):
         assert [step for step, _ in metrics[f"error_sigma_0.1_to_1/{name}"]] == [2, 4]
     assert {"throughput/images_per_second", "images_seen", "gradient_norm"} <= metrics.keys()

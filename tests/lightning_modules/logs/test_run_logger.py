@@ -60,12 +60,12 @@ def test_a_clock_that_runs_well_names_the_files_as_ever(tmp_path, clock):
 def test_a_logger_that_was_closed_goes_on(tmp_path):
     """A trainer that fits twice closes its loggers in between."""
     logger = RunLogger(tmp_path / "run")
-    for step, name in enumerate(("loss", "loss_held_out")):
+    for step, name in enumerate(("loss", "loss/val")):
         logger.log_metrics({name: 1.0, "epoch": 0}, step)
         logger.finalize("success")
     events = EventAccumulator(str(tmp_path / "run")).Reload()
     assert {tag: [each.step for each in events.Scalars(tag)] for tag in events.Tags()["scalars"]} == {
         "loss": [1],
-        "loss_held_out": [2],
+        "loss/val": [2],
     }
     assert not (tmp_path / "run" / "hparams.yaml").exists()

@@ -7,7 +7,7 @@ import torch
 from lightning_modules.metrics.memorization import (
     closest_pairs,
     mann_whitney_z,
-    memorisation,
+    memorization,
     nearest_images,
 )
 from lightning_modules.metrics.pairs import EvaluationError
@@ -20,8 +20,8 @@ def draw(n, seed, features=8):
 TRAIN, HELD_OUT, SAMPLES = draw(400, 0), draw(300, 1), draw(300, 2)
 
 
-def gauge(samples, mirrored=None, held_out=HELD_OUT):
-    return memorisation(nearest_images(samples, TRAIN, mirrored), nearest_images(held_out, TRAIN))
+def gauge(samples, mirrored=None, val=HELD_OUT):
+    return memorization(nearest_images(samples, TRAIN, mirrored), nearest_images(val, TRAIN))
 
 
 @pytest.mark.parametrize("rows", [7, 512])
@@ -46,7 +46,7 @@ def test_gauge_is_silent_on_new_images_of_the_same_law():
     found = gauge(SAMPLES)
     assert not found.rings
     assert found.distance_ratio_interval[0] < 1 < found.distance_ratio_interval[1]
-    assert "no sign of memorising" in found.describe()
+    assert "no sign of memorizing" in found.describe()
 
 
 @pytest.mark.parametrize("noise", [0.0, 0.1])
@@ -58,14 +58,14 @@ def test_gauge_rings_on_copies(noise, share):
     found = gauge(samples)
     assert found.rings
     assert found.copies == pytest.approx(share, abs=0.05)
-    assert found.copies_held_out < 0.02
+    assert found.copies_val < 0.02
     assert "MEMORISING" in found.describe()
 
 
 def test_near_duplicates_in_the_data_are_no_copying():
     twins = torch.cat([TRAIN[:60] + 0.05 * draw(60, 5), HELD_OUT[:240]])
-    found = memorisation(nearest_images(twins, TRAIN), nearest_images(twins.flip(0), TRAIN))
-    assert found.copies == found.copies_held_out > 0.15
+    found = memorization(nearest_images(twins, TRAIN), nearest_images(twins.flip(0), TRAIN))
+    assert found.copies == found.copies_val > 0.15
     assert not found.rings
 
 

@@ -76,5 +76,5 @@ def test_intervals_hold_the_figures():
 def test_unequal_or_tiny_sets_are_refused():
     with pytest.raises(EvaluationError, match="same number"):
         manifolds(draw(9), draw(8))
-    with pytest.raises(ValueError, match="5 neighbours need more than 5"):
+    with pytest.raises(ValueError, match="5 neighbors need more than 5"):
         manifolds(draw(5), draw(5))

@@ -14,7 +14,7 @@ from tests.helpers.tiny import (
     draw,
     fit,
     module,
-    randomise,
+    randomize,
     weights,
     without_trainer,
 )
@@ -37,7 +37,7 @@ def test_augmentation_is_off_by_default_and_adds_one_parameter(kind):
 @every_kind
 def test_before_it_is_learnt_the_condition_changes_no_bit(kind):
     """The modulation of a network that has never been trained is 0: so give all else random weights."""
-    plain, told = randomise(module(kind)), module(kind, augmentations=AUGMENTATIONS)
+    plain, told = randomize(module(kind)), module(kind, augmentations=AUGMENTATIONS)
     told.load_state_dict(plain.state_dict())
     x = draw(4, 3, 8, 8)
     assert told(x, SIGMA, LABELS, draw(4, AUGMENTATIONS)).equal(plain(x, SIGMA, LABELS))
@@ -45,7 +45,7 @@ def test_before_it_is_learnt_the_condition_changes_no_bit(kind):
 
 @every_kind
 def test_zeros_are_as_good_as_none_and_others_are_not(kind):
-    told = randomise(module(kind, augmentations=AUGMENTATIONS))
+    told = randomize(module(kind, augmentations=AUGMENTATIONS))
     x = draw(4, 3, 8, 8)
     none = told(x, SIGMA, LABELS)
     assert told(x, SIGMA, LABELS, torch.zeros(4, AUGMENTATIONS)).equal(none)
@@ -57,7 +57,7 @@ def test_zeros_are_as_good_as_none_and_others_are_not(kind):
 
 @every_kind
 def test_condition_belongs_to_its_image(kind):
-    told = randomise(module(kind, augmentations=AUGMENTATIONS))
+    told = randomize(module(kind, augmentations=AUGMENTATIONS))
     x, augmentation, order = draw(4, 3, 8, 8), draw(4, AUGMENTATIONS), torch.tensor([2, 0, 3, 1])
     whole = told(x, SIGMA, LABELS, augmentation)
     mixed = told(x[order], SIGMA[order], LABELS[order], augmentation[order])

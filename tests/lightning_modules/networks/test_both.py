@@ -6,7 +6,7 @@ import pytest
 import torch
 
 from tests.helpers.small import DIT_VARIANTS, LABELS, LEVEL, UNET_VARIANTS, dit, images, run, unet
-from tests.helpers.tiny import randomise
+from tests.helpers.tiny import randomize
 
 MAKERS = {"dit": dit, "unet": unet}
 every_network = pytest.mark.parametrize("make", MAKERS.values(), ids=MAKERS)
@@ -22,7 +22,7 @@ every_variant = pytest.mark.parametrize(
 
 @every_variant
 @pytest.mark.parametrize("dtype", [torch.float32, torch.float64])
-def test_output_is_zero_at_initialisation(make, options, dtype):
+def test_output_is_zero_at_initialization(make, options, dtype):
     output = run(make(**options).to(dtype), 100 * images(dtype=dtype))
     assert output.dtype == dtype
     assert not output.any()
@@ -30,14 +30,14 @@ def test_output_is_zero_at_initialisation(make, options, dtype):
 
 @every_variant
 def test_no_parameter_is_dead(make, options):
-    network = randomise(make(**options))
+    network = randomize(make(**options))
     network(images(), LEVEL, LABELS).square().sum().backward()
     assert not [n for n, p in network.named_parameters() if p.grad is None or not p.grad.any()]
 
 
 @every_variant
 def test_images_of_a_batch_do_not_meet(make, options):
-    network = randomise(make(**options)).double()
+    network = randomize(make(**options)).double()
     x = images(dtype=torch.float64)
     together = run(network, x)
     for i in range(3):
@@ -47,7 +47,7 @@ def test_images_of_a_batch_do_not_meet(make, options):
 
 @every_variant
 def test_noise_level_and_label_change_the_output(make, options):
-    network = randomise(make(**options))
+    network = randomize(make(**options))
     x = images()[:1].expand(3, -1, -1, -1)
     by_label = run(network, x, LEVEL[:1].expand(3), LABELS).flatten(1)
     by_level = run(network, x, torch.tensor([0.2, 0.21, 0.9]), LABELS[:1].expand(3)).flatten(1)
@@ -57,13 +57,13 @@ def test_noise_level_and_label_change_the_output(make, options):
 
 @every_network
 def test_unconditional_ignores_labels(make):
-    network = randomise(make(num_classes=0))
+    network = randomize(make(num_classes=0))
     assert torch.equal(run(network, images()), run(network, images(), labels=torch.tensor([7, -1, 10**6])))
 
 
 @every_network
 def test_dropout_acts_in_training_only(make):
-    network = randomise(make(dropout=0.5))
+    network = randomize(make(dropout=0.5))
     assert not torch.equal(run(network, images()), run(network, images()))
     network.eval()
     assert torch.equal(run(network, images()), run(network, images()))

@@ -10,13 +10,13 @@ from lightning_modules.networks.merging import merge, split
 from lightning_modules.networks.positions import RotaryPositions, window_mask
 from lightning_modules.networks.transformer import Attention, modulate
 from tests.helpers.small import DIT_VARIANTS, MERGED, dit, images, run
-from tests.helpers.tiny import draw, randomise
+from tests.helpers.tiny import draw, randomize
 
 every_variant = pytest.mark.parametrize("variant", DIT_VARIANTS)
 
 
 @every_variant
-def test_blocks_are_identities_at_initialisation(variant):
+def test_blocks_are_identities_at_initialization(variant):
     network = dit(**DIT_VARIANTS[variant])
     seen = []
     network.blocks[0].register_forward_pre_hook(lambda _, inputs: seen.append(inputs[0]))
@@ -28,7 +28,7 @@ def test_blocks_are_identities_at_initialisation(variant):
 
 @pytest.mark.parametrize(("size", "patch"), [(8, 2), (8, 8), (9, 3), (12, 4), (10, 1), (14, 2)])
 def test_any_square_size_that_the_patch_divides(size, patch):
-    network = randomise(dit(size, patch_size=patch, registers=1, window=2, window_depth=1))
+    network = randomize(dit(size, patch_size=patch, registers=1, window=2, window_depth=1))
     output = run(network, images(size))
     assert output.shape == (3, 3, size, size)
     assert output.isfinite().all()
@@ -78,7 +78,7 @@ def test_a_token_is_a_patch_row_by_row():
 
 
 def test_permuted_patches_do_not_give_the_permuted_output():
-    network = randomise(dit())
+    network = randomize(dit())
     x, order = images(), torch.randperm(16, generator=torch.Generator().manual_seed(1))
 
     def permute(y: Tensor) -> Tensor:
@@ -95,14 +95,14 @@ def test_permuted_patches_do_not_give_the_permuted_output():
     network.positions.cosine.fill_(1)
     network.positions.sine.zero_()
     assert gap() < 1e-5  # without any positions it would: the test can tell
-    randomise(network)
+    randomize(network)
     assert gap() > 0.05  # learned positions alone
 
 
 @pytest.mark.parametrize("masked", [False, True])
 def test_attention_by_hand(masked):
     """QK-norm, rotation, softmax(q k / sqrt(d)) over the allowed tokens only."""
-    attention = randomise(Attention(16, heads=2)).double()
+    attention = randomize(Attention(16, heads=2)).double()
     positions = RotaryPositions(4, 8, registers=1).double()
     mask = window_mask(4, 2, registers=1) if masked else None
     tokens = draw(2, 17, 16, dtype=torch.float64)
@@ -127,7 +127,7 @@ def test_modulation_by_hand():
 @pytest.mark.parametrize("registers", [0, 2])
 @pytest.mark.parametrize("window_depth", [0, 1])
 def test_windows_are_local_in_one_block(window_depth, registers):
-    network = randomise(dit(depth=1, window=2, window_depth=window_depth, registers=registers)).double()
+    network = randomize(dit(depth=1, window=2, window_depth=window_depth, registers=registers)).double()
     x = images(dtype=torch.float64)
     changed = x.clone()
     changed[..., 5, 2] += 1  # token (2, 1), in the window of tokens (2..3, 0..1): pixels (4..7, 0..3)
@@ -138,7 +138,7 @@ def test_windows_are_local_in_one_block(window_depth, registers):
 
 
 def test_blocks_after_the_window_depth_are_global():
-    network = randomise(dit(depth=2, window=2, window_depth=1)).double()
+    network = randomize(dit(depth=2, window=2, window_depth=1)).double()
     x = images(dtype=torch.float64)
     changed = x.clone()
     changed[..., 0, 0] += 1
@@ -146,7 +146,7 @@ def test_blocks_after_the_window_depth_are_global():
 
 
 def test_registers_matter_and_leave_the_shape():
-    network = randomise(dit(registers=3))
+    network = randomize(dit(registers=3))
     before = run(network, images())
     with torch.no_grad():
         network.registers.add_(1)
@@ -168,7 +168,7 @@ def test_long_skips_join_twins(depth):
     plain, network = dit(depth=depth), dit(depth=depth, long_skips=True)
     extra = sum(p.numel() for p in network.parameters()) - sum(p.numel() for p in plain.parameters())
     assert extra == depth // 2 * 16 * 17
-    randomise(network)
+    randomize(network)
     entered, left = [], []
     for block in network.blocks:
         block.register_forward_pre_hook(lambda _, inputs: entered.append(inputs[0]))
@@ -185,14 +185,14 @@ def test_merging_puts_neighbours_side_by_side_and_splitting_takes_them_apart():
     merged = merge(tokens, 4)
     assert merged.shape == (2, 4, 12)
     for number, corner in enumerate((0, 2, 8, 10)):  # of a grid of 4 x 4, row by row
-        neighbours = [corner, corner + 1, corner + 4, corner + 5]
-        assert torch.equal(merged[:, number], tokens[:, neighbours].flatten(1))
+        neighbors = [corner, corner + 1, corner + 4, corner + 5]
+        assert torch.equal(merged[:, number], tokens[:, neighbors].flatten(1))
     assert torch.equal(split(merged, 4), tokens)
 
 
 @pytest.mark.parametrize("registers", [0, 2])
 def test_merged_blocks_act_halfway_and_leave_registers_alone(registers):
-    network = randomise(dit(depth=3, registers=registers, **MERGED))
+    network = randomize(dit(depth=3, registers=registers, **MERGED))
     entered, left, said = [], [], []
     for block in network.blocks:
         block.register_forward_pre_hook(lambda _, inputs: entered.append(inputs[0]))
@@ -208,7 +208,7 @@ def test_merged_blocks_act_halfway_and_leave_registers_alone(registers):
 
 def test_a_merged_block_of_twice_the_width_has_four_times_the_weights():
     """On a quarter of the tokens: as many operations."""
-    network = dit(hidden_ratio=3, merged_depth=1, merged_width=32, merged_heads=2)
+    network = dit(mlp_ratio=3, merged_depth=1, merged_width=32, merged_heads=2)
 
     def weights(block: torch.nn.Module) -> int:
         return sum(m.weight.numel() for m in block.modules() if isinstance(m, torch.nn.Linear))

@@ -18,7 +18,7 @@ from lightning_modules.networks.layers import (
 )
 from lightning_modules.networks.transformer import HeadNorm
 from lightning_modules.networks.unet import UNet
-from tests.helpers.tiny import draw, randomise
+from tests.helpers.tiny import draw, randomize
 
 NETWORKS = {
     "dit-shared": lambda: DiT(8, 4, 16, 3, 2, num_classes=2, registers=2, long_skips=True),
@@ -132,7 +132,7 @@ def test_phases_are_exact_under_autocast():
 
 
 def test_condition_depends_on_level_and_label():
-    condition = randomise(Condition(8, num_classes=3))
+    condition = randomize(Condition(8, num_classes=3))
     level, labels = draw(4), torch.tensor([0, 1, 2, 3])
     same_level = condition(level[:1].expand(4), labels)
     assert torch.pdist(same_level).min() > 0.1

@@ -8,7 +8,7 @@ from torch import Tensor, nn
 
 from lightning_modules.networks.unet import SelfAttention, Stage, group_norm
 from tests.helpers.small import UNET_VARIANTS, images, run, unet
-from tests.helpers.tiny import draw, randomise
+from tests.helpers.tiny import draw, randomize
 
 every_variant = pytest.mark.parametrize("variant", UNET_VARIANTS)
 
@@ -18,7 +18,7 @@ every_variant = pytest.mark.parametrize("variant", UNET_VARIANTS)
     [(8, (8, 16), 1), (12, (8, 8, 8), 1), (7, (16,), 1), (6, (8, 8), 1), (12, (8, 8), 3), (4, (8, 8, 8), 1)],
 )
 def test_any_square_size_that_the_levels_divide(size, channels, unshuffle):
-    network = randomise(unet(size, channels=channels, unshuffle=unshuffle))
+    network = randomize(unet(size, channels=channels, unshuffle=unshuffle))
     output = run(network, images(size))
     assert output.shape == (3, 3, size, size)
     assert output.isfinite().all()
@@ -56,7 +56,7 @@ def test_group_norm_groups(channels):
 
 
 def test_permuted_pixels_do_not_give_the_permuted_output():
-    network = randomise(unet())
+    network = randomize(unet())
     x, order = images(), torch.randperm(64, generator=torch.Generator().manual_seed(1))
 
     def permute(y: Tensor) -> Tensor:
@@ -67,7 +67,7 @@ def test_permuted_pixels_do_not_give_the_permuted_output():
 
 
 def test_attention_by_hand():
-    attention = randomise(SelfAttention(16, head_width=8)).double()
+    attention = randomize(SelfAttention(16, head_width=8)).double()
     x = draw(2, 16, 3, 3, dtype=torch.float64)
     tokens = attention.norm(x).flatten(2).mT
     heads = []
@@ -98,7 +98,7 @@ def test_attention_is_at_the_chosen_resolutions_and_in_the_middle(attention, cou
 
 @every_variant
 def test_convolutions_run_channels_last(variant):
-    network = copy.deepcopy(randomise(unet(16, **UNET_VARIANTS[variant])))  # as the averaged weights are made
+    network = copy.deepcopy(randomize(unet(16, **UNET_VARIANTS[variant])))  # as the averaged weights are made
     network.load_state_dict(unet(16, **UNET_VARIANTS[variant]).state_dict())
     layouts = []
 
@@ -114,7 +114,7 @@ def test_convolutions_run_channels_last(variant):
 
 
 def test_unshuffle_folds_pixels_into_channels_and_back():
-    network = randomise(unet(unshuffle=2))
+    network = randomize(unet(unshuffle=2))
     seen = []
     network.stem.register_forward_hook(lambda _, inputs, output: seen.append(inputs[0]))
     network.output.register_forward_hook(lambda _, inputs, output: seen.append(output))
@@ -131,7 +131,7 @@ def test_unshuffle_folds_pixels_into_channels_and_back():
 @every_variant
 def test_each_stage_on_the_way_down_has_its_skip(variant):
     """The way up takes the features of the way down in reverse, every one of them."""
-    network = randomise(unet(**UNET_VARIANTS[variant]))
+    network = randomize(unet(**UNET_VARIANTS[variant]))
     down, up = [], []
     network.down[0].register_forward_pre_hook(lambda _, inputs: down.append(inputs[0]))
     for layer in network.down:

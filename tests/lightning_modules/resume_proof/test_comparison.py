@@ -13,7 +13,7 @@ from lightning_modules.resume_proof.comparison import (
     first_difference,
 )
 
-MOMENTS = "optimiser and learning rate"
+MOMENTS = "optimizer and learning rate"
 
 
 def checkpoint(**changes):
@@ -58,7 +58,7 @@ def test_a_single_bit_is_found_with_its_name_its_place_and_its_values(tmp_path):
         ({"state_dict": {}}, "averaged weights", "became nothing"),
         (
             {"optimizer_states": [{"state": {0: {"exp_avg": torch.ones(3)}}}]},
-            "optimiser and learning rate",
+            "optimizer and learning rate",
             "shape",
         ),
         ({"callbacks": {"SpikeGuard": {"skipped": 1}}}, "callback state", "skipped: 0 became 1"),

@@ -11,8 +11,8 @@ import torch
 
 from lightning_modules.checkpoints.whole import checkpoints_in, write_whole
 from lightning_modules.resume_proof.certificate import Certificate
-from lightning_modules.resume_proof.child import Child, Orders, fork_child
-from lightning_modules.resume_proof.killed_run import Ordeal
+from lightning_modules.resume_proof.child import AttemptSettings, Child, fork_child
+from lightning_modules.resume_proof.killed_run import KilledRun
 from lightning_modules.resume_proof.kills import Kill, Kind, Moment, Tear
 from lightning_modules.resume_proof.leaks import leaked
 from lightning_modules.resume_proof.proof import Request, prove
@@ -32,7 +32,7 @@ def args(image_folder: Path) -> list[str]:
         "data.cache_dir": image_folder.parent / "cache",
         "data.image_size": 8,
         "data.batch_size": 4,
-        "data.held_out": 0.25,
+        "data.val_fraction": 0.25,
         "model.patch_size": 2,
         "model.width": 16,
         "model.depth": 1,
@@ -65,8 +65,8 @@ def undisturbed(short: list[str], tmp_path_factory: pytest.TempPathFactory) -> U
     return train_undisturbed(fork_child, short, folder, STEPS * ACCUMULATION)
 
 
-def certify(ordeal: Ordeal, kills: list[Kill]) -> Certificate:
-    return Certificate({}, [ordeal.go_through(kills)], [], 0.0, 0.0)
+def certify(killed_run: KilledRun, kills: list[Kill]) -> Certificate:
+    return Certificate({}, [killed_run.go_through(kills)], [], 0.0, 0.0)
 
 
 def test_a_run_killed_in_every_way_is_the_undisturbed_one(undisturbed, short, tmp_path):
@@ -79,8 +79,8 @@ def test_a_run_killed_in_every_way_is_the_undisturbed_one(undisturbed, short, tm
         Kill(Kind.FULL_DISK, 9, False, 0.0),
     ]
     seen: list[None] = []
-    ordeal = Ordeal(fork_child, short, tmp_path, undisturbed, ACCUMULATION, lambda: seen.append(None))
-    certificate = certify(ordeal, kills)
+    killed_run = KilledRun(fork_child, short, tmp_path, undisturbed, ACCUMULATION, lambda: seen.append(None))
+    certificate = certify(killed_run, kills)
     assert certificate.problems == []
     assert [str(each.difference) for each in certificate.comparisons if each.difference] == []
     assert certificate.proven
@@ -92,7 +92,7 @@ def test_a_run_killed_in_every_way_is_the_undisturbed_one(undisturbed, short, tm
     assert {each.part for each in certificate.comparisons} >= {
         "weights",
         "averaged weights",
-        "optimiser and learning rate",
+        "optimizer and learning rate",
         "callback state",
         "batch order",
         "steps on TensorBoard's axis",
@@ -106,7 +106,7 @@ class Forger:
     def __init__(self, root: Path, before: int) -> None:
         self.root, self.left = root, before
 
-    def __call__(self, orders: Orders) -> Child:
+    def __call__(self, orders: AttemptSettings) -> Child:
         self.left -= 1
         if self.left == 0:
             path = checkpoints_in(run_folder(self.root) / "checkpoints")[-1]
@@ -118,10 +118,10 @@ class Forger:
 
 
 def test_a_run_that_is_not_exact_is_caught_and_its_tensor_named(undisturbed, short, tmp_path):
-    ordeal = Ordeal(
+    killed_run = KilledRun(
         Forger(tmp_path / "run-1", before=2), short, tmp_path, undisturbed, ACCUMULATION, lambda: None
     )
-    certificate = certify(ordeal, [Kill(Kind.SIGKILL, 9, False, 0.0)])
+    certificate = certify(killed_run, [Kill(Kind.SIGKILL, 9, False, 0.0)])
     assert not certificate.proven
     text = certificate.text()
     assert "NOT PROVEN" in text
@@ -132,10 +132,10 @@ def test_a_run_that_is_not_exact_is_caught_and_its_tensor_named(undisturbed, sho
 
 
 def test_a_process_that_fails_is_a_problem_shown_with_its_log(undisturbed, short, tmp_path):
-    def start(orders: Orders) -> Child:
+    def start(orders: AttemptSettings) -> Child:
         return fork_child(replace(orders, args=(*orders.args, "--trainer.max_stepz", "4")))
 
-    certificate = certify(Ordeal(start, short, tmp_path, undisturbed, ACCUMULATION, lambda: None), [])
+    certificate = certify(KilledRun(start, short, tmp_path, undisturbed, ACCUMULATION, lambda: None), [])
     assert not certificate.proven
     (problem,) = certificate.problems
     assert "unexpected status 2" in problem
@@ -144,7 +144,7 @@ def test_a_process_that_fails_is_a_problem_shown_with_its_log(undisturbed, short
 
 def test_other_images_are_a_problem(undisturbed, short, tmp_path):
     other = replace(undisturbed, batches=("elsewhere", *undisturbed.batches[1:]))
-    certificate = certify(Ordeal(fork_child, short, tmp_path, other, ACCUMULATION, lambda: None), [])
+    certificate = certify(KilledRun(fork_child, short, tmp_path, other, ACCUMULATION, lambda: None), [])
     assert "micro-batch 0 holds other images or labels" in certificate.problems[0]
 
 
@@ -154,17 +154,17 @@ def test_a_command_line_that_is_refused_is_no_proof(args, tmp_path):
 
 
 def test_a_proof_that_is_stopped_leaves_no_process(undisturbed, short, tmp_path):
-    def start(orders: Orders) -> Child:
+    def start(orders: AttemptSettings) -> Child:
         child = fork_child(orders)
-        ordeal.sessions.append(child.pid)
-        ordeal.stop()
+        killed_run.sessions.append(child.pid)
+        killed_run.stop()
         return child
 
-    ordeal = Ordeal(start, short, tmp_path, undisturbed, ACCUMULATION, lambda: None)
-    certificate = certify(ordeal, [])
+    killed_run = KilledRun(start, short, tmp_path, undisturbed, ACCUMULATION, lambda: None)
+    certificate = certify(killed_run, [])
     assert not certificate.proven
     assert "stopped on request" in certificate.problems[0]
-    assert leaked(ordeal.sessions) == []
+    assert leaked(killed_run.sessions) == []
 
 
 @pytest.mark.slow

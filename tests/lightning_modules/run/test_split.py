@@ -14,7 +14,7 @@ from datamodules.batches.micro_batches import MicroBatches
 from datamodules.batches.step_plan import LeftOut, StepPlan
 from lightning_modules.run.recovery import Recovery
 from tests.helpers.exact import differences, load, path, train
-from tests.helpers.tiny import KINDS, data, module, randomise, trainer
+from tests.helpers.tiny import KINDS, data, module, randomize, trainer
 
 
 @pytest.mark.parametrize(("batch_size", "split"), [(4, 2), (5, 2), (7, 4), (4, 4), (6, 1)])
@@ -66,7 +66,7 @@ def test_gradient_is_that_of_the_whole_batch(image_folder, tmp_path, kind, accum
         images.split = split
         micro = accumulation * split
         run = trainer(tmp_path / str(split), [seen], max_steps=1, accumulate_grad_batches=micro)
-        model = randomise(module(kind, label_dropout=0.5))
+        model = randomize(module(kind, cond_dropout=0.5))
         run.fit(model, datamodule=images)
         return seen.value
 

@@ -15,14 +15,14 @@ from lightning_modules.sampling.demonstrations import (
 )
 from lightning_modules.sampling.image_noise import ImageNoise, InterpolatedNoise, slerp
 from lightning_modules.sampling.settings import Sampling
-from tests.helpers.tiny import SIZE, module, randomise
+from tests.helpers.tiny import SIZE, module, randomize
 
 SETTINGS = Sampling(steps=4)
 
 
 def model():
     drawn = module()
-    randomise(drawn.network)
+    randomize(drawn.network)
     return drawn
 
 
@@ -72,7 +72,7 @@ def test_strip_shows_the_first_and_the_last_frame():
 def test_more_classes_than_columns_are_drawn_once_each():
     names = [f"class {number}" for number in range(30)]
     many = module(class_names=names)
-    grid = class_grid(randomise(many), SETTINGS)
+    grid = class_grid(randomize(many), SETTINGS)
     assert (grid.sheet.columns, len(grid.images)) == (6, 30)
     assert list(grid.sheet.captions) == names
     assert "30 classes" in grid.sheet.title
@@ -106,7 +106,7 @@ def test_interpolated_noise_is_as_long_as_noise():
 @pytest.mark.parametrize("count", [21, 130])
 def test_many_classes_are_drawn_once_each_in_a_square(count: int) -> None:
     drawn = module(class_names=tuple(map(str, range(count))))
-    randomise(drawn.network)
+    randomize(drawn.network)
     grid = class_grid(drawn, Sampling(steps=1), seed=3, batch_size=50)
     assert len(grid.images) == count
     assert grid.sheet.columns == math.ceil(math.sqrt(count))

@@ -10,10 +10,10 @@ import torch
 
 from lightning_modules.diffusion.samplers.single_step import Churn, stochastic_heun
 from lightning_modules.diffusion.samplers.table import SAMPLERS
-from lightning_modules.diffusion.schedules import GRIDS, flow_grid
+from lightning_modules.diffusion.schedules import SCHEDULES, flow_schedule
 from lightning_modules.sampling.image_noise import ImageNoise
-from lightning_modules.sampling.settings import GridName, SamplerName, Sampling
-from tests.helpers.tiny import module, randomise
+from lightning_modules.sampling.settings import SamplerName, Sampling, ScheduleName
+from tests.helpers.tiny import module, randomize
 
 LABELS = torch.tensor([0, 1, 2])
 SHAPE = (3, 8, 8)
@@ -37,11 +37,11 @@ def draw(settings: Sampling, denoiser=None, guide=None) -> torch.Tensor:
 
 def test_names_are_those_of_the_functions():
     assert list(get_args(SamplerName)) == list(SAMPLERS)
-    assert list(get_args(GridName)) == list(GRIDS)
+    assert list(get_args(ScheduleName)) == list(SCHEDULES)
 
 
 @pytest.mark.parametrize("sampler", SAMPLERS)
-@pytest.mark.parametrize("grid", GRIDS)
+@pytest.mark.parametrize("grid", SCHEDULES)
 def test_every_sampler_draws_on_every_grid_at_its_declared_cost(sampler, grid):
     denoiser = Counted()
     settings = Sampling(sampler, 5, grid)
@@ -53,7 +53,7 @@ def test_every_sampler_draws_on_every_grid_at_its_declared_cost(sampler, grid):
 
 
 def test_shift_is_the_flow_grid_s():
-    assert torch.equal(Sampling(grid="flow", steps=6, shift=3.0).sigmas(), flow_grid(6, 0.002, 80.0, 3.0))
+    assert torch.equal(Sampling(grid="flow", steps=6, shift=3.0).sigmas(), flow_schedule(6, 0.002, 80.0, 3.0))
 
 
 def test_churn_reaches_the_sampler():
@@ -86,8 +86,8 @@ def test_a_guide_takes_the_null_label_s_place():
 
 def test_a_module_guides_another():
     model, guide = module(), module()
-    randomise(model.network, 1)
-    randomise(guide.network, 2)
+    randomize(model.network, 1)
+    randomize(guide.network, 2)
     settings = Sampling(steps=2, guidance=2.0)
     images = model.sample(LABELS, settings, guide=guide)
     assert not torch.allclose(images, model.sample(LABELS, settings), atol=1e-3)
@@ -96,8 +96,8 @@ def test_a_module_guides_another():
 
 def test_a_module_guides_away_from_its_own_average():
     model, other = module(), module()
-    randomise(model.network, 1)
-    randomise(other.network, 2)
+    randomize(model.network, 1)
+    randomize(other.network, 2)
     model.averages = {0.25: {name: p.detach() for name, p in other.named_parameters()}}
     settings = Sampling(steps=2, guidance=2.0, guide_length=0.25)
     assert torch.equal(model.sample(LABELS, settings), model.sample(LABELS, settings, guide=other))

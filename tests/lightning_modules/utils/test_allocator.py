@@ -40,7 +40,7 @@ def train(*batch_sizes: int, kept: bool) -> dict[str, Any]:
 def test_a_step_touches_hardly_any_page_that_the_steps_before_did_not() -> None:
     # At 272 images an activation of 32 channels is over 32 MB: glibc then always asks the system anew.
     usual, kept = (train(*[272] * 6, kept=kept) for kept in (False, True))
-    # The first steps make the gradients and the optimiser's state, and meet the largest demand. Now and then
+    # The first steps make the gradients and the optimizer's state, and meet the largest demand. Now and then
     # a later one still needs a little more, since what was freed lies in other pieces: hence the median.
     assert median(kept["faults"][2:]) * 20 < median(usual["faults"][2:])
     assert max(kept["resident"]) < 1.35 * usual["peak"]  # what is kept is what was in use at once, and gaps

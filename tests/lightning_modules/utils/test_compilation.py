@@ -10,9 +10,9 @@ from pathlib import Path
 import pytest
 import torch
 
-from datamodules.sources.rendered_cats import DrawnCats
+from datamodules.sources.rendered_cats import RenderedCats
 from tests.helpers.places import SCRIPTS
-from tests.helpers.tiny import KINDS, SIZE, draw, module, randomise
+from tests.helpers.tiny import KINDS, SIZE, draw, module, randomize
 
 FIT = SCRIPTS / "fit.py"
 SMALL = [
@@ -26,7 +26,7 @@ ONE_STEP = ["--fast-dev-run", "--trainer.accelerator", "cpu", "--trainer.devices
 
 
 def test_without_a_compiler_training_says_so_and_goes_on(tmp_path: Path) -> None:
-    cats = DrawnCats(count=12, size=16, folder=tmp_path / "cats").prepare()
+    cats = RenderedCats(count=12, size=16, folder=tmp_path / "cats").prepare()
     result = subprocess.run(
         [sys.executable, str(FIT), "--data.root", str(cats), *SMALL, *ONE_STEP, "--model.compile", "true"],
         # Neither g++ nor anything else is on this path, and no earlier run's compiled code is found.
@@ -48,7 +48,7 @@ def test_without_a_compiler_training_says_so_and_goes_on(tmp_path: Path) -> None
 @pytest.mark.parametrize("kind", KINDS)
 def test_a_compiled_network_guides_with_the_average_s_weights(kind: str) -> None:
     model = module(kind).eval()
-    randomise(model.network)
+    randomize(model.network)
     own = {name: weight.detach().clone() for name, weight in model.named_parameters()}
     model.averages = {0.25: {name: 0.9 * weight for name, weight in own.items()}}
     noisy = draw(2, 3, SIZE, SIZE), torch.tensor([0.5, 2.0]), torch.tensor([0, 1])

@@ -101,17 +101,17 @@ def test_a_run_of_bad_steps_goes_back_and_leaves_their_data_out(args, tmp_path, 
 
 
 class SpoilAfter(Callback):
-    """Losses that are no numbers from a step on, in attempts that begin at a checkpoint of spoilt weights."""
+    """Losses that are no numbers from a step on, in attempts that begin at a checkpoint of bad weights."""
 
     def __init__(self, checkpoint: int) -> None:
         self.checkpoint = checkpoint
-        self.spoilt = True
+        self.damaged = True
 
     def on_train_start(self, trainer, pl_module):
-        self.spoilt = trainer.global_step in (0, self.checkpoint)
+        self.damaged = trainer.global_step in (0, self.checkpoint)
 
     def on_before_backward(self, trainer, pl_module, loss):
-        if self.spoilt and trainer.global_step >= self.checkpoint:
+        if self.damaged and trainer.global_step >= self.checkpoint:
             loss.data.fill_(float("nan"))
 
 

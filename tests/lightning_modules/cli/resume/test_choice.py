@@ -46,7 +46,7 @@ def test_fresh_and_a_name_exclude_each_other(args, capsys):
         ({"seed_everything": 1}, "seed_everything: 0 in the run, 1 now"),
         ({"data.batch_size": 2}, "data.batch_size: 4 in the run, 2 now"),
         ({"model.optimizer.learning_rate": 0.5}, "learning_rate: 0.001 in the run, 0.5 now"),
-        ({"data.held_out": 0.2}, "data.held_out: 0.3 in the run, 0.2 now"),
+        ({"data.val_fraction": 0.2}, "data.val_fraction: 0.3 in the run, 0.2 now"),
         ({"trainer.accumulate_grad_batches": 2}, "trainer.accumulate_grad_batches: 1 in the run, 2 now"),
     ],
     ids=lambda value: next(iter(value)) if isinstance(value, dict) else "",

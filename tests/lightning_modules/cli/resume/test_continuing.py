@@ -46,7 +46,7 @@ def test_the_axis_has_neither_gap_nor_overlap(args, tmp_path, straight):
             fit(args, [At(step, crash)])
     fit(args)
     run = latest(tmp_path)
-    for tag in ("loss", "learning_rate", "loss_held_out", "images_seen"):
+    for tag in ("loss", "learning_rate", "loss/val", "images_seen"):
         assert run.scalars(tag) == straight.scalars(tag), tag
 
 

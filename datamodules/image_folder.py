@@ -48,19 +48,19 @@ class ImageFolderDataModule(LightningDataModule):
 
     Args:
         root: Folder of images (JPEG, PNG, WebP, BMP, GIF, TIFF, at any depth). Goes before `source`.
-        source: Where the images come from when `root` is not given. Default: cats drawn on the spot.
+        source: Where the images come from when `root` is not given. Default: rendered cats.
         image_size: Side of the square images in pixels.
         batch_size: Images per device and micro-batch.
         val_fraction: Share of the images that is kept for validation, in [0, 1), chosen by content: an image
             keeps its side for ever. 0 for no validation.
-        flip: Mirror half of the training images, drawn anew each time an image comes round.
+        flip: Mirror half of the training images, at random each time an image is used.
         crop: How an image becomes a square. `center` cuts out the central one; `pad` keeps everything, with
             bars of `background`; `random` cuts another square out of the central one each time, and leaves
             the held-out images whole.
         crop_limit: Smallest side of a `random` crop, as a share of the central square's.
         augmentation: Vary the training images, and tell the network how, so that samples do not look varied.
             Off by default.
-        class_balanced: Have every class come round equally often, whatever its number of images.
+        class_balanced: Use every class equally often, regardless of its number of images.
         class_labels: Use sub-folder names as classes. If false, every image has label 0 of one class.
         workers: Processes that decode, and that load batches. 0 decodes in a thread per core and loads in the
             main process, which is fast enough, since the decoded images are memory-mapped.
@@ -71,7 +71,7 @@ class ImageFolderDataModule(LightningDataModule):
         split_folders: What the first-level folders are: `classes`, or parts of a data set to `merge`, whose
             own folders are then the classes. `ask` takes them for classes unless all are named as parts are
             (`train`, `val`, `test`, `images`, `masks`), which is an error.
-        cache: Decode once, into a cache on disk. If false, every batch decodes its images anew: it needs no
+        cache: Decode once, into a cache on disk. If false, every batch decodes its images again: it needs no
             room and is about a hundred times slower.
         cache_dir: Folder for decoded images. Default: `$XDG_CACHE_HOME/ninelives`, or `~/.cache/ninelives`.
         resident: Where batches are gathered from: the cache on `disk`, or a copy in this process's memory
@@ -149,7 +149,7 @@ class ImageFolderDataModule(LightningDataModule):
         return plain | {"background": list(self.background), "limits": self.limits._asdict()}
 
     def prepare_data(self) -> None:
-        """Fetch or draw the images if need be, and decode them into the cache. One process per machine."""
+        """Fetch or render missing images and decode them into the cache. One process per machine."""
         if self._data is None:
             self._data = self._open()
 

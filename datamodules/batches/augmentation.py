@@ -70,7 +70,7 @@ class Augmentation:
     def parameters(
         self, seed: int, positions: npt.NDArray[np.int64], image_size: int
     ) -> npt.NDArray[np.float32]:
-        """Draw what is done to the image at each position: a pure function of (seed, position).
+        """Choose what is done to the image at each position: a pure function of (seed, position).
 
         Args:
             seed: Non-negative seed.
@@ -80,10 +80,10 @@ class Augmentation:
         Returns:
             (B, AUGMENTATIONS), see there.
         """
-        drawn = uniforms(seed, _DOMAIN_AUGMENTATION, positions, _GROUPS + 9)
-        happens = drawn[:, :_GROUPS] < self.probability
-        coin, angle, axis = drawn[:, _GROUPS : _GROUPS + 3].T
-        normal = _normal(drawn[:, _GROUPS + 3 : _GROUPS + 6], drawn[:, _GROUPS + 6 :])  # (B, 3) pairs
+        uniform = uniforms(seed, _DOMAIN_AUGMENTATION, positions, _GROUPS + 9)
+        happens = uniform[:, :_GROUPS] < self.probability
+        coin, angle, axis = uniform[:, _GROUPS : _GROUPS + 3].T
+        normal = _normal(uniform[:, _GROUPS + 3 : _GROUPS + 6], uniform[:, _GROUPS + 6 :])  # (B, 3) pairs
         turn = math.pi * self.rotation * (2 * angle - 1) * happens[:, 2]
         shift = normal[1:3, :].copy()
         if self.whole_pixels and self.translation:

@@ -1,4 +1,4 @@
-"""Each class equally often, whatever its number of images."""
+"""Each class equally often, regardless of its number of images."""
 
 from __future__ import annotations
 
@@ -16,9 +16,9 @@ class BalancedStream:
     """An endless stream in which every class comes round equally often, pure in (seed, position).
 
     The classes are dealt out as the images of an unbalanced stream are, in shuffled epochs of all of them,
-    and turn v of a class of n images takes image `v mod n` of the class's epoch `v // n`, each shuffled anew:
+    and turn v of a class of n images takes image `v mod n` of the class's epoch `v // n`, reshuffled:
     no image is repeated before all of its class have been seen. These orders are computed where they are
-    asked for, and none is held in memory.
+    requested, and nothing is held in memory.
 
     Args:
         labels: Class of each image, (N,) int64; at least one image.

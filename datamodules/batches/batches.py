@@ -70,13 +70,13 @@ class TrainBatches(Dataset[ImageBatch | DraftBatch]):
     Args:
         data: The training images, at least one.
         batch_size: Images per batch and rank (B).
-        flip: Mirror half of the images, drawn anew at each position of the stream.
+        flip: Mirror half of the images, at random at each position of the stream.
         seed: Non-negative seed.
         rank: This process (r).
         world_size: Number of processes (W).
         balanced: Have every class come round equally often.
-        crop_limit: Smallest side of a random crop as a share of the image's; none takes whole images.
-        augmentation: What is drawn for the device to do; none for nothing.
+        crop_limit: Smallest side of a random crop as a share of the image's; None takes whole images.
+        augmentation: What the device does at random; None for nothing.
         size: Side of the finished images in pixels, which `augmentation` may depend on.
         on_device: Name the rows only, of images that lie on the device already.
     """

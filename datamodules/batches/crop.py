@@ -13,7 +13,7 @@ _DOMAIN_CROP = 0xC809
 
 
 def crop_boxes(seed: int, positions: npt.NDArray[np.int64], limit: float) -> npt.NDArray[np.float32]:
-    """Draw a square inside each image: side uniform in [limit, 1], place uniform where it fits.
+    """Choose a square inside each image at random: side uniform in [limit, 1], place uniform where it fits.
 
     Args:
         seed: Non-negative seed.
@@ -23,15 +23,15 @@ def crop_boxes(seed: int, positions: npt.NDArray[np.int64], limit: float) -> npt
     Returns:
         Left, top and side as shares of the image's side, (B, 3).
     """
-    drawn = uniforms(seed, _DOMAIN_CROP, positions, 3)
-    side = limit + (1.0 - limit) * drawn[:, 2:]
-    return np.concatenate([drawn[:, :2] * (1.0 - side), side], axis=1).astype(np.float32)
+    uniform = uniforms(seed, _DOMAIN_CROP, positions, 3)
+    side = limit + (1.0 - limit) * uniform[:, 2:]
+    return np.concatenate([uniform[:, :2] * (1.0 - side), side], axis=1).astype(np.float32)
 
 
 def crop(images: Tensor, boxes: Tensor, size: int) -> Tensor:
     """Cut a square out of each image and resize it, antialiased and bicubic (a = -0.5, as Pillow's).
 
-    Resizing is linear along each axis, so it is one batched matrix product per axis, whatever the boxes.
+    Resizing is linear along each axis, so it is one batched matrix product per axis for any boxes.
 
     Args:
         images: (B, C, R, R), any float type.

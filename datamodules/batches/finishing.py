@@ -53,7 +53,7 @@ class DraftBatch(NamedTuple):
         rows: Their rows (B,) int64 in the images on the device, else none.
         mirrored: (B,) bool, with `rows` only.
         boxes: Left, top and side of the part that is cut out, as shares of the side, (B, 3);
-            none is the whole.
+            None: the whole.
         augmentation: (B, AUGMENTATIONS), or none.
     """
 

@@ -28,7 +28,7 @@ class BatchNumbers(DistributedSampler[Any]):
     other sampler under DDP.
 
     Args:
-        bounds: Gives the first number and the number to stop at (None: never), asked anew for each iteration.
+        bounds: Gives the first number and the number to stop at (None: never), at each iteration.
     """
 
     def __init__(self, bounds: Callable[[], tuple[int, int | None]]) -> None:
@@ -78,7 +78,7 @@ class StepLoader(DataLoader[Any]):
         pinned: bool = False,
         hurry: Callable[[], bool] | None = None,
     ) -> None:
-        # A generator of its own: else each start would draw from the global one.
+        # Its own generator: without it each start would use the global one.
         super().__init__(batches, batch_size=None, sampler=numbers, generator=torch.Generator())
         self._pinned = pinned
         self._loading = Workers(batches.__getitem__, workers, "--data.workers", prepare=_one_thread)

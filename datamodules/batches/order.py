@@ -95,7 +95,8 @@ def val_mask(hashes: npt.NDArray[np.uint8], share: float) -> npt.NDArray[np.bool
     """Which images are held out of training, by their content alone.
 
     A content hash is read as a uniform number in [0, 1); below `share` it is held out. An image therefore
-    keeps its side whatever is added to the folder, copies of it share its side, and a larger share only adds.
+    keeps its side when images are added to the folder, its copies share its side, and a larger share only
+    adds.
 
     A small folder may have nobody below `share`. Then the image with the smallest hash is held out (with its
     copies), the very one that a growing share would reach first; it goes back to training when the folder

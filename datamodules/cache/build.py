@@ -102,7 +102,7 @@ def forget_build(folder: Path) -> None:
 
 
 def holds_images(folder: Path) -> bool:
-    """Whether a build has got so far that going on is better than starting anew."""
+    """Whether a build has got so far that continuing is better than starting over."""
     try:
         return (folder / IMAGES).stat().st_size > _ARRAY_HEADER
     except OSError:

@@ -116,7 +116,7 @@ def _read(folder: Path, index: ImageIndex, transform: Transform) -> ImageCache |
     except (OSError, ValueError) as error:
         if isinstance(error, OSError) and error.errno in _NOT_ITS_FAULT:
             raise
-        _log.warning("the image cache %s is damaged (%s); it is built anew", folder, error)
+        _log.warning("the image cache %s is damaged (%s); it is rebuilt", folder, error)
         return None
     rejected = {row: reason for block in blocks for row, reason in block.rejected}
     rows = np.setdiff1d(np.arange(len(index)), np.array(sorted(rejected), dtype=np.int64))

@@ -108,7 +108,7 @@ def read_blocks(folder: Path, key: str) -> list[Block]:
 def check_images(folder: Path, blocks: list[Block], files: int, transform: Transform) -> MappedImages:
     """Open `images.npy` and compare it with the header: its size, and the content of some blocks.
 
-    The first and the last block are always looked at, the others by turns: each opening draws some.
+    The first and the last block are always checked, the others at random: each opening checks some.
 
     Raises:
         ValueError: It is not what the header says.
@@ -123,8 +123,8 @@ def check_images(folder: Path, blocks: list[Block], files: int, transform: Trans
     offsets = np.cumsum([0, *(block.kept for block in blocks)])
     if images.array.dtype != np.uint8 or images.shape != (offsets[-1], *transform.shape):
         raise ValueError(f"{IMAGES} holds {images.shape}, the header says {offsets[-1]} images")
-    drawn = random.Random().sample(range(len(blocks)), min(len(blocks), _SAMPLED_BLOCKS - 2))
-    for number in sorted({0, len(blocks) - 1, *drawn}):
+    chosen = random.Random().sample(range(len(blocks)), min(len(blocks), _SAMPLED_BLOCKS - 2))
+    for number in sorted({0, len(blocks) - 1, *chosen}):
         part = images.array[offsets[number] : offsets[number + 1]]
         if digest(part.tobytes()) != blocks[number].digest:
             raise ValueError(f"the images from number {offsets[number]} on are not those that were written")

@@ -21,7 +21,7 @@ class Transform(NamedTuple):
 
     Attributes:
         size: Side of the square in pixels.
-        background: RGB color (0 to 255) under transparent pixels, and beside a padded image.
+        background: RGB color (0 to 255) under transparent pixels, and around a padded image.
         crop: `center` cuts out the central square, `pad` makes the image square with bars of `background`.
         limits: What is refused for its size.
     """
@@ -106,7 +106,7 @@ class MappedImages:
 
 
 class DecodedImages:
-    """Images that are decoded anew each time they are asked for: no disk space, and little speed.
+    """Images that are decoded each time they are asked for: no disk space, and slow.
 
     Which files cannot be decoded turns out on the way. Such a file is named once, and its row gives the image
     of the next row that can be decoded (the first one after the last), which depends on the files alone.

@@ -13,7 +13,7 @@ _WHITES = {"F": ((1.0, 2.0), (255.0, 320.0), (65535.0, 80000.0)), "I": ((65535.0
 must not make 255 the white of a picture."""
 
 _UNDERSHOOT = 0.1  # of white
-_HIDDEN = 0.95  # share of the pixels that must not all be black beside the brightest one
+_HIDDEN = 0.95  # share of the pixels that must not all be black next to the brightest one
 
 
 class PixelError(ValueError):

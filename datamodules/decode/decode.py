@@ -20,7 +20,7 @@ TRANSFORM_VERSION = 3
 """Part of every cache key: raise it whenever `decode_image` gives other pixels for the same file."""
 
 _FORMATS = ("JPEG", "PNG", "WEBP", "BMP", "GIF", "TIFF", "AVIF")
-"""Tried whatever the ending says: web pages serve any of them as `.jpg`. Never an interpreter such as EPS.
+"""Tried regardless of the extension: web servers name any of them `.jpg`. Never an interpreter such as EPS.
 JPEG includes MPO, a JPEG with further pictures behind the first."""
 
 _REDUCING_GAP = 3.0
@@ -61,7 +61,7 @@ class Limits(NamedTuple):
         max_aspect: Largest ratio of the sides, either way. Above the default a square cut out of it shows
             next to nothing.
         max_metadata: Largest size in bytes of a PNG's texts, or of its color profile, once unpacked.
-            Programs that draw images write whole workflows there, of some megabytes.
+            Programs that generate images write whole workflows there, of some megabytes.
     """
 
     max_pixels: int = 128 * 2**20
@@ -108,7 +108,7 @@ def decode_image(
     Args:
         path: The file; its content decides the format, not its ending.
         size: Side of the result in pixels.
-        background: RGB color (0 to 255) under transparent pixels and beside a padded image.
+        background: RGB color (0 to 255) under transparent pixels and around a padded image.
         limits: What is refused for its size, before it is decoded.
         pad: Keep the whole image and make it square with bars of `background`, instead of cutting.
         content_hash: BLAKE2b-128 that the content must have.
@@ -126,7 +126,7 @@ def decode_image(
 
 @contextmanager
 def open_image(path: Path, limits: Limits, content_hash: bytes | None = None) -> Iterator[Image.Image]:
-    """Open an image within limits, not decoded yet, and turn whatever goes wrong into `ImageError`.
+    """Open an image within limits, not decoded yet, and turn anything that goes wrong into `ImageError`.
 
     Args:
         path: The file.
@@ -168,7 +168,7 @@ def upright_size(image: Image.Image) -> tuple[int, int]:
 
 
 def orientation(image: Image.Image) -> int:
-    """EXIF orientation, 1 (upright) to 8; 1 where there is none or it is damaged."""
+    """EXIF orientation, 1 (upright) to 8; 1 if it is missing or damaged."""
     try:
         return int(image.getexif().get(ExifTags.Base.Orientation, 1))
     except Exception:  # a photograph with damaged metadata is still a photograph
@@ -239,7 +239,7 @@ def _reason(path: Path, error: Exception) -> str:
 
 
 def _what_it_is(path: Path) -> str:
-    """Why a file that no decoder knows is none, by what it begins with."""
+    """Why no decoder knows a file, by its first bytes."""
     with path.open("rb") as file:
         start = file.read(512)
     if not start:

@@ -23,7 +23,7 @@ class HashStore:
     """The hashes of one folder's files in a `.npz`, replaced at once and never changed in place.
 
     A hash is used again when path, size, modification time and change time are those on record. The inode is
-    not asked: whatever replaces a file renews its change time, and on network volumes inodes differ from
+    not asked: replacing a file renews its change time, and on network volumes inodes differ from
     mount to mount. As in git's index, a file that changed in the last moments before it was read is not
     recorded: a further change could leave its times as they are.
 

@@ -130,7 +130,7 @@ def hash_files(
             path = f"{root}/{name}"
             try:
                 if stamp[0] == UNKNOWN or stamp_of(os.stat(path)) != tuple(stamp):  # noqa: PTH116
-                    hashes.stamps[row] = UNKNOWN  # never a stamp beside another content's hash
+                    hashes.stamps[row] = UNKNOWN  # never a stamp with another content's hash
                     found, now = hash_file(path)
                     hashes.hashes[row] = np.frombuffer(found, np.uint8)
                     hashes.stamps[row] = now

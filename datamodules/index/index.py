@@ -43,8 +43,8 @@ class ImageIndex:
         hashes: BLAKE2b-128 of each file's content, (N, 16) uint8. Read-only.
         rejected: Files that were left out, with reasons.
         quarantined: Files that were left out because a quarantine list says so, with its reasons.
-        ignored: How many files of each other ending there are beside the images.
-        left_behind: How many folders of each name, and `hidden images`, were passed over as a system's.
+        ignored: How many files of each other extension there are.
+        left_behind: How many folders of each name, and `hidden images`, were skipped as a system's.
     """
 
     root: Path
@@ -113,8 +113,8 @@ def scan_folder(
     """Index every image file under a folder; nothing is decoded yet.
 
     The class of a file is the name of the first-level folder that it lies in, however deep. Without any such
-    folder all files are one class; beside class folders, files directly under the root have no class and are
-    rejected. Hidden files and folders and those of systems are passed over, links are followed, links back to
+    folder all files are one class; next to class folders, files directly under the root have no class and are
+    rejected. Hidden files and folders and those of systems are skipped, links are followed, links back to
     a parent are not.
 
     Args:
@@ -171,7 +171,7 @@ def _first_level(paths: PathTable) -> list[str]:
 def _sort_out(
     candidates: PathTable, excluded: Mapping[str, str], rejected: list[Rejected], level: int
 ) -> tuple[PathTable, bool, list[Rejected]]:
-    """Take out what lies beside class folders (added to `rejected`) and what is excluded.
+    """Remove what lies next to class folders (added to `rejected`) and what is excluded.
 
     Class folders lie inside so many folders as `level` says.
 
@@ -185,7 +185,7 @@ def _sort_out(
         if path in excluded:
             quarantined.append(Rejected(path, excluded[path]))
         elif nested and path.count("/") <= level:
-            rejected.append(Rejected(path, "lies beside the class folders: move it into one of them"))
+            rejected.append(Rejected(path, "lies next to the class folders: move it into one of them"))
         else:
             kept.append(row)
     if len(kept) < len(candidates):
@@ -208,7 +208,7 @@ def _read_all(
     try:
         with progress(total=len(paths), desc="reading files", unit="file", delay=2.0) as bar:
             failed = hash_files(str(folder), paths, hashes, bar.update, threads)
-    finally:  # an interrupted first start has read for nothing otherwise
+    finally:  # so that an interrupted first start has not read for nothing
         if store and not np.array_equal(recorded, hashes.stamps):
             _save(store, paths, hashes, started)
     if not failed:

@@ -25,7 +25,7 @@ _MOST = 5
 
 
 def passed_over(ignored: Mapping[str, int], left_behind: Mapping[str, int]) -> str | None:
-    """Say what was passed over that may have been meant, or none where there is nothing to say.
+    """Say what was skipped that may have been meant, or none where there is nothing to say.
 
     Args:
         ignored: Number of files of each ending that no decoder knows.

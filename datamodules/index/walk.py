@@ -34,7 +34,7 @@ SYSTEM_FOLDERS = frozenset(
     }
 )
 """Folders, in lower case, that systems and not people make; what is in them is no one's choice. Those whose
-names begin with a dot (`.Trash-1000`, `.ipynb_checkpoints`, `.@__thumb`, `.thumbnails`) are passed over with
+names begin with a dot (`.Trash-1000`, `.ipynb_checkpoints`, `.@__thumb`, `.thumbnails`) are skipped with
 all that is hidden."""
 
 _SYSTEM_FILES = frozenset({"thumbs.db", "ehthumbs.db", "desktop.ini", "icon\r"})
@@ -51,7 +51,7 @@ class _Folder(NamedTuple):
 class FolderWalk:
     """Iterate over the image files below a folder, as relative POSIX paths, sorted.
 
-    Hidden files and folders and `SYSTEM_FOLDERS` are passed over, links are followed, links back to a parent
+    Hidden files and folders and `SYSTEM_FOLDERS` are skipped, links are followed, links back to a parent
     are not. Nothing is collected on the way: memory is that of one folder's names.
 
     Args:
@@ -60,7 +60,7 @@ class FolderWalk:
     Attributes:
         rejected: Folders that cannot be read, known once the iteration is over.
         ignored: How many other files there are of each ending.
-        left_behind: How many folders of each name, and `hidden images`, were passed over.
+        left_behind: How many folders of each name, and `hidden images`, were skipped.
     """
 
     def __init__(self, root: str) -> None:

@@ -20,7 +20,7 @@ from datamodules.utils.workers import Workers
 
 _LOOK = 64  # pixels a side at which an image is looked at: what the perceptual hash takes
 _DARK_MEAN, _DARK_PEAK = 10.0, 40  # of 255: a black bar after JPEG compression and a resize
-_STEP = 12.0  # the picture beside a bar is at least this much brighter, or it is a dark picture
+_STEP = 12.0  # the picture next to a bar is at least this much brighter, or it is a dark picture
 _CHUNK = 32
 _PARALLEL_FROM = 500  # files; fewer are looked at before a worker process has started
 
@@ -32,7 +32,7 @@ class ImageFacts(NamedTuple):
         width: Pixels, upright.
         height: Pixels, upright.
         mode: Pillow's name of its pixels' type.
-        file_format: What its content is, whatever its ending says.
+        file_format: What its content is, regardless of its extension.
         borders: Shares of the width and height that black bars take at the left, top, right and bottom.
         contrast: Standard deviation of its brightness, 0 to 127.5.
         perceptual: Perceptual hash, 32 bytes.

@@ -11,7 +11,7 @@ from datamodules.utils.text import listed
 
 _FEW = 10  # images: a smaller class teaches little
 UNBALANCED = 10.0
-"""Times as many images as in the smallest class, from which on the largest is told of."""
+"""Times as many images as in the smallest class, from which on the largest is reported."""
 
 _MEMORISED, _AT_RISK = 5.0, 50.0  # distinct pixel values per parameter
 
@@ -83,7 +83,7 @@ def _classes(inspection: Inspection) -> list[Finding]:
     ratio = max(counts.values()) / min(counts.values())
     if ratio > UNBALANCED:
         title = f"The largest of {len(counts)} classes has {ratio:.0f} times the images of the smallest"
-        advice = "Rare classes are drawn rarely and learned last: sample classes evenly, or merge rare ones."
+        advice = "Rare classes are seen rarely and learned last: sample classes evenly, or merge rare ones."
         found.append(Finding("look", title, advice))
     else:
         found.append(Finding("good", f"{len(counts)} classes of similar size", f"At most {ratio:.1f} to 1."))

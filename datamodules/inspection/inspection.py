@@ -175,7 +175,7 @@ def to_quarantine(inspection: Inspection, also: Collection[str]) -> list[Rejecte
     ):
         if name in also:
             chosen |= {index.paths[row]: reason for row in rows.tolist()}
-    # An earlier list stays in force: what it holds would come back otherwise.
+    # An earlier list stays in force: without it, what it lists would come back.
     return sorted(Rejected(*entry) for entry in (dict(index.quarantined) | chosen).items())
 
 

@@ -1,4 +1,4 @@
-"""The inspection as one HTML page that needs nothing beside it, and as data."""
+"""The inspection as one self-contained HTML page, and as data."""
 
 from __future__ import annotations
 

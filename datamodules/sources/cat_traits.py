@@ -1,4 +1,4 @@
-"""What a cat looks like: the traits of one cat, and how each breed draws them by lot."""
+"""What a cat looks like: the traits of one cat, and how each breed chooses them at random."""
 
 from __future__ import annotations
 
@@ -252,7 +252,7 @@ def _sample_scene(fur: Color, rng: np.random.Generator) -> Scene:
 
 
 def sample_traits(breed: str, rng: np.random.Generator) -> CatTraits:
-    """Draw the traits of one cat of a breed by lot.
+    """Draw the traits of one cat of a breed at random.
 
     Raises:
         KeyError: the breed is not one of `BREEDS`.

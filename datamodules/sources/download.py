@@ -115,5 +115,5 @@ def _verify(path: Path, sha256: str, url: str) -> None:
         path.unlink()
         raise DataError(
             f"{path} had the wrong checksum (SHA-256 {found}, expected {sha256}) and was deleted; "
-            f"start again to download {url} anew. If that does not help, the published file has changed."
+            f"start again to download {url} again. If that does not help, the published file has changed."
         )

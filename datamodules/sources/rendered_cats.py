@@ -1,4 +1,4 @@
-"""The embedded data set: labeled cat faces, drawn on the spot, as an ordinary folder of images."""
+"""The embedded data set: labeled cat faces, rendered on first use, as an ordinary folder of images."""
 
 from __future__ import annotations
 
@@ -20,13 +20,13 @@ from datamodules.utils.progress import progress
 
 __all__ = ["BREEDS", "RENDERING_VERSION", "RenderedCats", "render_cat"]
 
-RENDERING_VERSION = 1  # raise it whenever the same seed draws other pixels, so that no old folder is reused
+RENDERING_VERSION = 1  # raise it when the same seed renders other pixels, so that no old folder is reused
 _STALE_SECONDS = 24 * 3600.0
 _SMALLEST_SIZE = 8
 
 
 def render_cat(breed: str, size: int, rng: np.random.Generator) -> Image.Image:
-    """Draw one cat face.
+    """Render one cat face.
 
     Args:
         breed: one of `BREEDS`.
@@ -47,14 +47,14 @@ def render_cat(breed: str, size: int, rng: np.random.Generator) -> Image.Image:
 
 
 class RenderedCats(DataSource):
-    """Cat faces drawn on first use, one sub-folder per breed.
+    """Cat faces rendered on first use, one sub-folder per breed.
 
     Image i is a pure function of (seed, i), so a larger data set begins with the images of a smaller one.
 
     Args:
         count: how many images, shared evenly among the breeds.
         size: pixels per side, at least 8.
-        seed: another seed draws other cats.
+        seed: another seed renders other cats.
         folder: where the data set's own folder is made.
 
     Raises:
@@ -79,7 +79,7 @@ class RenderedCats(DataSource):
         return self.folder / f"rendered-cats-{self.count}x{self.size}-seed{self.seed}-v{RENDERING_VERSION}"
 
     def prepare(self) -> Path:
-        """Draw the images unless they are already there, and return their folder."""
+        """Render the images unless they are already there, and return their folder."""
         if self._is_published():
             return self.target
         self.folder.mkdir(parents=True, exist_ok=True)
@@ -92,7 +92,7 @@ class RenderedCats(DataSource):
             try:
                 draft.rename(self.target)
             except OSError:
-                if not self._is_published():  # otherwise another process was faster, with the same images
+                if not self._is_published():  # if so, another process was faster, with the same images
                     raise
         return self.target
 
@@ -102,7 +102,7 @@ class RenderedCats(DataSource):
     def _draw_all(self, draft: Path) -> None:
         for breed in BREEDS[: self.count]:
             (draft / breed).mkdir(parents=True)
-        for i in progress(range(self.count), desc="drawing cats", unit="cat", mininterval=0.5):
+        for i in progress(range(self.count), desc="rendering cats", unit="cat", mininterval=0.5):
             breed = BREEDS[i % len(BREEDS)]
             image = render_cat(breed, self.size, np.random.default_rng((self.seed, i)))
             image.save(draft / breed / f"{i:05d}.png")

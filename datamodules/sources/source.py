@@ -13,5 +13,5 @@ class DataSource(ABC):
 
         Called by one process per machine, and again on every later start: a folder that is
         already whole is returned at once. What is published is whole: work in a temporary
-        folder beside the target and rename it.
+        folder next to the target and rename it.
         """

@@ -35,8 +35,8 @@ def existing_folder(root: Path | str) -> Path:
     """The absolute path of a folder that is to be searched for images.
 
     Raises:
-        DataError: There is none, or it is the whole file system or home, as what is left of a path where a
-            variable of the shell is not set.
+        DataError: There is no such folder, or it is the whole file system or home, which is what is left of a
+            path with an unset shell variable.
     """
     root = as_path("the folder of images", root) or Path()
     try:

@@ -19,8 +19,8 @@ from machine import describe, machine, write
 
 from lightning_modules.diffusion.samplers.table import SAMPLERS, steps_within
 from lightning_modules.evaluation.report import Report, cell
+from lightning_modules.evaluation.request import DataOptions
 from lightning_modules.evaluation.run_evaluation import evaluate_run
-from lightning_modules.evaluation.run_inputs import DataOptions
 from lightning_modules.evaluation.setup import Setup, Variant
 from lightning_modules.metrics.feature_networks import load_features
 from lightning_modules.run.directory import find_checkpoint

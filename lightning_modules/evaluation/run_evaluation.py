@@ -25,7 +25,8 @@ from lightning_modules.evaluation.image_sets import (
 from lightning_modules.evaluation.partial_report import Measured, left_over
 from lightning_modules.evaluation.protocol import compare, over_seeds
 from lightning_modules.evaluation.report import Report, Row
-from lightning_modules.evaluation.run_inputs import AS_THE_RUN, DataOptions, checkpoint_step, run_data
+from lightning_modules.evaluation.request import AS_THE_RUN, DataOptions
+from lightning_modules.evaluation.run_inputs import checkpoint_step, run_data
 from lightning_modules.evaluation.setup import Setup, Variant, describe, device, protocol_of
 from lightning_modules.metrics.features import Images
 from lightning_modules.metrics.memorization import Memorization

@@ -2,17 +2,15 @@
 
 from __future__ import annotations
 
-import dataclasses
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 from jsonargparse import ArgumentError, ArgumentParser
 
-from datamodules.cache.cache import default_cache_dir
 from datamodules.errors import DataError
 from datamodules.image_folder import ImageFolderDataModule
 from lightning_modules.checkpoints.opening import open_checkpoint
+from lightning_modules.evaluation.request import AS_THE_RUN, DataOptions
 from lightning_modules.models import checkpoint_facts
 from lightning_modules.run.directory import run_config
 
@@ -24,42 +22,6 @@ OTHER_WORDS = {
     "--data.quarantine": "training's data.quarantine",
 }
 """What fit's options are called where images are only evaluated."""
-
-
-@dataclass(frozen=True)
-class DataOptions:
-    """What a command line says of the images, in place of what the run says; none leaves the run's own.
-
-    Args:
-        root: The folder of images, where it has moved since training.
-        cache: Whether decoded images and features are kept on disk.
-        cache_dir: Folder for them.
-        workers: Processes that decode.
-        max_rejected: Largest share of the files that may be unreadable.
-    """
-
-    root: Path | None = None
-    cache: bool | None = None
-    cache_dir: Path | None = None
-    workers: int | None = None
-    max_rejected: float | None = None
-
-    def given(self) -> dict[str, Any]:
-        """Return what is given, as plain values."""
-        values = {name: value for name, value in dataclasses.asdict(self).items() if value is not None}
-        return {name: str(value) if isinstance(value, Path) else value for name, value in values.items()}
-
-    def kept_in(self, own: Path | None = None) -> Path | None:
-        """Return the folder where decoded images and features are kept; none keeps nothing.
-
-        Args:
-            own: The run's own.
-        """
-        return None if self.cache is False else self.cache_dir or own or default_cache_dir()
-
-
-AS_THE_RUN = DataOptions()
-"""Nothing is said in place of the run."""
 
 
 def run_data(checkpoint: Path, options: DataOptions = AS_THE_RUN) -> ImageFolderDataModule:

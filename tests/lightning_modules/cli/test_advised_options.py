@@ -16,15 +16,25 @@ pytestmark = LIGHTNING_WARNINGS
 
 OPTION = re.compile(r"(?<![\w-])--[a-z][a-z0-9_-]*(?:\.[a-z][a-z0-9_]*)*")
 MODELS = ["checkpoints/opening.py", "export", "models.py", "run/directory.py", "trained"]
-DRAWING = ["module.py", "sampling", "diffusion", "run/files.py"]
+OF_SAMPLE = {"class_choice.py", "demonstrations.py", "place.py", "store.py", "__pycache__"}
+"""Modules of `sampling` that no other command uses."""
+SAMPLING = [
+    "module.py",
+    "diffusion",
+    *(
+        f"sampling/{path.name}"
+        for path in sorted((REPOSITORY / "lightning_modules/sampling").iterdir())
+        if path.name not in OF_SAMPLE
+    ),
+]
 DATA = [
     f"../datamodules/{path.name}"
     for path in sorted((REPOSITORY / "datamodules").iterdir())
     if path.name not in {"inspection", "__pycache__"}
 ]
 READERS = {
-    "sample": [*MODELS, *DRAWING, "cli/sample.py", "cli/parsing/sampling_types.py"],
-    "evaluate": [*MODELS, *DRAWING, *DATA, "metrics", "evaluation", "cli/parsing/sampling_types.py"],
+    "sample": [*MODELS, *SAMPLING, "sampling", "cli/sample.py", "cli/parsing/sampling_types.py"],
+    "evaluate": [*MODELS, *SAMPLING, *DATA, "metrics", "evaluation", "cli/parsing/sampling_types.py"],
     "export": MODELS,
     "inspect_data": ["../datamodules/inspection"],
 }

@@ -9,6 +9,7 @@ import pytest
 import yaml
 
 from lightning_modules.checkpoints.retention import steps_to_delete
+from lightning_modules.cli import evaluate
 from lightning_modules.ema.names import length_in
 from tests.helpers.command_line import REPOSITORY, load_script
 
@@ -22,9 +23,8 @@ def examples(text: str) -> list[list[str]]:
     return [shlex.split(line) for line in lines]
 
 
-SHOWN = [
-    example for name in ("sample", "evaluate", "export") for example in examples(load_script(name).EPILOG)
-]
+EPILOGS = (load_script("sample").EPILOG, evaluate.EPILOG, load_script("export").EPILOG)
+SHOWN = [example for epilog in EPILOGS for example in examples(epilog)]
 
 
 def kept_steps() -> set[int]:
@@ -47,7 +47,7 @@ def test_there_are_examples() -> None:
 def test_an_example_is_understood(example: list[str]) -> None:
     name, *args = example
     if name == "evaluate.py":
-        load_script("evaluate").make_parser().parse_args(args)
+        evaluate.make_parser().parse_args(args)
     elif name == "sample.py":
         load_script("sample")._parse(args)
     else:

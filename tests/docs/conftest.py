@@ -1,0 +1,66 @@
+from __future__ import annotations
+
+import os
+import shutil
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+import torch
+
+from datamodules.sources.rendered_cats import DrawnCats
+from tests.helpers.command_line import DIT, UNET, load_script, options, shrunk
+
+RUN = "2026-11-23T19-12-31Z"
+"""The run that the pages name."""
+
+
+@pytest.fixture(autouse=True)
+def own_cache(tmp_path_factory: pytest.TempPathFactory, monkeypatch: pytest.MonkeyPatch) -> None:
+    """No test reads or writes the user's cache."""
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path_factory.getbasetemp() / "docs-cache"))
+
+
+@pytest.fixture(autouse=True)
+def same_process() -> Iterator[None]:
+    """What runs in this process leaves its environment and generators as they were."""
+    environment, state = dict(os.environ), torch.get_rng_state()
+    yield
+    torch.set_rng_state(state)
+    for name in set(os.environ) - set(environment):
+        if name.startswith("PL_"):
+            del os.environ[name]
+
+
+@pytest.fixture(scope="session")
+def reader(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A folder as a reader of the pages has it: `my_images`, `my_samples`, `bad.txt`, `model.ckpt` and runs."""
+    folder = tmp_path_factory.mktemp("reader")
+    DrawnCats(count=24, size=16, folder=folder).prepare().rename(folder / "my_images")
+    shutil.copytree(folder / "my_images", folder / "my_samples")
+    (folder / "bad.txt").touch()
+    runs = {
+        "demo": [*DIT, *options({"trainer.max_steps": 4, "ema.lengths": "[0.25]"})],
+        "cats": [
+            *("--config", "cats"),
+            *UNET,
+            *options({"trainer.max_steps": 20, "ema.lengths": "[0.05,0.1]"}),
+            *options({"checkpoint.keep_every_n_steps": 2}),
+        ],
+    }
+    for name, args in runs.items():
+        known = options({"experiment": name, "run": RUN, "trainer.precision": "32-true"})
+        load_script("fit").main([*shrunk(folder / "my_images", folder), *args, *known])
+    for name in ("my_images", "my_images-cats"):
+        shutil.copytree(folder / "runs" / "demo", folder / "runs" / name, symlinks=True)
+    shutil.copy(folder / "runs" / "demo" / RUN / "checkpoints" / "step=00000004.ckpt", folder / "model.ckpt")
+    return folder
+
+
+@pytest.fixture
+def here(reader: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """A copy of the reader's folder, which is the current directory."""
+    folder = tmp_path / "here"
+    shutil.copytree(reader, folder, symlinks=True)
+    monkeypatch.chdir(folder)
+    return folder

@@ -34,9 +34,9 @@ def same_process() -> Iterator[None]:
 
 @pytest.fixture(scope="session")
 def reader(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A folder as a reader of the pages has it: `my_images`, `my_samples`, `bad.txt`, `model.ckpt` and runs."""
+    """A folder as a reader has it: `my_images`, `my_samples`, `bad.txt`, `model.ckpt` and runs."""
     folder = tmp_path_factory.mktemp("reader")
-    DrawnCats(count=24, size=16, folder=folder).prepare().rename(folder / "my_images")
+    DrawnCats(count=60, size=16, folder=folder).prepare().rename(folder / "my_images")
     shutil.copytree(folder / "my_images", folder / "my_samples")
     (folder / "bad.txt").touch()
     runs = {

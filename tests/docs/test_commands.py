@@ -1,112 +1,86 @@
-"""Every command of the README and of `docs/` works: it is run here, shrunk, or the table below says why not."""
+"""Every command of the README and of `docs/` works: those that take seconds are run here, made small."""
 
 from __future__ import annotations
 
-import re
 import shlex
-from collections.abc import Callable
 from pathlib import Path
 
 import pytest
 import yaml
 
+from tests.docs.groups import GROUPS, SCRIPTS, Command, group, members, plain
 from tests.helpers.command_line import DIT, LIGHTNING_WARNINGS, UNET, load_script, shrunk
 from tests.helpers.pages import commands
 from tests.helpers.places import CONFIGS
 
 pytestmark = LIGHTNING_WARNINGS
 
-Command = tuple[str, ...]
-
-SCRIPTS = {
-    "fit": "fit",
-    "sample": "sample",
-    "evaluate": "evaluate",
-    "export": "export",
-    "inspect": "inspect_data",
-    "prove": "prove_resume",
-    "board": "board",
-}
-"""The file of `scripts/` that is the same as a command."""
-
 SMALL = {
     "sample": ["--n", "2", "--batch-size", "2"],
-    "evaluate": ["--n", "8", "--batch-size", "8", "--features", "random", "--no-plots"],
+    "evaluate": ["--n", "20", "--batch-size", "20", "--features", "random", "--no-plots"],
 }
 """What makes a command small; it stands behind what the page says."""
 
 HERE = {"step=00001300.ckpt": "step=00000002.ckpt"}
 """What the pages name of a demo that was trained to its end, and what the tests' shorter one has for it."""
 
-ELSEWHERE = {
-    r"ninelives (board|prove)\b": "tests/docs/test_processes.py",
-    r"tensorboard |make |modal |pytest |python benchmarks/|python3 -m venv |mkdir ": "tests/docs/test_processes.py",
-    r"pip ": "tests/docs/test_processes.py",
-}
-"""Commands that another file of this folder tests."""
+
+SLOW = ("--self-test", "ema=0.05,ema=0.07", "onnx")
 
 
-def as_ninelives(command: Command) -> Command | None:
-    """The command as `ninelives NAME ...`, if it is one of this project's; SLURM's `srun` is left out."""
-    if command[0] == "srun":
-        command = command[1:]
-    if command[0] == "python" and command[1].startswith("scripts/"):
-        script = Path(command[1]).stem
-        (name,) = (name for name, file in SCRIPTS.items() if file == script)
-        return ("ninelives", name, *command[2:])
-    return command if command[0] == "ninelives" else None
+def marked(command: Command) -> object:
+    """A command as a parameter of a test, which is slow where the command is."""
+    slow = [pytest.mark.slow] if any(word in shlex.join(command) for word in SLOW) else []
+    return pytest.param(command, marks=slow, id=shlex.join(command))
 
 
-def is_elsewhere(command: Command) -> bool:
-    return any(re.match(pattern, shlex.join(command) + " ") for pattern in ELSEWHERE)
-
-
-RUN_HERE = sorted(
-    {
-        mine
-        for command in commands()
-        if (mine := as_ninelives(command))
-        and not is_elsewhere(mine)
-        and not re.search(r"\b[A-Z]{3,}\b", str(mine))
-    }
-)
-
-
-def test_every_command_is_tested_somewhere() -> None:
+def test_every_command_is_tested() -> None:
     for command, where in commands().items():
-        mine = as_ninelives(command) or command
-        placeholder = re.search(r"\b[A-Z]{3,}\b", " ".join(mine[1:])) and mine[0] == "ninelives"
-        assert mine in RUN_HERE or is_elsewhere(mine) or placeholder, f"{where}: {shlex.join(command)}"
+        assert group(plain(command)), f"{where}: {shlex.join(command)}: put it into tests/docs/groups.py"
+    tests = "".join(path.read_text(encoding="utf-8") for path in Path(__file__).parent.glob("test_*.py"))
+    for name in GROUPS:
+        assert members(name), name
+        assert f'members("{name}")' in tests, name
+
+
+def test_what_is_mentioned_exists() -> None:
+    for command in members("mention"):
+        assert command[0] != "ninelives" or command[1] in SCRIPTS
+
+
+def config_of(args: list[str]) -> str:
+    return args[args.index("--config") + 1] if "--config" in args else "demo"
 
 
 def is_unet(args: list[str]) -> bool:
     """Whether a command trains a UNet."""
     if "--model" in args:
         return args[args.index("--model") + 1] == "UNetDiffusion"
-    config = args[args.index("--config") + 1] if "--config" in args else "demo"
-    return yaml.safe_load((CONFIGS / f"{config}.yaml").read_text())["model"]["class_path"] == "UNetDiffusion"
+    config = yaml.safe_load((CONFIGS / f"{config_of(args)}.yaml").read_text())
+    return config["model"]["class_path"] == "UNetDiffusion"
 
 
 def small(name: str, args: list[str], here: Path) -> list[str]:
-    """A command's arguments, made small."""
-    if name != "fit":
+    """A command's arguments, made small: for `fit` before what the page says, which wins."""
+    if "--self-test" in args:
+        return [*args, "--data", "my_images", "--no-plots"]
+    if name != "fit" or "--help" in args:
         return [*args, *SMALL.get(name, [])]
     every = ["--evaluation.every_n_steps", "2"] if "--evaluation.every_n_steps" in args else []
-    return [*shrunk(here / "my_images", here), *(UNET if is_unet(args) else DIT), *args, *every]
+    network = UNET if is_unet(args) else DIT
+    return [*shrunk(here / "my_images", here), "--experiment", "reader", *network, *args, *every]
 
 
-@pytest.mark.parametrize("command", RUN_HERE, ids=shlex.join)
+@pytest.mark.parametrize("command", [marked(command) for command in members("here")])
 def test_a_command_works(command: Command, here: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    if len(command) < 3 and command[1] not in ("fit", "--help"):  # a mention
-        assert command[1] in SCRIPTS
-        return
     name, *args = command[1:]
-    for old, new in HERE.items():
-        args = [word.replace(old, new) for word in args]
     if name == "--help":
         pytest.skip("the command is not there yet")
-    main: Callable[[list[str]], object] = load_script(SCRIPTS[name]).main
+    for old, new in HERE.items():
+        args = [word.replace(old, new) for word in args]
+    status: object = None
     try:
-        main(small(name, args, here))
+        load_script(SCRIPTS[name]).main(small(name, args, here))
     except SystemExit as stopped:
-        assert stopped.code in (None, 0), capsys.readouterr().err
+        status = stopped.code
+    assert not status, capsys.readouterr().err

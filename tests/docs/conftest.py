@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 import torch
 
-from datamodules.sources.rendered_cats import DrawnCats
+from datamodules.sources.rendered_cats import RenderedCats
 from tests.helpers.command_line import DIT, UNET, load_script, options, shrunk
 
 RUN = "2026-11-23T19-12-31Z"
@@ -36,7 +36,7 @@ def same_process() -> Iterator[None]:
 def reader(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A folder as a reader has it: `my_images`, `my_samples`, `bad.txt`, `model.ckpt` and runs."""
     folder = tmp_path_factory.mktemp("reader")
-    DrawnCats(count=60, size=16, folder=folder).prepare().rename(folder / "my_images")
+    RenderedCats(count=60, size=16, folder=folder).prepare().rename(folder / "my_images")
     shutil.copytree(folder / "my_images", folder / "my_samples")
     (folder / "bad.txt").touch()
     runs = {

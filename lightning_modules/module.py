@@ -108,7 +108,7 @@ class DiffusionModule(LightningModule):
     def forward(self, x: Tensor, sigma: Tensor, labels: Tensor, augmentation: Tensor | None = None) -> Tensor:
         """Evaluate the denoiser `D`: noisy images (B, C, H, W), `sigma` (B,), labels (B,) -> `denoised`.
 
-        `augmentation` (B, augmentations) says what was done to the images; none is as good as zeros.
+        `augmentation` (B, augmentations) says what was done to the images; None is the same as zeros.
         """
         network = self.network if augmentation is None else partial(self.network, augmentation=augmentation)
         return self.preconditioner.denoise(network, x, sigma, labels)

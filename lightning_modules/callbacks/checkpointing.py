@@ -31,7 +31,7 @@ class StepCheckpoint(Checkpoint):
     """Save whole checkpoints between steps, `checkpoints/step=00012000.ckpt`, and stop there when asked.
 
     A checkpoint stands after a step's logs, pictures and validation and before the next step's first
-    micro-batch. `last.ckpt` points to the newest whole one, each has its SHA-256 beside it, and one more is
+    micro-batch. `last.ckpt` points to the newest whole one, each has its SHA-256 next to it, and one more is
     saved at the end. Lightning's `ModelCheckpoint` saves in the middle of a step's hooks, and replaces
     files in place.
 
@@ -39,7 +39,7 @@ class StepCheckpoint(Checkpoint):
         every_n_steps: Optimizer steps between checkpoints. 0 saves none at all.
         every_n_minutes: Longest time between checkpoints in minutes; 0 leaves it to the steps.
         keep_last: Number of newest checkpoints to keep, at least 1.
-        keep_every_n_steps: Keep those whose step is a multiple of this for ever; 0 keeps none for it.
+        keep_every_n_steps: Keep those whose step is a multiple of this forever; 0: none.
         keep_best: Number of best checkpoints to keep, each saved when the metric was measured. 0 for none.
         monitor: The logged metric that tells the best.
         mode: Whether the best metric is the lowest or the highest.
@@ -48,8 +48,8 @@ class StepCheckpoint(Checkpoint):
             next one is due, or `stop`. At the end of training it is an error in any case.
 
     Attributes:
-        run_directory: Where `checkpoints/` lies; none takes the logger's directory, or the Trainer's.
-        signals: The signals to stop at; none listens to none.
+        run_directory: Where `checkpoints/` lies; None takes the logger's directory, or the Trainer's.
+        signals: The signals to stop at; None: none.
         newest_whole: The newest checkpoint of this process that is whole on the disk.
         step_did_not_fit: Whether memory ran out while a gradient was computed, before anything had changed.
     """
@@ -245,7 +245,7 @@ class StepCheckpoint(Checkpoint):
     def _publish(self, path: Path) -> None:
         """Point to a checkpoint that is whole, and delete those that no rule keeps.
 
-        Files that other callbacks save are none of this one's.
+        Files that other callbacks save are not this one's.
         """
         if path.parent != self._folder or not is_checkpoint(path):
             return

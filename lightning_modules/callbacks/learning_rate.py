@@ -18,7 +18,7 @@ class Phases(NamedTuple):
     Attributes:
         warm_up: Steps over which the rate rises.
         cool_down: Steps over which it falls.
-        start: The step from which it falls; none if it does not.
+        start: The step from which it falls; None if it does not.
     """
 
     warm_up: int
@@ -40,7 +40,7 @@ class LearningRate(Callback):
     Args:
         warm_up: Steps over which the rate rises linearly from 0 to its peak.
         cool_down: Steps over which it falls at the end; 0 holds the peak to the end.
-        cool_down_start: Step at which the cooldown begins; none begins it `cool_down` steps before
+        cool_down_start: Step at which the cooldown begins; None begins it `cool_down` steps before
             `max_steps`.
         floor: Share of the peak that the cooldown ends at and stays at.
     """

@@ -21,7 +21,8 @@ class LossPlot(Callback):
     """Draw the run's losses as `loss.png`: after validations and sample grids, and at the end.
 
     It is drawn from `metrics.csv`, and so shows the whole run, however often that was continued; without
-    that file there is none. Drawing takes at most `share` of the time: what would come too early is left out.
+    that file there is no picture. Plotting takes at most `share` of the time: a plot that would come too
+    early is left out.
 
     Args:
         share: Largest share of the time that is spent on it before the end.

@@ -17,7 +17,7 @@ from lightning_modules.utils.seeds import Stream, fold
 
 
 class LossByNoiseLevel(Callback):
-    """Log the error of `denoised` in bands of noise levels, beside what needs no learning.
+    """Log the error of `denoised` in bands of noise levels, next to what needs no learning.
 
     For the band from `low` to `high`, TensorBoard's group `error_sigma_low_to_high` holds mean squared errors
     per pixel value:

@@ -57,11 +57,11 @@ class Pace:
 
     @property
     def images_per_second(self) -> float | None:
-        """The speed; none as long as it is not known."""
+        """The speed; None while it is not known."""
         return self._images / self._seconds if self._seconds else None
 
     def left(self, images: float) -> float | None:
-        """Return the seconds that so many images will take; none as long as that is not known."""
+        """Return the seconds that so many images will take; None while that is not known."""
         if not self._seconds or not self._images:
             return None
         return images * (self._seconds / self._images + self._paused / self._all_images)
@@ -178,7 +178,7 @@ class StepProgressBar(ProgressBar):
     def _tell(self, trainer: Trainer) -> None:
         """Write a line."""
         of = f" of {trainer.max_steps:,}" if trainer.max_steps >= 0 else ""
-        said = [*self._words(trainer, anew=True)]
+        said = [*self._words(trainer, fresh=True)]
         folder, step = run_folder(trainer), trainer.global_step
         picture = None if folder is None else folder / "samples" / f"step={step:08d}.png"
         if picture is not None and picture.is_file():
@@ -186,7 +186,7 @@ class StepProgressBar(ProgressBar):
         self._write(f"step {step:,}{of}: {', '.join(said)}")
         self._told_at, self._told_step = time.monotonic(), step
 
-    def _words(self, trainer: Trainer, anew: bool = False) -> list[str]:
+    def _words(self, trainer: Trainer, fresh: bool = False) -> list[str]:
         """Return loss, speed and time left.
 
         Reading the loss waits for the device, so it comes from here and not through `prog_bar`, which would
@@ -195,10 +195,10 @@ class StepProgressBar(ProgressBar):
         words = []
         if self._losses:
             words.append(f"loss {float(self._loss) / self._losses:.4g}")
-        val = trainer.callback_metrics.get("loss/val") if anew else None
+        val = trainer.callback_metrics.get("loss/val") if fresh else None
         if val is not None:
             words.append(f"held out {float(val):.4g}")
-        if anew:
+        if fresh:
             self._loss, self._losses = 0.0, 0
         speed = self.pace.images_per_second
         if speed:

@@ -1,4 +1,4 @@
-"""What callbacks will do in the middle of a run is tried before it, in the small."""
+"""What callbacks will do in the middle of a run is tried before it, on a small scale."""
 
 from __future__ import annotations
 
@@ -43,7 +43,7 @@ def rehearse(
     Args:
         callbacks: Those that can are asked.
         module: The model.
-        data: Its data, set up; none where they are on another machine.
+        data: Its data, set up; None if they are on another machine.
 
     Raises:
         ValueError: If one of them cannot work, with the option to change.
@@ -80,7 +80,7 @@ def rehearse_drawing(settings: Sampling, section: str, seed: int) -> None:
 
 
 def _stand_in(x: Tensor, sigma: Tensor, labels: Tensor, spread: float = 0.5) -> Tensor:
-    """Denoise as the best denoiser of white noise of the data's spread does; otherwise for `_NULL`."""
+    """Denoise as the best denoiser of white noise of the data's spread does; not for `_NULL`."""
     variance = sigma.to(x.dtype).square()
     of_data = torch.where(labels == _NULL, _WORSE, spread) ** 2
     return x * (of_data / (of_data + variance)).view(-1, 1, 1, 1)

@@ -6,7 +6,7 @@ from lightning.pytorch import Trainer
 
 
 def run_folder(trainer: Trainer) -> Path | None:
-    """Return the run directory where this process writes to it; none elsewhere, or if nothing is kept.
+    """Return the run directory where this process writes to it; None elsewhere, or if nothing is kept.
 
     It is the first logger's. `trainer.log_dir` is too, but asks all processes, and the first would wait for
     ever for others that do not.

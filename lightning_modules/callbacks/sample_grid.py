@@ -43,7 +43,7 @@ class SampleGrid(Callback):
         ValueError: If a setting is out of its range.
 
     Attributes:
-        run_directory: Where `samples/` lies; none takes the logger's directory, or the Trainer's.
+        run_directory: Where `samples/` lies; None takes the logger's directory, or the Trainer's.
     """
 
     def __init__(
@@ -89,7 +89,7 @@ class SampleGrid(Callback):
         return (torch.arange(self.columns) % num_classes).repeat(self.rows)
 
     def sheet(self, class_names: Sequence[str], step: int) -> Sheet:
-        """Return how the grid is laid out, and what stands beside it."""
+        """Return how the grid is laid out, and its text."""
         title, count = f"step {step:,}", len(class_names)
         if count > self.columns > 0:
             title += f" · {self.columns:,} of {count:,} classes"

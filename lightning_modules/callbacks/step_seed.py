@@ -12,7 +12,7 @@ from lightning_modules.utils.seeds import Stream, fold
 class StepSeed(Callback):
     """Seed torch's global generators from `(seed, batch, rank)` before every micro-batch.
 
-    Whatever draws from them inside the step, such as network dropout, is then a pure function of the step:
+    What uses them inside the step, such as network dropout, is then a pure function of the step:
     nothing that ran before, validation and sampling included, can shift it, and a resumed run needs no
     generator state.
     """

@@ -79,7 +79,7 @@ class WholeCheckpointIO(CheckpointIO):
             weights_only: Lightning's option, without effect: what is not data is never loaded.
 
         Raises:
-            FileNotFoundError: If there is none.
+            FileNotFoundError: If it does not exist.
             DamagedCheckpointError: If it is not what was written.
             UnsafeCheckpointError: If it holds more than data.
         """

@@ -1,4 +1,4 @@
-"""Opening a checkpoint: its data, never its code, whatever file somebody took for one."""
+"""Opening a checkpoint: its data, never its code, for any file that somebody took for one."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ _OTHERS = {
     ".yaml": "is a configuration: give the run that it belongs to",
     ".json": "is a description: give the run or the file that it belongs to",
     ".corrupt": "was set aside as damaged: give another checkpoint of the run",
-    ".sha256": "is a checksum: give the checkpoint beside it",
+    ".sha256": "is a checksum: give the checkpoint next to it",
 }
 """What files of other endings are that somebody may give."""
 
@@ -89,7 +89,7 @@ def load_data(path: Path, device: MAP_LOCATION = "cpu", mmap: bool = True) -> di
 
 
 def verify(path: Path) -> None:
-    """Refuse a checkpoint that is not what was written, where its checksum lies beside it.
+    """Refuse a checkpoint that is not what was written, if its checksum lies next to it.
 
     Raises:
         DamagedCheckpointError: If it is damaged, with the reason.
@@ -105,7 +105,7 @@ def unsafe_names(path: Path) -> str:
     """Return what a checkpoint holds that is not data, in brackets; nothing where that cannot be told."""
     try:
         names = sorted(get_unsafe_globals_in_checkpoint(path))
-    except Exception:  # whatever a file that is none raises: it only explains
+    except Exception:  # any error of a file that is no checkpoint: it only explains
         return ""
     return f" ({', '.join(names)})" if names else ""
 

@@ -9,7 +9,7 @@ def fit_loop_state(step: int, accumulation: int) -> dict[str, Any]:
     """Return the state of Lightning's fit loop between two optimizer steps of a run of one endless epoch.
 
     What Lightning saves is the state of the hook that it saves in, counted in micro-batches of the
-    accumulation of the time. This is the same position whatever the hook was, and in micro-batches of the
+    accumulation of the time. This is the same position in any hook, and in micro-batches of the
     accumulation there is now, which running out of memory may have changed.
 
     Args:

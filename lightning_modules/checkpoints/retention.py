@@ -23,13 +23,13 @@ def steps_to_delete(
     """Choose the checkpoints to delete, by their steps.
 
     One that any of the rules keeps stays. The one that `last` names, which is known to be whole, always
-    stays; where none is known to be whole nothing is deleted.
+    stays; if no checkpoint is known to be whole, nothing is deleted.
 
     Args:
         steps: The checkpoints that are there.
         last: The newest one that is known to be whole, the one `last.ckpt` points to.
         keep_last: Number of newest ones to keep.
-        keep_every_n_steps: Keep those whose step is a multiple, for ever; 0 keeps none for it.
+        keep_every_n_steps: Keep those whose step is a multiple, forever; 0: none.
         scores: The monitored metric of those that have one; NaN is no score.
         keep_best: Number of best ones to keep; of two with the same score the later is better.
         mode: Whether the best score is the lowest or the highest.
@@ -57,9 +57,9 @@ def steps_to_delete(
 
 
 def delete_checkpoints(paths: Iterable[Path]) -> None:
-    """Delete checkpoints and their checksums; those that are gone already are passed over.
+    """Delete checkpoints and their checksums; those that are gone already are skipped.
 
-    All checkpoints go first, and their going is on the disk before a checksum goes: whatever moment the
+    All checkpoints go first, and their going is on the disk before a checksum goes: at any moment the
     process or the machine stops at, no checkpoint is left without its checksum, which would pass for damaged.
 
     Raises:

@@ -88,7 +88,7 @@ def _locked(place: Path) -> io.FileIO:
 
 @contextlib.contextmanager
 def temporary_file(path: Path) -> Iterator[HashingWriter]:
-    """Open a hidden file beside `path`, to be renamed to it; at the end it is gone if it was not."""
+    """Open a hidden file next to `path`, to be renamed to it; at the end it is gone if it was not."""
     # The thread's number in the system: no other thread of any process of the machine has it.
     stream = HashingWriter(path.with_name(f".{path.name}.{threading.get_native_id()}{SUFFIX}"))
     try:

@@ -120,7 +120,7 @@ def path_of(folder: Path, step: int) -> Path:
 
 
 def checkpoints_in(folder: Path) -> list[Path]:
-    """Return the checkpoints of a folder, whole or not, by step, oldest first; none if it is not there."""
+    """Return the checkpoints of a folder, whole or not, by step, oldest first; empty if it is not there."""
     if not folder.is_dir():
         return []
     named = (path for path in folder.iterdir() if _NAME.fullmatch(path.name) and path.is_file())
@@ -149,7 +149,7 @@ def newest_whole(folder: Path) -> Path | None:
     used = f"{whole.name}, the newest whole one, is used" if whole else "no whole checkpoint is left"
     for path, reason in damaged.items():
         aside = set_aside(path)
-        what = f"it is now {aside.name}" if aside else "it could not be renamed and is passed over"
+        what = f"it is now {aside.name}" if aside else "it could not be renamed and is skipped"
         _log.warning("The checkpoint %s is damaged: %s; %s. Instead %s.", path, reason, what, used)
     _mend_last(folder, whole)
     return whole
@@ -233,7 +233,7 @@ def _fault(path: Path, expected: set[str]) -> str | None:
             if size == 0:
                 return "the file is empty"
             if not expected:
-                return f"there is no checksum beside it ({checksum_file(path).name})"
+                return f"there is no checksum next to it ({checksum_file(path).name})"
             found = hashlib.file_digest(stream, "sha256").hexdigest()
             if found in expected:
                 return None

@@ -52,7 +52,7 @@ def configure(
 
 
 def trial_of(cli: Callable[[Sequence[str]], FitCLI], args: Sequence[str]) -> BaseException | None:
-    """Return the error that a command line ends with, which is told to nobody; none if there is none.
+    """Return the error that a command line ends with, which is not shown; None if there is no error.
 
     Args:
         cli: Makes the parts.

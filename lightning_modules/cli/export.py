@@ -21,8 +21,8 @@ def export(run: Path, to: Format, out: Path | None = None, weights: str | None =
     Args:
         run: A checkpoint, a run directory, or an experiment's directory.
         to: The format.
-        out: The file; none is `export/` in the run.
-        weights: Name of the weights; none is the main average.
+        out: The file; None: `export/` in the run.
+        weights: Name of the weights; None: the main average.
 
     Raises:
         FileNotFoundError: If there is no checkpoint.

@@ -1,4 +1,4 @@
-"""From a command line to a trained run, through whatever comes between."""
+"""From a command line to a trained run, through accidents and roll-backs."""
 
 from __future__ import annotations
 
@@ -55,7 +55,7 @@ def fit(args: Sequence[str] | None = None, extra_callbacks: Sequence[Callback] =
     """Run a training command line to its end: start a run or continue one, and recover from accidents.
 
     Args:
-        args: The command line; none takes the process's.
+        args: The command line; None takes the process's.
         extra_callbacks: Further callbacks, behind those of the configuration.
 
     Returns:
@@ -72,7 +72,7 @@ def fit(args: Sequence[str] | None = None, extra_callbacks: Sequence[Callback] =
 def _fit(args: Sequence[str] | None, extra_callbacks: Sequence[Callback]) -> FitCLI:
     quiet_lightning()
     cli = _parse(args, None, extra_callbacks)
-    if cli.trainer.strategy.root_device.type == "cpu":  # beside a GPU the host's memory is for others
+    if cli.trainer.strategy.root_device.type == "cpu":  # with a GPU the host's memory is for others
         keep_freed_memory()
     if cli.config.trainer.fast_dev_run:
         _try_out(cli)
@@ -238,7 +238,7 @@ def _learn_from(accident: BaseException, cli: FitCLI) -> str:
 
 
 def _leave_alone(choice: Choice) -> None:
-    """Say that a run has reached its target, and let go of it; none of its own files is touched."""
+    """Say that a run has reached its target, and release it; its files are not touched."""
     rank_zero_info(
         "%s has reached its target, step %d: nothing to do. Raise --trainer.max_steps to train on, or start "
         "another run with --fresh.",

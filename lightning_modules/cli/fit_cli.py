@@ -63,7 +63,7 @@ class FitCLI(LightningCLI):
     """Parse a command line into a trainer, a module and a data module, wired to a run directory.
 
     Args:
-        args: The command line; none takes the process's.
+        args: The command line; None takes the process's.
         continued: The run directory, where this process trains in it already.
         extra_callbacks: Further callbacks, behind those of the configuration.
     """
@@ -135,7 +135,7 @@ class FitCLI(LightningCLI):
         parser.add_argument(
             "--safe",
             action="store_true",
-            help="Run no code that is neither this project's nor Lightning's, whatever a config names.",
+            help="Run no code that is neither this project's nor Lightning's, even if a config names some.",
         )
         parser.add_lightning_class_args(LearningRate, "learning_rate")
         parser.add_lightning_class_args(EMA, "ema")
@@ -163,7 +163,7 @@ class FitCLI(LightningCLI):
         return data.class_names
 
     def parse_arguments(self, parser: LightningArgumentParser, args: ArgsType) -> None:
-        """Parse the resolved command line, whatever the process's own was."""
+        """Parse the resolved command line instead of the process's own."""
         self.config = parser.parse_args(list(args or ()))
 
     def before_instantiate_classes(self) -> None:
@@ -192,7 +192,7 @@ class FitCLI(LightningCLI):
         # These belong to a command line, not to the configuration that a run leaves behind.
         self.config.run, self.config.fresh, self.config.allow_mismatch = None, False, False
         self.config.safe = False
-        # Lightning refuses these beside the callbacks, which are always there and can be silent instead.
+        # Lightning refuses these together with the callbacks, which are always there; silence them instead.
         if trainer.enable_progress_bar is False:
             trainer.enable_progress_bar, self.config.progress_bar.refresh_rate = None, 0
         if trainer.enable_checkpointing is False:
@@ -222,7 +222,7 @@ class FitCLI(LightningCLI):
         """Refuse what would fail later, before there is a run.
 
         Args:
-            data: The data, set up; none where they are on another machine.
+            data: The data, set up; None if they are on another machine.
 
         Raises:
             ValueError: With the option to change.
@@ -266,7 +266,7 @@ class FitCLI(LightningCLI):
 
     @property
     def _own_logger(self) -> bool:
-        """Whether there is the run's own logger: unless another takes its place. A list is beside it."""
+        """Whether there is the run's own logger: unless another takes its place. A list adds to it."""
         return self.config.trainer.logger in (None, True) or isinstance(self.config.trainer.logger, list)
 
     def _identity(self, world_size: int) -> dict[str, Any]:

@@ -25,7 +25,7 @@ NOTHING_LOST = "Interrupted before training: nothing is lost."
 
 
 def run_command(main: Callable[[], Any]) -> None:
-    """Run a command as the whole of this process: neither its output nor its last moments spoil its status.
+    """Run a command as the whole of this process: neither its output nor its last moments change its status.
 
     Args:
         main: The command, which takes the process's command line.
@@ -57,7 +57,7 @@ def one_line_errors(
     Args:
         stopped: What to say after Ctrl-C or another signal that asks for an end, if the exception has not
             been given its own words.
-        stopped_status: The exit status then; none gives the shell's, 130 after Ctrl-C.
+        stopped_status: The exit status then; None gives the shell's, 130 after Ctrl-C.
         errors: What is told in a line; all else is a fault of the program, whose traceback is worth having.
         refused_status: The exit status after such an error.
         reword: Gives what an error says in the words of this command.

@@ -39,7 +39,7 @@ GRID_IMAGES = 100
 
 @dataclass(frozen=True)
 class SampleOptions:
-    """The command line of `scripts/sample.py`; none in a setting leaves the run's own."""
+    """The command line of `scripts/sample.py`; None in a setting leaves the run's own."""
 
     run: Path
     weights: str | None
@@ -94,8 +94,8 @@ def sample(options: SampleOptions) -> str:
     names = save_pictures(drawn, out, options, settings, module, weaker, labels)
     evaluations = settings.network_evaluations
     return (
-        f"{options.n} images: {out}, beside them {', '.join(names)} ({trained.facts.weights} weights of step "
-        f"{trained.facts.step}; {settings.sampler}, {evaluations} evaluations of the network an image)"
+        f"{options.n} images: {out}, next to them {', '.join(names)} ({trained.facts.weights} weights of "
+        f"step {trained.facts.step}; {settings.sampler}, {evaluations} evaluations of the network an image)"
     )
 
 
@@ -176,7 +176,7 @@ def load_guide(place: Path, module: DiffusionModule, device: str) -> Trained:
 
 
 def chosen_device(part: int) -> str:
-    """Return the GPU of a part, where there are any, and the CPU otherwise."""
+    """Return the GPU of a part, where there are any, else the CPU."""
     count = torch.cuda.device_count()
     return f"cuda:{part % count}" if count else "cpu"
 
@@ -244,7 +244,7 @@ def save_pictures(
     guide: DiffusionModule | None,
     labels: list[int],
 ) -> list[str]:
-    """Write the grid and the pictures that were asked for beside the set, and return their names."""
+    """Write the grid and the pictures that were asked for next to the set, and return their names."""
     shown, names = min(options.n, GRID_IMAGES), module.class_names
     grid = Sheet(math.ceil(math.sqrt(shown)), captions=class_captions(names, labels[:shown]))
     pictures = {GRID: LaidOut(grid, drawn.first(shown))}

@@ -55,7 +55,7 @@ def _application(logdir: Path, seconds: float) -> Any:
             """Serve nothing."""
 
         def get_url(self) -> str:
-            """Return no address: there is none."""
+            """Return no address."""
             return ""
 
     made: list[Any] = []

@@ -29,7 +29,7 @@ def dependencies(root: Path) -> list[str]:
 def build_image(root: Path) -> modal.Image:
     """Return the image of all functions.
 
-    What changes rarely comes first, so that editing code builds nothing anew: files of the last layers are
+    What changes rarely comes first, so that editing code rebuilds nothing: files of the last layers are
     put into the container when it starts.
 
     Args:

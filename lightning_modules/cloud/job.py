@@ -1,4 +1,4 @@
-"""What travels between the user's machine and a container: plain values, whatever Python is at either end."""
+"""What travels between the user's machine and a container: plain values, for any Python at either end."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ class Job:
     Attributes:
         config: The whole configuration, as YAML, with the container's paths.
         experiment: Name of the experiment.
-        max_steps: Target in optimizer steps, negative if there is none.
+        max_steps: Target in optimizer steps, negative if not set.
         run: Name of the run; every container of the run gets it. None until it is chosen.
         trial: Whether it is a `fast_dev_run`, which leaves no run behind.
         fresh: Whether another run is wanted in any case.

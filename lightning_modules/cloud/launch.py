@@ -113,7 +113,7 @@ def prepare(command: Command | None) -> tuple[Job | None, ModalSettings]:
     All this is before there is an app.
 
     Args:
-        command: What `modal run` was asked for; none for `modal serve` and the like.
+        command: What `modal run` was asked for; None for `modal serve` and the like.
 
     Raises:
         SystemExit: If the command line is refused, or asks for help.
@@ -130,7 +130,7 @@ def prepare(command: Command | None) -> tuple[Job | None, ModalSettings]:
         return job, job.settings
     settings, given = settings_of(command.args), without_settings(command.args)
     if command.name == "upload_data" and (len(given) != 1 or not Path(given[0]).is_dir()):
-        refuse(f"give one folder of images; {' '.join(given) or 'nothing'} is none")
+        refuse(f"give one folder of images; {' '.join(given) or 'nothing'} is not one")
     if command.name in ("sample", "evaluate") and (not given or given[0].startswith("-")):
         refuse(f"name the run first, as in: modal run modal_entry.py::{command.name} cats --n 64")
     if command.name == "tensorboard" and given:

@@ -1,4 +1,4 @@
-"""Checks that find out in seconds what would otherwise be found out when a GPU has been paid for."""
+"""Checks that find out in seconds what is expensive to find out once a GPU is paid for."""
 
 from __future__ import annotations
 
@@ -211,7 +211,7 @@ def _cuda(expected: bool) -> tuple[str, dict[str, float]]:
 
     if not torch.cuda.is_available():
         if expected:
-            raise RuntimeError("a GPU was asked for and there is none; '--modal.gpu []' trains on CPU cores")
+            raise RuntimeError("no GPU found, but one was requested; '--modal.gpu []' trains on CPU cores")
         return f"none; {torch.get_num_threads()} CPU threads", {"present": 0.0}
     properties = torch.cuda.get_device_properties(0)
     started = time.perf_counter()

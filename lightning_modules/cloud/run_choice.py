@@ -32,7 +32,7 @@ def choose(
     Args:
         paths: Files of the experiment on the Volume, relative to the Volume.
         experiment: Name of the experiment.
-        max_steps: The target, negative if there is none.
+        max_steps: The target, negative if not set.
         run: The run's name, where one is given.
         fresh: Whether to start another run in any case.
         now: The time, of which a run that is started gets its name.

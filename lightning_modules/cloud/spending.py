@@ -23,7 +23,7 @@ class Spending(Callback):
 
     Args:
         ledger: What the run has cost.
-        max_usd: The most that it may cost; none for no limit.
+        max_usd: The most that it may cost; None: no limit.
         handover: Seconds after the container's start at which it is to stop.
         reserve: Seconds that saving and committing may take, which are kept back from the budget.
 
@@ -68,7 +68,7 @@ class Spending(Callback):
             self._stop_in_time()
 
     def on_save_checkpoint(self, trainer: Trainer, pl_module: Any, checkpoint: dict[str, Any]) -> None:
-        """Write the cost beside the checkpoint."""
+        """Write the cost next to the checkpoint."""
         folder = run_folder(trainer)
         if folder is not None:
             self._ledger.write(folder)

@@ -57,7 +57,7 @@ def upload_folder(folder: Path, volume: modal.Volume) -> Uploaded:
 
 
 def sizes_on(volume: modal.Volume, folder: str) -> dict[str, int]:
-    """Return the files of a Volume's folder with their sizes in bytes; none where there is no such folder."""
+    """Return the files of a Volume's folder with their sizes in bytes; empty if there is no such folder."""
     try:
         entries = list(volume.iterdir(f"/{folder}", recursive=True))
     except (FileNotFoundError, modal.exception.NotFoundError):

@@ -21,7 +21,7 @@ class VolumeCommit(Checkpoint):
 
     A file on a network volume is lost with its container until it has been committed. Being a `Checkpoint`
     listed after `StepCheckpoint`, this sees each of its hooks when the file has been written, or the writer
-    been waited for. A commit runs beside training; where one fails it is logged and tried again, and
+    been waited for. A commit runs during training; where one fails it is logged and tried again, and
     training goes on.
 
     Args:
@@ -67,7 +67,7 @@ class VolumeCommit(Checkpoint):
         self.flush(trainer)
 
     def flush(self, trainer: Trainer) -> None:
-        """Commit here and now, whatever is committed already; a failure is logged, and no more."""
+        """Commit now, also what is committed already; a failure is only logged."""
         if not trainer.is_global_zero:
             return
         if self._running is not None:
@@ -101,7 +101,7 @@ class VolumeCommit(Checkpoint):
 
     @staticmethod
     def _newest(trainer: Trainer) -> Path | None:
-        """The newest whole checkpoint on the process that writes them; none on the others."""
+        """The newest whole checkpoint on the process that writes them; None on the others."""
         if not trainer.is_global_zero:
             return None
         found = [c for c in trainer.callbacks if isinstance(c, StepCheckpoint)]  # type: ignore[attr-defined]

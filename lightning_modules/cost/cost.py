@@ -1,4 +1,4 @@
-"""What a run will cost, and what it has cost: kept beside its checkpoints, over all its containers."""
+"""What a run will cost, and what it has cost: kept next to its checkpoints, over all its containers."""
 
 from __future__ import annotations
 

@@ -63,7 +63,7 @@ def usd_per_second(gpu: str | None, cpu: float, memory_mib: int, in_region: bool
 
 
 def gpu_of_device(device: str, memory_gib: float, asked: list[str]) -> str | None:
-    """Return which of the GPUs that were asked for a CUDA device is; the dearest of them if it is none.
+    """Return which of the requested GPUs a CUDA device is; the most expensive of them if it is not one.
 
     Args:
         device: CUDA's name, such as `NVIDIA A100-SXM4-80GB`.

@@ -29,7 +29,7 @@ class ModalSettings:
         cpu: CPU cores to reserve.
         memory: Memory to reserve in MiB.
         timeout: Seconds after which a container hands over to the next one, 30 to 86,400. The run goes on.
-        region: Regions to choose from, such as `eu`; none is anywhere, and cheapest.
+        region: Regions to choose from, such as `eu`; None: anywhere, and cheapest.
         max_retries: Failures of a container that are answered with another one. Preemptions do not count.
         max_usd: Spend no more on the run: it stops at a checkpoint before. None sets no limit.
         data_volume: Name of the Volume with the data sets and their caches.

@@ -15,25 +15,25 @@ from lightning_modules.ema.profiles import exponent_of, newest_share
 
 
 class EMA(WeightAveraging):
-    """Averages of the weights: the main one, which is validated, sampled and saved first, and others beside.
+    """Averages of the weights: the main one, which is validated, sampled and saved first, and others.
 
     The main average is exponential with a decay that warms up: at step `n` it is
     `min(decay, (1 + n) / (10 + n))`, so that early averages forget the random initialization instead of
     keeping it. Or it is a power-function average (Karras et al. 2024, "Analyzing and Improving the Training
     Dynamics of Diffusion Models", equation 2), whose memory is a fixed share of the steps taken: it needs no
-    warm-up, and the same length suits a run of any number of steps. The averages beside it are of this kind;
+    warm-up, and the same length suits a run of any number of steps. The other averages are of this kind;
     from them any other length can be had after the run (`--weights ema=0.15`).
 
     Lightning's `WeightAveraging` validates with the main average, saves it as the checkpoint's `state_dict`
-    with the raw weights beside it, and leaves it in the module at the end. Every average beside it adds a
+    with the raw weights, and leaves it in the module at the end. Every other average adds a
     copy of the parameters to the training device's memory and to each checkpoint.
 
     Args:
-        decay: The main average's decay once warm, a memory of `1 / (1 - decay)` steps; none gives way to
+        decay: The main average's decay once warm, a memory of `1 / (1 - decay)` steps; None gives way to
             `length`.
         length: The main average's standard deviation as a share of the steps taken, sigma_rel, above 0 and at
             most 0.2886; 0.05 to 0.15 are usual. It takes the place of `decay`, which is then null.
-        lengths: Relative lengths of averages that are kept beside it, such as [0.05, 0.1].
+        lengths: Relative lengths of averages that are kept as well, such as [0.05, 0.1].
     """
 
     def __init__(
@@ -41,7 +41,7 @@ class EMA(WeightAveraging):
     ) -> None:
         if decay is not None and length is not None:
             raise ValueError(
-                "ema: decay and length are two kinds of average. Beside a length, decay is null: "
+                "ema: decay and length are two kinds of average. With a length, decay is null: "
                 f"--ema.decay null --ema.length {length}."
             )
         if decay is None and length is None:
@@ -67,7 +67,7 @@ class EMA(WeightAveraging):
     def decay_at(self, step: int) -> float:
         """Return the main average's decay in the update that follows optimizer step `step`, counted from 0.
 
-        The very first update copies the weights whatever the decay.
+        The very first update copies the weights for any decay.
         """
         if self.decay is None:
             return 1 - newest_share(self._main_exponent, step + 1)
@@ -82,7 +82,7 @@ class EMA(WeightAveraging):
         if length is not None and length not in self.lengths:
             kept = ",".join(f"{each:g}" for each in sorted({*self.lengths, length}))
             raise ValueError(
-                f"{section}.sampling.guide_length {length:g} is none of ema.lengths {list(self.lengths)}: "
+                f"{section}.sampling.guide_length {length:g} is not in ema.lengths {list(self.lengths)}: "
                 f"add it there (--ema.lengths [{kept}]), or take the guidance away "
                 f"(--{section}.sampling.guidance 1)."
             )

@@ -18,14 +18,14 @@ def weights_name(text: str) -> str:
     """Return the name of a set of weights as it is written everywhere: `ema=0.10` is `ema=0.1`.
 
     Raises:
-        WeightsNameError: If it is none.
+        WeightsNameError: If it is no such name.
     """
     name = text.strip()
     kind, equals, value = name.partition("=")
     if name in (EMA, RAW):
         return name
     if kind != EMA or not equals:
-        raise WeightsNameError(f"{text!r} is none of ema, raw and ema=LENGTH")
+        raise WeightsNameError(f"{text!r} is not ema, raw or ema=LENGTH")
     try:
         length = float(value)
         exponent_of(length)
@@ -38,13 +38,13 @@ def weights_names(text: str) -> list[str]:
     """Return the names of several sets of weights, given with commas between.
 
     Raises:
-        WeightsNameError: If one is none.
+        WeightsNameError: If one is no such name.
     """
     return [weights_name(part) for part in text.split(",")]
 
 
 def length_in(name: str) -> float | None:
-    """Return the length that a name asks for, or none where it is `ema` or `raw`.
+    """Return the length that a name asks for, or None if it is `ema` or `raw`.
 
     Raises:
         WeightsNameError: If it is no name.

@@ -53,13 +53,13 @@ class _Kept(NamedTuple):
 def reconstruct(checkpoints: Sequence[Path], length: float, step: int | None = None) -> Reconstruction:
     """Put an average of any length together from those that a run's checkpoints hold.
 
-    One checkpoint is open at a time. Damaged ones are passed over with a warning, and so are averages
+    One checkpoint is open at a time. Damaged ones are skipped with a warning, and so are averages
     that began so late that the weights they began with are still a part of them.
 
     Args:
         checkpoints: Checkpoints of one run.
         length: Relative length sigma_rel.
-        step: The step the average is seen from; none is the last checkpoint's. Later ones are not used.
+        step: The step the average is seen from; None: the last checkpoint's. Later ones are not used.
 
     Raises:
         ValueError: If there are no averages, or they cannot express this length: with what they can.
@@ -105,7 +105,7 @@ def _kept_in(checkpoints: Sequence[Path], until: int | None) -> tuple[list[_Kept
         for path in bar:
             reason = fault(path)
             if reason is not None:
-                _log.warning("%s is passed over: %s.", path, reason)
+                _log.warning("%s is skipped: %s.", path, reason)
                 continue
             stored = open_checkpoint(path)
             step = int(stored["global_step"])
@@ -118,7 +118,7 @@ def _kept_in(checkpoints: Sequence[Path], until: int | None) -> tuple[list[_Kept
                     kept.append(_Kept(path, name, Profile(float(name), step)))
                 else:
                     _log.warning(
-                        "%s: the average of length %s began at step %d and is passed over.",
+                        "%s: the average of length %s began at step %d and is skipped.",
                         path,
                         name,
                         average["began"],

@@ -50,7 +50,7 @@ class ClosestPairs:
 
 
 class CopyDetector:
-    """Look for copies of training images among samples, beside held-out images, which cannot be copies.
+    """Find copies of training images among samples, compared with held-out images, which cannot be copies.
 
     Args:
         protocol: Takes the features.

@@ -55,10 +55,10 @@ def folder_images(folder: Path, image_size: int | None = None, cache_dir: Path |
     """Open a folder of images as training would: decoded once, cropped to squares, cached.
 
     Args:
-        folder: Images; sub-folders are classes. Pictures that `scripts/sample.py` has drawn beside samples
+        folder: Images; sub-folders are classes. Pictures that `scripts/sample.py` has written next to samples
             are left out.
-        image_size: Side in pixels; none takes the shorter side of the first image.
-        cache_dir: Folder of decoded images; none keeps none.
+        image_size: Side in pixels; None takes the shorter side of the first image.
+        cache_dir: Folder of decoded images; None: no folder.
 
     Raises:
         DataError: If there is no image that can be decoded.
@@ -111,7 +111,7 @@ def array_images(path: Path) -> ImageSet:
 
 
 def same_classes(one: Sequence[str], other: Sequence[str]) -> bool:
-    """Tell whether two sets of classes are the same; single classes are, whatever their names."""
+    """Tell whether two sets of classes are the same; two single classes are, regardless of their names."""
     return tuple(one) == tuple(other) or len(one) == len(other) == 1
 
 
@@ -142,7 +142,7 @@ class Sides(NamedTuple):
 
 
 def equal_sides(real: ImageSet, wanted: int, seed: int = 0) -> Sides | None:
-    """Choose as many training as held-out images, up to a number; none if nothing is held out."""
+    """Choose as many training as held-out images, up to a number; None if nothing is held out."""
     both = [np.flatnonzero(~real.val), np.flatnonzero(real.val)]
     count = min(wanted, *(len(rows) for rows in both))
     rng = np.random.default_rng(seed)
@@ -216,7 +216,7 @@ def split_real(
     Args:
         real: The real images.
         wanted: Images in each half; fewer where there are not twice as many, or a class is too small.
-        shares: Share of each class in the samples; none takes the real images' own.
+        shares: Share of each class in the samples; None takes the real images' own.
         seed: Seed of the choice.
 
     Raises:
@@ -249,7 +249,7 @@ def class_shares(samples: ImageSet, real: ImageSet) -> tuple[npt.NDArray[np.floa
 
 
 def _drawn_classes(manifest: Path, numbers: Sequence[int]) -> tuple[Rows, tuple[str, ...]] | None:
-    """Return the classes of drawn images by their numbers in the set; none where some have none."""
+    """Return the classes of drawn images by their numbers in the set; None if some have none."""
     try:
         wanted = json.loads(manifest.read_text(encoding="utf-8"))["labels"]
         names = tuple(sorted(set(wanted)))

@@ -31,7 +31,7 @@ class Measured(NamedTuple):
 
 
 def left_over(path: Path, protocol: Mapping[str, object]) -> Measured:
-    """Read what a stopped evaluation has measured; nothing, if there is none of the same protocol.
+    """Read what a stopped evaluation has measured; nothing, if it had another protocol.
 
     Args:
         path: The report.

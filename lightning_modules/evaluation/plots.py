@@ -64,7 +64,7 @@ def plot_quality(report: Report, fact: str, title: str, path: Path) -> Path:
 
 
 def plot_bands(bands: Mapping[str, Sequence[BandError]], path: Path) -> Path:
-    """Draw the denoising error by noise level, training and held-out, beside the baselines; write a PNG."""
+    """Plot the denoising error by noise level, training and held-out, with the baselines; write a PNG."""
     figure, axis = _pyplot().subplots(figsize=(6.4, 4.2), layout="constrained")
     first = next(iter(bands.values()))
     x = [(band.low * band.high) ** 0.5 for band in first]

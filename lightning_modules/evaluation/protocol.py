@@ -1,4 +1,4 @@
-"""Every figure beside its floor and its ceiling, at equal N, with an interval, or refused with a reason."""
+"""Every figure with its floor and its ceiling, at equal N, with an interval, or refused with a reason."""
 
 from __future__ import annotations
 
@@ -35,7 +35,7 @@ class Figure:
     """A number that can be questioned.
 
     Args:
-        value: The estimate; none where it is refused.
+        value: The estimate; None if it is refused.
         low: Lower end of its 95 % interval, where there is one.
         high: Upper end.
         note: Where the interval comes from, or why the figure is refused.
@@ -90,7 +90,7 @@ def over_seeds(figures: Sequence[Figures]) -> Figures:
 
 
 class Protocol:
-    """Compare sets of N images with one reference, beside a floor and a ceiling of the same N.
+    """Compare sets of N images with one reference, with a floor and a ceiling of the same N.
 
     The floor is a second set of real images, disjoint from the reference; the ceiling is uniform noise.
 
@@ -98,7 +98,7 @@ class Protocol:
         network: The feature network.
         reference: Real images, uint8, (N, 3, S, S).
         other: Real images that are not in the reference, uint8, (N, 3, S, S).
-        cache_dir: Where features of real images are kept; none keeps none.
+        cache_dir: Where features of real images are kept; None: nowhere.
         batch_size: Images at a time.
         quiet: Show no progress bars.
 

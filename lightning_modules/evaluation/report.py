@@ -140,7 +140,7 @@ def laid_out(
     """Lay a table out in at most so many columns of text.
 
     Where titles and cells do not fit side by side, each title stands on lines of its own above its cells, and
-    columns that do not fit beside the others follow in a table below.
+    columns that do not fit follow in a table below.
 
     Args:
         heads: Heads of the columns.
@@ -154,8 +154,8 @@ def laid_out(
     widths = [max(len(text) for text in column) + 2 for column in columns]
     left = max(len(title) for title, _ in rows)
     if left + sum(widths) <= width:
-        beside = [("", heads), *rows]
-        return [f"{title:<{left}}" + _cells(cells, widths) for title, cells in beside]
+        lines = [("", heads), *rows]
+        return [f"{title:<{left}}" + _cells(cells, widths) for title, cells in lines]
     lines: list[str] = []
     for part in _parts(widths, width):
         lines.append(_cells(heads[part], widths[part]))

@@ -50,7 +50,7 @@ class RunEvaluation:
 
     Args:
         real: The run's images, or others to compare with.
-        trained_on: The run's images, for memorization and the denoising error; none leaves these out.
+        trained_on: The run's images, for memorization and the denoising error; None leaves these out.
         setup: How to evaluate.
         mirrored: Whether training mirrors images, so that mirrored copies are copies.
         class_names: The model's classes.
@@ -82,7 +82,7 @@ class RunEvaluation:
         self._detector: CopyDetector | None = None
 
     def report(self, variants: Sequence[Variant]) -> Report:
-        """Evaluate every variant, and write `report.json` anew after each, so that nothing is lost.
+        """Evaluate every variant, and rewrite `report.json` after each, so that nothing is lost.
 
         What an evaluation that was stopped has left there is taken up, and not measured again.
 

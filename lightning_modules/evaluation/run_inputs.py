@@ -35,7 +35,7 @@ def run_data(checkpoint: Path, options: DataOptions = AS_THE_RUN) -> ImageFolder
     Raises:
         FileNotFoundError: If it is not known where the images are.
         DataError: If the images cannot be opened.
-        ValueError: If the configuration is none of this project's.
+        ValueError: If the configuration is not of this project.
     """
     config, prepared = run_config(checkpoint), open_checkpoint(checkpoint).get(ImageFolderDataModule.__name__)
     if config is None and options.root is None:

@@ -264,7 +264,7 @@ def _ladder(claim: str, figures: dict[str, Figures], metric: str, names: Sequenc
 
 
 def _known(end: float | None, rung: Figure) -> float:
-    """Return an end of an interval; the figure itself where there is none."""
+    """Return an end of an interval; the figure itself without an interval."""
     found = rung.value if end is None else end
     if found is None:
         raise EvaluationError(rung.note)

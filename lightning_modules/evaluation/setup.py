@@ -27,7 +27,7 @@ class Setup:
         seed: Seed of the choice of images and of the first set of samples.
         seeds: Sets of samples drawn for every row.
         batch_size: Images at a time.
-        cache_dir: Where decoded images and features of real images are kept; none keeps nothing.
+        cache_dir: Where decoded images and features of real images are kept; None: nowhere.
     """
 
     network: FeatureNetwork

@@ -95,5 +95,5 @@ class TrainingReference:
         return Found(scalars, gauge, pairs)
 
     def errors(self, module: DiffusionModule) -> list[BandError] | None:
-        """Measure the error by noise level with the module's present weights; none if nothing is held out."""
+        """Measure the error by noise level with the module's present weights; None if nothing is held out."""
         return errors_by_noise_level(module, self._sides, quiet=True) if self._sides else None

@@ -1,4 +1,4 @@
-"""What an exported file says of itself, as JSON beside it: enough to run the model without this project."""
+"""What an exported file says of itself, as JSON next to it: enough to run the model without this project."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ def manifest_path(exported: Path) -> Path:
 
 
 def describe(module: DiffusionModule, facts: CheckpointFacts, sampling: Sampling) -> dict[str, Any]:
-    """Return what holds for a model in whatever format, as plain values.
+    """Return the facts of a model that no file format changes, as plain values.
 
     Args:
         module: The model, with the weights that are exported.
@@ -55,7 +55,7 @@ def read_manifest(exported: Path) -> dict[str, Any]:
     """
     for path in (exported, manifest_path(exported)):
         if not path.is_file():
-            raise FileNotFoundError(f"there is no {path}: an export is a file and its .json beside it")
+            raise FileNotFoundError(f"there is no {path}: an export is a file and its .json next to it")
     try:
         manifest: dict[str, Any] = json.loads(manifest_path(exported).read_text(encoding="utf-8"))
         version, digest = manifest["format_version"], manifest["sha256"]

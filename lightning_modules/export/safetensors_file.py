@@ -29,7 +29,7 @@ def load_export(path: Path, device: str = "cpu") -> DiffusionModule:
     """Load a model that was exported as safetensors: the same denoiser, bit for bit.
 
     Args:
-        path: The file; its manifest is beside it.
+        path: The file; its manifest is next to it.
         device: Where to put the model.
 
     Raises:

@@ -35,7 +35,7 @@ _DESCRIPTIONS = {
     ),
     r"samples": "The same noise and classes at every step, drawn with the averaged weights.",
     r"evaluation/samples": "Drawn with the averaged weights; the class that was asked for stands below.",
-    r"evaluation/closest_pairs": "The samples nearest to a training image, beside that image.",
+    r"evaluation/closest_pairs": "The samples nearest to a training image, next to that image.",
 }
 
 

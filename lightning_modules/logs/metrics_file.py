@@ -128,7 +128,7 @@ class MetricsFile(Logger):
 
 
 def read_metrics(path: Path) -> dict[str, list[tuple[int, float]]]:
-    """Read a run's `metrics.csv`: step and value of each scalar, by name. Empty if there is none.
+    """Read a run's `metrics.csv`: step and value of each scalar, by name. Empty if the file is missing.
 
     Args:
         path: The file.

@@ -65,7 +65,7 @@ class RunLogger(TensorBoardLogger):
     """TensorBoard events in the run directory, at the number of steps taken.
 
     Lightning counts the steps of its x axis from 0, so that what is measured after 200 steps would stand at
-    199, beside pictures and checkpoints of step 200.
+    199, next to images and checkpoints of step 200.
 
     It leaves Lightning's `epoch` out, which is 0 for ever, and says of each curve what it is.
 
@@ -123,7 +123,7 @@ class RunLogger(TensorBoardLogger):
         try:
             yield
         except (OSError, ValueError) as error:
-            # Lightning makes a ValueError of whatever the writer raises.
+            # Lightning turns any error of the writer into a ValueError.
             if not isinstance(error, OSError) and not isinstance(
                 error.__cause__ or error.__context__, OSError
             ):

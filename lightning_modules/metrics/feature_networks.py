@@ -104,7 +104,7 @@ class Inception(FeatureNetwork):
     downloaded on first use.
 
     Args:
-        weights: File of torch-fidelity's weights; none downloads them.
+        weights: File of torch-fidelity's weights; None downloads them.
 
     Raises:
         ModuleNotFoundError: If torch-fidelity is not installed.

@@ -39,7 +39,7 @@ class FeatureNetwork(nn.Module, ABC):
         """Map images, uint8 (B, 3, H, W), to features, (B, F)."""
 
     def logits(self, features: Tensor) -> Tensor | None:
-        """Map features (B, F) to class logits (B, K); none where the network is no classifier."""
+        """Map features (B, F) to class logits (B, K); None if the network is no classifier."""
         return None
 
     @torch.no_grad()
@@ -67,7 +67,7 @@ class FeatureNetwork(nn.Module, ABC):
         return features
 
     def train(self, mode: bool = True) -> FeatureNetwork:
-        """Stay in evaluation mode, whatever is asked for."""
+        """Stay in evaluation mode always."""
         return super().train(False)
 
     @property

@@ -8,7 +8,7 @@ from lightning_modules.metrics.pairs import EvaluationError, check_pair
 
 
 def frechet_refusal(count: int, num_features: int) -> str | None:
-    """Say why the Fréchet distance of sets of `count` images must not be given; none if it may be."""
+    """Say why the Fréchet distance of sets of `count` images is refused; None if it is not."""
     if count > num_features:
         return None
     return f"N = {count} < {num_features + 1} = features + 1: covariances without full rank; KID stands in"

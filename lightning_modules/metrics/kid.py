@@ -18,8 +18,8 @@ def kernel_distance(real: Tensor, fake: Tensor) -> float:
 
     The unbiased squared maximum mean discrepancy with the kernel `(x y / F + 1)^3`, in float64, by
     torchmetrics, over all images at once (over subsets of `MAX_SUBSET` where there are more) instead of over
-    small subsets: the same expectation with the least variance. 0 is expected of two sets of the same law,
-    so that an estimate may be negative.
+    small subsets: the same expectation with the least variance. Two sets of the same distribution have the
+    expectation 0, so that an estimate may be negative.
 
     Args:
         real: Features, (N, F).
@@ -48,7 +48,7 @@ def kernel_distance_interval(
 ) -> tuple[float, float]:
     """Return a bootstrap interval of `kernel_distance`.
 
-    Both sets are drawn anew with replacement. A resample holds some images more than once; pairs of an image
+    Both sets are resampled with replacement. A resample holds some images more than once; pairs of an image
     with itself are left out, as the unbiased estimator leaves them out, since each would count as a perfect
     likeness. Of more than `MAX_SUBSET` images the first so many are used, which makes the interval wider.
 

@@ -44,7 +44,7 @@ class Nearest:
 
 @dataclass(frozen=True)
 class Memorization:
-    """How near samples are to the training images, beside held-out images, which nobody can have copied.
+    """How near samples are to the training images, compared with held-out images, which cannot be copies.
 
     Args:
         distance_ratio: Median distance to the nearest training image, samples' over held-out images'.

@@ -19,7 +19,7 @@ Modulation = Literal["shared", "per_block"]
 class DiT(nn.Module):
     """Images as tokens of `patch_size`^2 pixels through a stack of modulated transformer blocks.
 
-    Output is 0 at initialization (adaLN-Zero), whatever the input.
+    Output is 0 at initialization (adaLN-Zero), for any input.
 
     Args:
         image_size: Height and width in pixels, a multiple of `patch_size`.
@@ -118,7 +118,7 @@ class DiT(nn.Module):
     ) -> Tensor:
         """Map images (B, C, H, W), noise levels (B,) and labels (B,) to images (B, C, H, W).
 
-        `augmentation` (B, augmentations) says what was done to the images; none is as good as zeros.
+        `augmentation` (B, augmentations) says what was done to the images; None is the same as zeros.
 
         Raises:
             ValueError: If the images are of another size.

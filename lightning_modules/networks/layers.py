@@ -14,7 +14,7 @@ Layer = TypeVar("Layer", nn.Linear, nn.Conv2d)
 class Decayed:
     """Marks a layer whose `weight` the optimizer's weight decay applies to.
 
-    Said where the layer is made; biases, norms, embeddings and whatever is not marked do not decay.
+    Said where the layer is made; biases, norms, embeddings and what is not marked do not decay.
     """
 
 

@@ -114,7 +114,7 @@ class Stage(nn.Module):
 class UNet(nn.Module):
     """Residual stages from fine to coarse and back, with a skip from each on the way down to its twin.
 
-    Output is 0 at initialization, whatever the input. Convolutions run channels-last, which is what both
+    Output is 0 at initialization, for any input. Convolutions run channels-last, which is what both
     cuDNN and oneDNN are fastest with.
 
     Args:
@@ -193,7 +193,7 @@ class UNet(nn.Module):
     ) -> Tensor:
         """Map images (B, C, H, W), noise levels (B,) and labels (B,) to images (B, C, H, W).
 
-        `augmentation` (B, augmentations) says what was done to the images; none is as good as zeros.
+        `augmentation` (B, augmentations) says what was done to the images; None is the same as zeros.
         """
         condition = silu(self.condition(noise_level, labels, augmentation))  # (B, width)
         x = pixel_unshuffle(x, self.unshuffle) if self.unshuffle > 1 else x

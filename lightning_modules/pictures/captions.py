@@ -1,4 +1,4 @@
-"""Text in pictures, in any script that a font at hand can write."""
+"""Text in pictures, in any script that an installed font can write."""
 
 from __future__ import annotations
 
@@ -27,11 +27,11 @@ SYSTEM_FONTS = (
 """Looked for where the fonts that come with this project's packages lack a character."""
 
 _ANY_SIZE = 13
-_NO_CHARACTER = "\U0010fffe"  # no font has it, so it is drawn as whatever stands for what is missing
+_NO_CHARACTER = "\U0010fffe"  # no font has it, so it is shown as the font's missing-glyph box
 
 
 def class_caption(class_names: Sequence[str], label: int) -> str:
-    """Return a class's name, or its number where no font at hand can write the name.
+    """Return a class's name, or its number if no installed font can write the name.
 
     Args:
         class_names: Names of the classes by label.
@@ -44,7 +44,7 @@ def class_caption(class_names: Sequence[str], label: int) -> str:
 
 
 def class_captions(class_names: Sequence[str], labels: Iterable[int]) -> list[str]:
-    """Return a caption for each of some labels; none where there is one class, which says nothing.
+    """Return a caption for each label; empty if there is one class, which says nothing.
 
     Args:
         class_names: Names of the classes by label.

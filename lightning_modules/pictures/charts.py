@@ -31,7 +31,7 @@ class Style:
     Args:
         color: As Pillow takes it.
         width: Of the line in pixels.
-        dashes: Length of dashes and of gaps in pixels; none draws a line without gaps.
+        dashes: Length of dashes and of gaps in pixels; None gives a line without gaps.
         dots: Whether each point has a dot.
     """
 

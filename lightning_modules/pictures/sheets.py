@@ -26,7 +26,7 @@ _INK, _PAPER = (32, 32, 32), (255, 255, 255)
 
 @dataclass(frozen=True)
 class Sheet:
-    """How images are laid out, and what is written beside them; what is empty takes no room.
+    """How images are laid out, and their text; empty text takes no space.
 
     Names of columns and captions are left out where images are too narrow for words.
 

@@ -65,7 +65,7 @@ class Watch:
     Args:
         child: The process, which has just been started.
         log: The file with what it prints.
-        kill: How to kill it and when; none lets it live.
+        kill: How to kill it and when; None lets it live.
         pace: How long things take.
         seen: Called at every micro-batch.
     """

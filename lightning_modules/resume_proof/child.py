@@ -1,4 +1,4 @@
-"""One training process of the proof, forked from a process that has imported everything, or started anew."""
+"""One training process of the proof, forked from a process that has imported everything, or a new one."""
 
 from __future__ import annotations
 

@@ -59,7 +59,7 @@ class Comparison:
     Attributes:
         part: What, such as "weights".
         values: Number of values.
-        difference: The first difference; none if all are identical.
+        difference: The first difference; None if all are identical.
     """
 
     part: str
@@ -104,7 +104,7 @@ def compare_logs(expected: Path, found: Path) -> list[Comparison]:
 
 
 def first_difference(expected: object, found: object, name: str) -> tuple[str, str] | None:
-    """Return where two nested values differ first, and how; none if they are identical bit for bit."""
+    """Return where two nested values differ first, and how; None if they are identical bit for bit."""
     if type(expected) is not type(found):
         return name, f"{_short(expected)} became {_short(found)}"
     if isinstance(expected, Tensor) and isinstance(found, Tensor):

@@ -65,7 +65,7 @@ class KilledRun:
         return self.outcome
 
     def stop(self) -> None:
-        """End it: the process that is alive is killed, and none is started any more."""
+        """End it: the process that is alive is killed, and no other is started."""
         self._stopped.set()
         for session in self.sessions[-1:]:
             with contextlib.suppress(ProcessLookupError):

@@ -18,7 +18,7 @@ from lightning_modules.module import DiffusionModule
 from lightning_modules.resume_proof.kills import Moment
 
 LONGEST_LINE = 2000
-"""In bytes. Up to PIPE_BUF, 4,096, the system writes a line whole, whichever threads write at once."""
+"""In bytes. Up to PIPE_BUF, 4,096, the system writes a line whole, also when threads write at once."""
 
 _CHECKPOINT = re.compile(r"step=\d+\.ckpt")
 _TEMPORARY = re.compile(r"\.step=\d+\.ckpt\.\d+\.tmp")
@@ -75,7 +75,7 @@ class KillTimer:
 
     Args:
         reporter: Told when the writing of a checkpoint begins and when it gets its name.
-        moment: Where to die; none only reports.
+        moment: Where to die; None only reports.
         micro_batch: The micro-batch from which on.
     """
 

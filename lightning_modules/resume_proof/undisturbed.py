@@ -53,7 +53,7 @@ def train_undisturbed(
     Args:
         start: How to start its process.
         args: Its command line, without the folder of its runs.
-        folder: Where its run goes; the log goes beside it.
+        folder: Where its run goes; the log goes next to it.
         micro_batches: Its length.
         seen: Called at every micro-batch.
 

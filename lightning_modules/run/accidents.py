@@ -9,11 +9,11 @@ from lightning_modules.run.recovery import Recovery
 
 
 class RollBackError(Exception):
-    """Training went astray at a step and has to go back to the last whole checkpoint.
+    """Training diverged at a step and has to go back to the last whole checkpoint.
 
     Attributes:
         step: The step that was not taken, counted from 0: as many steps as had been taken.
-        reason: What went astray.
+        reason: What diverged.
     """
 
     def __init__(self, step: int, reason: str) -> None:

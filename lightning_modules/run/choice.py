@@ -34,7 +34,7 @@ class RunRequest:
 
     Attributes:
         experiment: Directory of the experiment.
-        max_steps: The target in optimizer steps, negative if there is none.
+        max_steps: The target in optimizer steps, negative if not set.
         run: Name of the run, where one is given.
         fresh: Whether to start a run in any case.
         allow_mismatch: Whether to continue a run of another identity.
@@ -53,7 +53,7 @@ class Choice:
 
     Attributes:
         folder: Its directory, which may not exist yet.
-        checkpoint: The checkpoint to continue from; none starts at the first step.
+        checkpoint: The checkpoint to continue from; None starts at the first step.
         recovery: What it has learned from its accidents.
         finished: Whether it has reached its target already.
         lock: The lock that is held on it, where it existed.
@@ -72,10 +72,10 @@ class Choice:
 
 
 def choose_run(request: RunRequest, identity: Mapping[str, Any], data: DataIndex | None = None) -> Choice:
-    """Return the run to train: the experiment's newest, unless the command line says otherwise.
+    """Return the run to train: the experiment's newest, unless the command line names another.
 
     Nothing is started yet. A run of another identity is refused while it is unfinished and has something to
-    lose; where it is finished another run is started, and one that has no checkpoint yet is passed over.
+    lose; where it is finished another run is started, and one that has no checkpoint yet is skipped.
 
     Args:
         request: What the command line says.
@@ -85,7 +85,7 @@ def choose_run(request: RunRequest, identity: Mapping[str, Any], data: DataIndex
     Raises:
         RunLockedError: If another process trains in it.
         MismatchError: If its identity is not the command line's, with the differences.
-        ValueError: If its name is none, or its files are damaged.
+        ValueError: If its name is not one, or its files are damaged.
     """
     inherited = _inherited()
     if inherited is not None:
@@ -189,7 +189,7 @@ def _is_wanted(
     if not request.run and (choice.finished or choice.checkpoint is None):
         if choice.finished:
             logger.warning(
-                "%s is finished, and differs from what is asked for:\n  %s\nAnother run begins beside it; "
+                "%s is finished, and differs from what is asked for:\n  %s\nAnother run begins; "
                 "--experiment NAME keeps the two apart.",
                 choice.folder,
                 lines,

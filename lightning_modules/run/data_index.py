@@ -81,7 +81,7 @@ class DataIndex(NamedTuple):
                 )
         except FileNotFoundError:
             return None
-        except Exception as error:  # whatever a damaged archive raises: it only explains
+        except Exception as error:  # any error of a damaged archive: it only explains
             _log.debug("%s is not used: %s", folder / FILE, error)
             return None
         return index if index.fingerprint == fingerprint else None

@@ -1,4 +1,4 @@
-"""Run directories: `runs/<experiment>/<UTC start time>/`, and `latest` beside them."""
+"""Run directories: `runs/<experiment>/<UTC start time>/`, and `latest` next to them."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ MODEL_CHECKPOINTS = "model_checkpoints"
 """Where Lightning's `ModelCheckpoint` saves unless it is told another folder."""
 
 _log = logging.getLogger(__name__)
-_LONGEST_NAME = 4096  # bytes: a file `latest` that is longer is none of ours
+_LONGEST_NAME = 4096  # bytes: a file `latest` that is longer is not ours
 _LONGEST_FOLDER = 100  # bytes
 _WITHOUT = "copy the checkpoint out of the run, to use it without"
 
@@ -79,7 +79,7 @@ def runs_of(experiment: Path) -> list[Path]:
 
 
 def point_latest(folder: Path) -> None:
-    """Let `latest` beside a run directory name it: a link, or a text file where there are no links.
+    """Let `latest` next to a run directory name it: a link, or a text file where there are no links.
 
     Raises:
         OSError: If the folder cannot be written.
@@ -139,7 +139,7 @@ def real_place(place: Path) -> Path:
 
 
 def find_run(place: Path) -> Path | None:
-    """Return the run directory that a place means: its own, or an experiment's newest; none if it is neither.
+    """Return the run directory that a place means: its own, or an experiment's newest; None if it is neither.
 
     Args:
         place: A run directory, `latest`, or an experiment's directory, on this file system or copied from
@@ -156,7 +156,7 @@ def find_checkpoint(place: Path) -> Path:
         place: A checkpoint, a run directory, or an experiment's directory, whose newest run it is.
 
     Raises:
-        FileNotFoundError: If there is none, with where it was looked for.
+        FileNotFoundError: If it does not exist, with where it was looked for.
     """
     place = real_place(place)
     if place.is_file():
@@ -172,8 +172,8 @@ def find_checkpoint(place: Path) -> Path:
     looked_for = [place / CHECKPOINTS, (run or place / LATEST) / CHECKPOINTS]
     where = " or ".join(dict.fromkeys(map(str, looked_for)))
     raise FileNotFoundError(
-        f"no checkpoint in {place}: there is none in {where}. Give a run directory such as runs/demo/latest, "
-        f"an experiment such as runs/demo, or a .ckpt file."
+        f"no checkpoint in {place}: {where} has no checkpoint. Give a run directory such as "
+        f"runs/demo/latest, an experiment such as runs/demo, or a .ckpt file."
     )
 
 
@@ -182,8 +182,8 @@ def experiment_name(config: str, root: Path | str | None, default: str) -> str:
 
     Args:
         config: Name of the config.
-        root: The user's own folder of images; none is the config's data source.
-        default: Name of the config that is taken where none is given.
+        root: The user's own folder of images; None: the config's data source.
+        default: Name of the config that is used if no other is given.
 
     Returns:
         The config's name, or the own folder's; behind that stands the config's unless it is the default one,
@@ -203,7 +203,7 @@ def experiment_name(config: str, root: Path | str | None, default: str) -> str:
 
 
 def run_config(checkpoint: Path) -> dict[str, Any] | None:
-    """Return the resolved configuration of a checkpoint's run, or none where it lies in no run with one.
+    """Return the resolved configuration of a checkpoint's run, or None if it lies in no run with one.
 
     Raises:
         ValueError: If it is damaged.

@@ -11,7 +11,7 @@ from lightning_modules.checkpoints.errors import write_error
 
 
 def write_text(path: Path, text: str) -> None:
-    """Write a text file: whatever happens, the old one or this one is there, whole.
+    """Write a text file: the old one or this one is always there, whole.
 
     Raises:
         CheckpointWriteError: If the file system refuses.

@@ -1,4 +1,4 @@
-"""What killed processes have left in a run directory and beside it, cleared away when the run is taken up."""
+"""What killed processes have left in a run directory and next to it, removed when the run continues."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ _FOLDERS = (".", "samples", "evaluation", "export", MODEL_CHECKPOINTS)
 
 
 def clear_leftovers(folder: Path) -> None:
-    """Remove the temporary files of dead processes from a run, and empty runs from beside it.
+    """Remove the temporary files of dead processes from a run, and empty runs next to it.
 
     Nothing that could be a live process' is touched, and what cannot be removed stays.
 

@@ -67,7 +67,9 @@ class RunLock:
         self._file = file
         if os.fstat(file).st_nlink == 0:  # another process has cleared the empty folder away meanwhile
             self.release()
-            raise RunLockedError(f"another process has removed {self.folder}. The same command starts anew.")
+            raise RunLockedError(
+                f"another process has removed {self.folder}. The same command starts a new run."
+            )
 
     @property
     def held(self) -> bool:

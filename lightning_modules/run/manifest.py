@@ -114,7 +114,7 @@ def record_identity(folder: Path, of: Mapping[str, Any], step: int) -> None:
 
 
 def read_identity(folder: Path) -> dict[str, Any] | None:
-    """Return the identity of a run, or none where it has not been written.
+    """Return the identity of a run, or None if it has not been written.
 
     Raises:
         ValueError: If the manifest is damaged.

@@ -1,4 +1,4 @@
-"""What a run has learned from its accidents, kept in `recovery.json` beside its checkpoints."""
+"""What a run has learned from its accidents, kept in `recovery.json` next to its checkpoints."""
 
 from __future__ import annotations
 
@@ -49,7 +49,7 @@ class Recovery:
         return replace(self, left_out=(*self.left_out, LeftOut(back_to, count)))
 
     def save(self, folder: Path) -> None:
-        """Write it into a run directory: the old one or this one is there, whatever happens."""
+        """Write it into a run directory: the old one or this one is there, always."""
         write_text(folder / FILE, json.dumps(asdict(self)))
 
     @staticmethod

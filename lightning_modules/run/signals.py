@@ -180,7 +180,7 @@ class Interruptions(SignalHandlers):
     and those in C++ end the process with a dump.
 
     Args:
-        leave: Ends the process at once, where an import takes longer than `IMPORT_PATIENCE`; none raises in
+        leave: Ends the process at once, where an import takes longer than `IMPORT_PATIENCE`; None raises in
             the middle of it then.
     """
 

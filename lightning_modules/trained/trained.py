@@ -44,11 +44,11 @@ def load_trained(place: Path, device: str = "cpu", weights: str | None = None) -
     Args:
         place: The file, a run directory, or an experiment's directory, whose `latest` run it is.
         device: Where to put the model.
-        weights: Name of the weights, as `load_weights` takes it; none takes the averaged ones, or the raw
+        weights: Name of the weights, as `load_weights` takes it; None takes the averaged ones, or the raw
             ones of a run without an average.
 
     Raises:
-        FileNotFoundError: If there is none.
+        FileNotFoundError: If it does not exist.
         ValueError: If the file is not whole, not of this project, or does not have these weights.
     """
     path = find_checkpoint(place)

@@ -18,7 +18,7 @@ def keep_freed_memory() -> bool:
     """Let glibc keep for the next step the memory that a step on the CPU frees.
 
     Every step takes and frees the same activations. By default glibc gives large ones back to the system,
-    which then hands out, and zeroes, each of their pages anew. Held memory is the most that was in use at
+    which then hands out, and zeroes, each of their pages again. Held memory is the most that was in use at
     once, whether glibc keeps it or not; `free_memory` gives it back. The settings are the process's, and
     whoever sets the environment variable `NINELIVES_MALLOPT=0` keeps glibc's own.
 

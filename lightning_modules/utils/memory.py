@@ -1,4 +1,4 @@
-"""Telling that memory ran out, whatever the device."""
+"""Telling that memory ran out, on any device."""
 
 from __future__ import annotations
 

@@ -19,11 +19,11 @@ _MOST_TRIALS = 40
 
 
 def refusal(error: BaseException, args: Sequence[str], given: Collection[str], trial: Trial) -> str | None:
-    """Return a line on an error that comes from what a command line says, or none where it is a bug.
+    """Return a line on an error that comes from what a command line says, or None if it is a bug.
 
     An error that names an option speaks for itself. For others the options are left out one at a time: the
-    one without which the error does not come is to blame. Where none is, an error of this project's own
-    that is meant for the user is told without.
+    one without which the error does not come is to blame. If there is no such option, an error of this
+    project that is meant for the user is shown without one.
 
     Args:
         error: What configuring the command line ended with.

@@ -69,7 +69,7 @@ HABITS = {name: answer for answer, names in _BY_ANSWER.items() for name in names
 
 
 def answer(name: str) -> str | None:
-    """Return what is said of an option that other trainers have, or none where it is no such option.
+    """Return what is said of an option that other trainers have, or None if it is no such option.
 
     Args:
         name: The option without the dashes before it.

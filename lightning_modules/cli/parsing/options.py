@@ -27,7 +27,7 @@ class Option:
 
     @property
     def value(self) -> str:
-        """Its value, or the first of them; empty if there is none."""
+        """Its value, or the first of them; empty without one."""
         first = self.tokens[0]
         if first.startswith("-c") and len(first) > 2:
             return first[2:].removeprefix("=")

@@ -79,7 +79,7 @@ def resolve_config(name: str) -> Path:
 
 
 def with_config(args: Sequence[str], default: str) -> tuple[list[str], str]:
-    """Resolve the `--config` options of a command line, and add the default one if there is none.
+    """Resolve the `--config` options of a command line, and add the default one if no config is given.
 
     Where the command line names another model than a config, the config's model section is left out: its
     settings were chosen for the other network.

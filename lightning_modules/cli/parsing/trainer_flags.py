@@ -63,7 +63,7 @@ def _of_the_length(flags: Mapping[str, Any]) -> Iterator[_Rule]:
     steps, trial = flags["max_steps"], flags["fast_dev_run"]
     endless = steps < 0 and flags["max_time"] is None and not trial
     yield _Rule("max_epochs", flags["max_epochs"] is None, "counts epochs; a run counts --trainer.max_steps")
-    yield _Rule("max_steps", steps >= -1, "must be a number of steps, or -1 beside --trainer.max_time")
+    yield _Rule("max_steps", steps >= -1, "must be a number of steps, or -1 with --trainer.max_time")
     yield _Rule("max_steps", not endless, "says how long to train: give it, or --trainer.max_time")
     yield _Rule("max_steps", steps != 0 or trial, "is 0: there is nothing to train. Give a number of steps")
     least = flags["min_steps"]

@@ -30,7 +30,7 @@ _NEED_PACKAGE = {
 
 
 def with_trainer_parts(args: Sequence[str]) -> list[str]:
-    """Return a command line whose loggers of files have a folder: the run's, where none is given.
+    """Return a command line whose loggers of files have a folder: the run's, if no folder is given.
 
     Raises:
         ValueError: If a part of Lightning's needs a package that is not installed.

@@ -46,7 +46,7 @@ def test_files_beside_class_folders_are_rejected(tmp_path: Path) -> None:
     index = scan_folder(touch(tmp_path, "stray.jpg", "tabby/a.jpg"))
     assert index.paths == ("tabby/a.jpg",)
     assert [path for path, _ in index.rejected] == ["stray.jpg"]
-    assert "beside the class folders" in index.rejected[0].reason
+    assert "next to the class folders" in index.rejected[0].reason
 
 
 def test_folder_without_an_image_is_no_class(tmp_path: Path) -> None:

@@ -155,7 +155,7 @@ def test_damage_is_told(io, tmp_path):
         io.load_checkpoint(path)
     path.write_bytes(b"not an archive")
     checksum_file(path).unlink()
-    with pytest.raises(ValueError, match="no checksum beside it") as caught:
+    with pytest.raises(ValueError, match="no checksum next to it") as caught:
         io.load_checkpoint(path)
     # The advice, followed to the letter, makes one; then it is seen that this is no checkpoint.
     subprocess.run(str(caught.value).partition("make one: ")[2], shell=True, check=True)

@@ -185,5 +185,5 @@ def test_without_permission_nothing_is_lost_and_damage_is_passed_over(tmp_path):
     )
     assert "Make the folder writable" in refused
     assert used == "step=00000001.ckpt"
-    assert "could not be renamed and is passed over" in warned
+    assert "could not be renamed and is skipped" in warned
     assert {path.name: path.read_bytes() for path in folder.iterdir()} == before

@@ -102,7 +102,7 @@ DAMAGE = {
     truncate: "truncated",
     flip_a_bit: "checksum is wrong",
     empty: "empty",
-    forget_the_checksum: "no checksum beside it",
+    forget_the_checksum: "no checksum next to it",
     spoil_the_checksum: "checksum is wrong",
 }
 

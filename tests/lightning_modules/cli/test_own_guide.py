@@ -69,7 +69,7 @@ def test_length_that_is_not_kept_is_refused(guided: Run, tmp_path: Path, capsys)
 def test_training_is_refused_before_there_is_a_run(args: list[str], tmp_path: Path, capsys) -> None:
     status, message = refusal([*args, *GUIDED], capsys, "fit")
     assert status != 0
-    assert "guide_length 0.25 is none of ema.lengths []" in message
+    assert "guide_length 0.25 is not in ema.lengths []" in message
     assert not (tmp_path / "runs").exists()
 
 

@@ -229,5 +229,5 @@ def test_option_out_of_range_is_refused(
 def test_script_from_another_directory(trained: Run, tmp_path: Path, elsewhere: Path) -> None:
     result = python("sample.py", str(trained.folder), "--n", "2", "--out", "pictures", cwd=elsewhere)
     assert result.returncode == 0, result.stderr
-    assert result.stdout.startswith("2 images: pictures, beside them grid.png")
+    assert result.stdout.startswith("2 images: pictures, next to them grid.png")
     assert len(list((elsewhere / "pictures").iterdir())) == 4

@@ -98,7 +98,7 @@ def test_gpus_in_every_way_of_writing_them(given: list[str] | str | None, gpus: 
     ("command", "says"),
     [
         (Command("sample", ["--n", "4"]), "name the run first"),
-        (Command("upload_data", ["/no/such/folder"]), "/no/such/folder is none"),
+        (Command("upload_data", ["/no/such/folder"]), "/no/such/folder is not one"),
         (Command("upload_data", []), "give one folder"),
         (Command("tensorboard", ["cats"]), "takes no cats"),
     ],
@@ -271,7 +271,7 @@ def test_a_gpu_that_was_asked_for_and_is_not_there_may_be_elsewhere(monkeypatch:
 
     monkeypatch.setattr(torch.cuda, "is_available", lambda: False)
     Preflight().cuda(expected=False)
-    with pytest.raises(PreflightError, match="there is none") as failed:
+    with pytest.raises(PreflightError, match="no GPU found") as failed:
         Preflight().cuda(expected=True)
     assert not failed.value.lasting
 

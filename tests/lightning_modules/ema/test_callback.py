@@ -47,7 +47,7 @@ def test_decays_that_forget_nothing_are_refused(decay):
 @pytest.mark.parametrize(
     ("settings", "says"),
     [
-        ({"length": 0.1}, r"Beside a length, decay is null: --ema\.decay null --ema\.length 0\.1"),
+        ({"length": 0.1}, r"With a length, decay is null: --ema\.decay null --ema\.length 0\.1"),
         ({"decay": None}, "one of decay and length is given"),
         ({"lengths": (0.05, 0.1, 0.05)}, "the lengths differ from one another"),
         ({"decay": None, "length": 0.1, "lengths": (0.05, 0.1)}, "and from the main one"),
@@ -252,7 +252,7 @@ def test_a_guide_is_one_of_the_lengths():
     ema.check_guide(Sampling(guidance=1.0, guide_length=0.2).own_guide, "sample_grid")
     ema.check_guide(Sampling(guidance=3.0).own_guide, "sample_grid")
     with pytest.raises(
-        ValueError, match=r"evaluation\.sampling\.guide_length 0\.2 is none of ema\.lengths \[0\.1\]"
+        ValueError, match=r"evaluation\.sampling\.guide_length 0\.2 is not in ema\.lengths \[0\.1\]"
     ):
         ema.check_guide(Sampling(guidance=3.0, guide_length=0.2).own_guide, "evaluation")
 

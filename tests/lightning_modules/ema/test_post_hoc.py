@@ -122,7 +122,7 @@ def test_a_damaged_checkpoint_is_passed_over(tmp_path, caplog):
     paths[1].write_bytes(content)
     with caplog.at_level(logging.WARNING):
         assert reconstruct(paths, 0.07).checkpoints == 2
-    assert f"{paths[1]} is passed over: the checksum is wrong" in caplog.text
+    assert f"{paths[1]} is skipped: the checksum is wrong" in caplog.text
 
 
 @pytest.mark.parametrize(("began", "used"), [(100, True), (900, False)])
@@ -135,4 +135,4 @@ def test_an_average_that_began_late_counts_once_it_has_forgotten(tmp_path, caplo
     else:
         with pytest.raises(ValueError, match="no averages"):
             reconstruct(paths, 0.06)
-        assert "began at step 900 and is passed over" in caplog.text
+        assert "began at step 900 and is skipped" in caplog.text

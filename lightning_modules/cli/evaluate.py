@@ -33,7 +33,7 @@ def main(args: Sequence[str] | None = None) -> None:
     """Evaluate as the command line says.
 
     Args:
-        args: The command line; none takes the process's.
+        args: The command line; None takes the process's.
 
     Raises:
         SystemExit: With status 1 if it cannot, or a self-test fails.

@@ -13,7 +13,7 @@ from datamodules.utils.places import default_cache_dir
 
 @dataclass(frozen=True)
 class DataOptions:
-    """What a command line says of the images, in place of what the run says; none leaves the run's own.
+    """What a command line says of the images in place of the run; None leaves the run's own.
 
     Args:
         root: The folder of images, where it has moved since training.
@@ -35,7 +35,7 @@ class DataOptions:
         return {name: str(value) if isinstance(value, Path) else value for name, value in values.items()}
 
     def kept_in(self, own: Path | None = None) -> Path | None:
-        """Return the folder where decoded images and features are kept; none keeps nothing.
+        """Return the folder where decoded images and features are kept; None: nowhere.
 
         Args:
             own: The run's own.

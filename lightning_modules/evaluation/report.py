@@ -154,8 +154,8 @@ def laid_out(
     widths = [max(len(text) for text in column) + 2 for column in columns]
     left = max(len(title) for title, _ in rows)
     if left + sum(widths) <= width:
-        lines = [("", heads), *rows]
-        return [f"{title:<{left}}" + _cells(cells, widths) for title, cells in lines]
+        titled = [("", heads), *rows]
+        return [f"{title:<{left}}" + _cells(cells, widths) for title, cells in titled]
     lines: list[str] = []
     for part in _parts(widths, width):
         lines.append(_cells(heads[part], widths[part]))

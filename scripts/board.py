@@ -41,7 +41,7 @@ def main(args: Sequence[str] | None = None) -> None:
     )
     parser.add_argument("folder", nargs="?", type=path, default=Path("runs"), help="where the runs are")
     given = list(sys.argv[1:] if args is None else args)
-    # The folder stands first: the number in `--port 6007` is none.
+    # The folder stands first: the number in `--port 6007` is not a folder.
     own = given[:1] if given and (given[0] in ("-h", "--help") or not given[0].startswith("-")) else []
     options, further = parser.parse_args(own), given[len(own) :]
     if not options.folder.is_dir():

@@ -19,7 +19,7 @@ EPILOG = """examples:
   export.py runs/demo --to onnx --out cats.onnx
   sample.py runs/demo/latest/export/step=00001400.safetensors --n 64
 
-Beside the file is a .json with the classes, image size, preconditioning, sampler settings and step. The ONNX
+Next to the file is a .json with the classes, image size, preconditioning, sampler settings and step. The ONNX
 graph is the denoiser D(x, sigma, labels) for any batch size, checked with onnxruntime before it is written.
 """
 

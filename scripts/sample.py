@@ -40,7 +40,7 @@ EPILOG = """examples:
   for k in 1 2 3 4; do sample.py runs/demo --n 50000 --out samples.npz --part $k/4 & done
 
 The same command goes on with a drawing that was killed, and draws more if --n has grown; without --out
-other settings go into another folder. Image i depends on the seed, its label and i alone, whatever the batch
+other settings go into another folder. Image i depends on the seed, its label and i alone, not on the batch
 size and the number of parts.
 
 --labels takes names of classes. A name with a comma, a quote or a blank at an end stands in double quotes:
@@ -114,7 +114,7 @@ def _add_sampling(group: argparse._ArgumentGroup) -> None:
         type=number(above=0.0),
         help="last noise level: a larger one leaves out the grain of a little-trained model (try 0.2)",
     )
-    group.add_argument("--guidance", type=number(), help="scale of guidance; 1 is none")
+    group.add_argument("--guidance", type=number(), help="scale of guidance; 1: no guidance")
     group.add_argument(
         "--interval",
         type=noise_level,

@@ -131,14 +131,14 @@ def val_mask(hashes: npt.NDArray[np.uint8], share: float) -> npt.NDArray[np.bool
 
 
 def _mix(z: npt.NDArray[np.uint64]) -> npt.NDArray[np.uint64]:
-    """The SplitMix64 finaliser; arithmetic modulo 2**64 is meant."""
+    """The SplitMix64 finalizer; arithmetic modulo 2**64 is meant."""
     z = (z ^ (z >> np.uint64(30))) * np.uint64(0xBF58476D1CE4E5B9)
     z = (z ^ (z >> np.uint64(27))) * np.uint64(0x94D049BB133111EB)
     return z ^ (z >> np.uint64(31))
 
 
 def _mix_int(z: int) -> int:
-    """The SplitMix64 finaliser on a Python integer."""
+    """The SplitMix64 finalizer on a Python integer."""
     z = (z ^ (z >> 30)) * 0xBF58476D1CE4E5B9 & _MASK
     z = (z ^ (z >> 27)) * 0x94D049BB133111EB & _MASK
     return z ^ (z >> 31)

@@ -107,7 +107,7 @@ def write_report(folder: Path, rejected: Iterable[Rejected]) -> Path:
 
 
 def _read(folder: Path, index: ImageIndex, transform: Transform) -> ImageCache | None:
-    """The published cache, or None where there is none or not what it says it is."""
+    """The published cache, or None if it is missing or damaged."""
     if not folder.is_dir():
         return None
     try:

@@ -72,7 +72,7 @@ def as_block(fields: object) -> Block:
     """A block from its JSON form.
 
     Raises:
-        ValueError: It is none.
+        ValueError: It is not such a header.
     """
     if not isinstance(fields, list) or len(fields) != len(Block._fields):
         raise ValueError("a block of its header has the wrong form")

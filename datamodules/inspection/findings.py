@@ -13,7 +13,7 @@ _FEW = 10  # images: a smaller class teaches little
 UNBALANCED = 10.0
 """Times as many images as in the smallest class, from which on the largest is reported."""
 
-_MEMORISED, _AT_RISK = 5.0, 50.0  # distinct pixel values per parameter
+_MEMORIZED, _AT_RISK = 5.0, 50.0  # distinct pixel values per parameter
 
 
 class Finding(NamedTuple):
@@ -147,9 +147,9 @@ def _capacity(inspection: Inspection) -> list[Finding]:
         f"for each of the model's {inspection.parameters / 1e6:.1f} M parameters"
     )
     rule = (
-        "A rule of thumb after Kadkhodaie et al. 2024: below 5 a model memorizes, from 50 on it generalises."
+        "A rule of thumb after Kadkhodaie et al. 2024: below 5 a model memorizes, from 50 on it generalizes."
     )
-    if values < _MEMORISED:
+    if values < _MEMORIZED:
         return [
             Finding(
                 "problem",

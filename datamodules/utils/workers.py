@@ -112,7 +112,7 @@ class Workers(Generic[Task, Result]):
         Raises:
             Exception: What the function raises here, where a task is done again that failed in a worker.
         """
-        if self._under_way:  # what is owed must not be taken for what is asked for next
+        if self._under_way:  # pending results must not be taken for those of the next tasks
             _end(self._workers)
         self._under_way = deque()
         if self._count and not self._failed and not self._workers:

@@ -146,7 +146,7 @@ class StepCheckpoint(Checkpoint):
         self._save_last(trainer)
 
     def on_exception(self, trainer: Trainer, pl_module: LightningModule, exception: BaseException) -> None:
-        """Wait for what is being written; out of memory, save the step whose gradient did not fit."""
+        """Wait for pending writes; out of memory, save the step whose gradient did not fit."""
         self.step_did_not_fit = (
             self._stands_between_steps and bool(trainer.training) and is_out_of_memory(exception)
         )
@@ -155,7 +155,7 @@ class StepCheckpoint(Checkpoint):
         self.drain()
 
     def teardown(self, trainer: Trainer, pl_module: LightningModule, stage: str) -> None:
-        """Wait for what is being written."""
+        """Wait for pending writes."""
         self.drain()
 
     def rehearse(self, module: DiffusionModule, data: ImageFolderDataModule | None) -> None:

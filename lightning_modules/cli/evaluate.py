@@ -19,7 +19,7 @@ EPILOG = """examples:
   evaluate.py my_samples --against my_images          any folder, or samples.npz, against any other
   evaluate.py model.ckpt --data my_images             a checkpoint that lies by itself
   evaluate.py runs/demo --against other_cats          a run's samples against other images than its own
-  evaluate.py --self-test                             spoil rendered cats, check that the metrics notice
+  evaluate.py --self-test                             degrade rendered cats, check that metrics notice
   evaluate.py --self-test --data my_images
 
 Every figure stands between a floor (as many other real images) and a ceiling (noise), with as many images on

@@ -154,7 +154,7 @@ def load_guide(place: Path, module: DiffusionModule, device: str) -> Trained:
     """Load the model to guide away from.
 
     Raises:
-        FileNotFoundError: If there is none, with those there are.
+        FileNotFoundError: If it does not exist, with those that do.
         ValueError: If it is of other classes or images than the model that draws.
     """
     try:

@@ -86,7 +86,7 @@ def check_metrics(
 def _evaluate_images(request: EvaluationRequest, out: Path) -> Report:
     if request.against is None:
         raise ValueError(
-            f"{request.target} is no run; what shall its images be compared with? Give --against DIR"
+            f"{request.target} is no run, so its images need others to be compared with: give --against DIR"
         )
     return evaluate_folder(request.target, request.against, _setup(request, out))
 

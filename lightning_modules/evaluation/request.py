@@ -58,7 +58,7 @@ class EvaluationRequest:
         target: A run, an experiment, a checkpoint, a folder of images, or `samples.npz`.
         against: Folder of real images to compare with; none takes the run's own.
         data: What is said of the run's images in place of the run.
-        out: Folder of the report; none is `evaluation/` in the run, or a folder next to the images.
+        out: Folder of the report; None: `evaluation/` in the run, or a folder next to the images.
         count: Largest number of images on each side, N.
         features: Name of the feature network, see `load_features`.
         samplers: Names of samplers.

@@ -16,7 +16,7 @@ def leaked(sessions: Sequence[int], patience: float = 120.0) -> list[str]:
 
     Args:
         sessions: The training processes, each of which led a session of its own.
-        patience: Seconds to wait for what is left of them. Loader workers look for their parent every 5 s.
+        patience: Seconds to wait for their end. Loader workers look for their parent every 5 s.
     """
     until = time.monotonic() + patience
     while (left := _members(set(sessions))) and time.monotonic() < until:

@@ -39,7 +39,7 @@ OTHER_NAMES = {
     "save-dir": "out",
     "seeds": "seed",
 }
-"""What other programs call an option, and what it is here; empty for what is given without a name."""
+"""What other programs call an option, and what it is here; empty for a value that is given without a name."""
 
 
 class ScriptParser(argparse.ArgumentParser):

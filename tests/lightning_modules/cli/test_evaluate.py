@@ -221,7 +221,7 @@ def test_plots_without_matplotlib_say_what_to_install(trained: Run, tmp_path, ca
     ("args", "said"),
     [
         (["no_such_run"], "no_such_run, which does not exist"),
-        (["{cats}"], "is no run; what shall its images be compared with? Give --against DIR"),
+        (["{cats}"], "--against DIR"),
         (["{cats}", "--against", "nowhere"], "folder nowhere does not exist"),
         (["{run}", "--features", "resnet"], "there is no feature network 'resnet'"),
         (["{run}", "--sampler", "newton"], "there is no 'newton'"),

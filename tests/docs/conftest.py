@@ -39,22 +39,26 @@ def reader(tmp_path_factory: pytest.TempPathFactory) -> Path:
     RenderedCats(count=60, size=16, folder=folder).prepare().rename(folder / "my_images")
     shutil.copytree(folder / "my_images", folder / "my_samples")
     (folder / "bad.txt").touch()
-    runs = {
-        "demo": [*DIT, *options({"trainer.max_steps": 4, "ema.lengths": "[0.25]"})],
-        "cats": [
-            *("--config", "cats"),
-            *UNET,
-            *options({"trainer.max_steps": 20, "ema.lengths": "[0.05,0.1]"}),
-            *options({"checkpoint.keep_every_n_steps": 2}),
-        ],
-    }
-    for name, args in runs.items():
-        known = options({"experiment": name, "run": RUN, "trainer.precision": "32-true"})
-        load_script("fit").main([*shrunk(folder / "my_images", folder), *args, *known])
+    train(folder, "demo", *DIT, *options({"trainer.max_steps": 4, "ema.lengths": "[0.25]"}))
     for name in ("my_images", "my_images-cats"):
         shutil.copytree(folder / "runs" / "demo", folder / "runs" / name, symlinks=True)
     shutil.copy(folder / "runs" / "demo" / RUN / "checkpoints" / "step=00000004.ckpt", folder / "model.ckpt")
     return folder
+
+
+@pytest.fixture(scope="session")
+def cats(reader: Path) -> Path:
+    """The reader's `runs/cats`, which takes seconds to train."""
+    lengths = {"ema.lengths": "[0.05,0.1]", "checkpoint.keep_every_n_steps": 2}
+    args = ["--config", "cats", *UNET, *options({"trainer.max_steps": 20, **lengths})]
+    return train(reader.parent, "cats", *args, "--data.root", str(reader / "my_images"))
+
+
+def train(folder: Path, experiment: str, *args: str) -> Path:
+    """Train a small run, and return its experiment's folder."""
+    known = options({"experiment": experiment, "run": RUN, "trainer.precision": "32-true"})
+    load_script("fit").main([*shrunk(folder / "my_images", folder), *args, *known])
+    return folder / "runs" / experiment
 
 
 @pytest.fixture

@@ -1,0 +1,113 @@
+"""What `docs/extending.md` adds works: its files, in a copy of the project, pass their tests and train."""
+
+from __future__ import annotations
+
+import os
+import re
+import shutil
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from tests.docs.groups import SCRIPTS
+from tests.helpers.command_line import DIT, shrunk
+from tests.helpers.pages import DOCS, Block, blocks, text, typed
+from tests.helpers.places import REPOSITORY
+
+pytestmark = pytest.mark.slow
+
+PAGE = DOCS / "extending.md"
+MORE = "    ...\n"
+"""Stands for the other lines of a table."""
+
+
+def sections() -> dict[str, list[Block]]:
+    """The page's blocks by the heading that they stand below."""
+    lines = text(PAGE).splitlines()
+    found: dict[str, list[Block]] = {}
+    for block in blocks():
+        if block.page == PAGE.name:
+            above = [line for line in lines[: block.line] if line.startswith("## ")]
+            found.setdefault(above[-1].removeprefix("## "), []).append(block)
+    return found
+
+
+@pytest.fixture
+def copy(tmp_path: Path) -> Path:
+    """A copy of the project that may be changed."""
+    ignored = shutil.ignore_patterns("__pycache__")
+    for name in ("lightning_modules", "datamodules", "configs", "scripts", "tests/helpers"):
+        shutil.copytree(REPOSITORY / name, tmp_path / name, ignore=ignored)
+    for name in ("tests/__init__.py", "tests/conftest.py", "pyproject.toml"):
+        shutil.copy(REPOSITORY / name, tmp_path / name)
+    return tmp_path
+
+
+def add(block: Block, project: Path) -> Path:
+    """Put a block into the project: a file, or lines for the table that its first line begins."""
+    target = project / block.title
+    if MORE not in block.text:
+        target.parent.mkdir(parents=True, exist_ok=True)
+        for folder in target.relative_to(project).parents:
+            if folder != Path():
+                (project / folder / "__init__.py").touch()
+        assert not target.exists(), f"{block}: {block.title} exists"
+        target.write_text(block.text, encoding="utf-8")
+        return target
+    start, new = block.text.split(MORE)
+    (*imports, first), new = start.splitlines(keepends=True), new.rpartition("\n}")[0] + "\n"
+    lines = target.read_text(encoding="utf-8").splitlines(keepends=True)
+    places = [number for number, line in enumerate(lines) if line == first]
+    assert len(places) == 1, f"{block}: no table {first!r}"
+    lines[places[0] + 1 : places[0] + 1] = [new]
+    after = max(number for number, line in enumerate(lines) if re.match(r"(from|import) ", line)) + 1
+    lines[after:after] = imports
+    target.write_text("".join(lines), encoding="utf-8")
+    return target
+
+
+def run(project: Path, *command: str) -> None:
+    """Run a program on the copy."""
+    variables = os.environ | {"PYTHONPATH": str(project), "OMP_NUM_THREADS": "1"}
+    result = subprocess.run(
+        command, cwd=project, env=variables, capture_output=True, text=True, timeout=500, check=False
+    )
+    assert result.returncode == 0, result.stdout + result.stderr
+
+
+@pytest.mark.parametrize("section", sections())
+def test_a_section_can_be_followed(section: str, copy: Path) -> None:
+    files, commands = [], []
+    for block in sections()[section]:
+        if block.title:
+            files.append(add(block, copy))
+        else:
+            assert block.language == "bash", block
+            commands += typed(block.text)
+    tests = [str(path) for path in files if path.name.startswith("test_")]
+    assert len(files) - len(tests) <= 3  # the file, the table's line, a YAML
+    assert len(tests) == 1
+    run(copy, sys.executable, "-m", "pytest", "-q", "-p", "no:cacheprovider", *tests)
+    python = [str(path) for path in files if path.suffix == ".py"]
+    run(copy, sys.executable, "-m", "ruff", "check", "--config", "pyproject.toml", *python)
+    run(copy, sys.executable, "-m", "ruff", "format", "--check", "--config", "pyproject.toml", *python)
+    for program, name, *args in commands:
+        assert program == "ninelives"
+        small = [word for pair in small_options(copy, args) for word in pair] if name == "fit" else []
+        run(
+            copy,
+            sys.executable,
+            f"scripts/{SCRIPTS[name]}.py",
+            *small,
+            *(DIT if name == "fit" else []),
+            *args,
+        )
+
+
+def small_options(project: Path, args: list[str]) -> list[tuple[str, str]]:
+    """Options that make a training small, but for the data where the page chooses them."""
+    words = iter(shrunk(project / "images", project))
+    pairs = list(zip(words, words, strict=True))
+    return [pair for pair in pairs if pair[0] != "--data.root" or "--data.source" not in args]

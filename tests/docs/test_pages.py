@@ -18,7 +18,7 @@ from datamodules.decode.decode import Limits
 from lightning_modules.cost.settings import ModalSettings
 from tests.docs.groups import SCRIPTS
 from tests.helpers.command_line import LIGHTNING_WARNINGS, load_script
-from tests.helpers.pages import PAGES, Block, anchors, blocks, inline, links, text
+from tests.helpers.pages import DOCS, PAGES, Block, anchors, blocks, inline, links, text
 from tests.helpers.places import BENCHMARKS, REPOSITORY
 
 pytestmark = LIGHTNING_WARNINGS
@@ -27,6 +27,7 @@ Capture = pytest.CaptureFixture[str]
 
 FOLDERS = "tests|benchmarks|configs|scripts|docs|plans|lightning_modules|datamodules"
 OPTION = re.compile(r"--(\w[\w.-]*)")
+THE_READER_S = {"samples.npz", "demo-*.png", "compared.png", "compared-drawn.png"}
 FOREIGN = {"signal", "logdir", "detach", "no-deps"}  # of SLURM, TensorBoard, Modal, pip
 
 
@@ -104,6 +105,33 @@ def test_python_names_exist(page: Path) -> None:
                 importlib.import_module(code)
             except ModuleNotFoundError:
                 assert hasattr(importlib.import_module(match[1]), match[2]), code
+
+
+@pytest.mark.parametrize("package", ["datamodules", "lightning_modules"])
+def test_the_layout_names_every_folder(package: str) -> None:
+    page = text(DOCS / "architecture.md")
+    (table,) = re.findall(rf"^\| `{package}/` \|.*\n\|---\|---\|\n((?:\|.*\n)+)", page, re.MULTILINE)
+    named = re.findall(r"^\| `(\w+)/` \|", table, re.MULTILINE)
+    assert sorted(named) == sorted(path.parent.name for path in (REPOSITORY / package).glob("*/__init__.py"))
+
+
+def test_a_run_leaves_the_files_that_are_named(reader: Path) -> None:
+    (block,) = (each for each in blocks() if each.language == "text" and "manifest.json" in each.text)
+    run = (reader / "runs" / "demo" / "latest").resolve()
+    for line in block.text.splitlines()[1:]:
+        if name := re.match(r"  ([\w./=-]+?)(?:\.\.\.)? ", line):
+            assert list(run.glob(re.sub(r"\d{8}", "*", name[1]) + "*")), name[1]
+
+
+@pytest.mark.parametrize("page", PAGES, ids=lambda page: page.name)
+def test_files_that_are_written_are_those_of_the_code(page: Path) -> None:
+    paths = [
+        path for name in ("lightning_modules", "datamodules") for path in REPOSITORY.glob(f"{name}/**/*.py")
+    ]
+    sources = "".join(path.read_text(encoding="utf-8") for path in paths)
+    for code in inline(page):
+        if re.fullmatch(r"\w[\w.-]*\.(json|jsonl|csv|npz|png|gif|ckpt)", code) and code not in THE_READER_S:
+            assert code in sources or code.removesuffix(".ckpt") in sources, code
 
 
 @pytest.mark.parametrize("page", PAGES, ids=lambda page: page.name)

@@ -9,6 +9,7 @@ from pathlib import Path
 import pytest
 import yaml
 
+from datamodules.sources.rendered_cats import RenderedCats
 from tests.docs.groups import GROUPS, SCRIPTS, Command, group, members, plain
 from tests.helpers.command_line import DIT, LIGHTNING_WARNINGS, UNET, load_script, shrunk
 from tests.helpers.pages import commands
@@ -72,7 +73,8 @@ def is_unet(args: list[str]) -> bool:
 def small(name: str, args: list[str], here: Path) -> list[str]:
     """A command's arguments, made small: for `fit` before what the page says, which wins."""
     if "--self-test" in args:
-        return [*args, "--data", "my_images", "--no-plots"]
+        many = RenderedCats(count=240, size=32, folder=here).prepare()  # enough for the metrics to notice
+        return [*args, "--data", str(many), "--features", "random", "--no-plots"]
     if name != "fit" or "--help" in args:
         return [*args, *SMALL.get(name, [])]
     every = ["--evaluation.every_n_steps", "2"] if "--evaluation.every_n_steps" in args else []

@@ -20,7 +20,10 @@ PLANS = sorted((ROOT / "plans").glob("*.md"))
 def on_config(config: MkDocsConfig) -> MkDocsConfig:
     """Add the generated pages to the navigation."""
     decisions: list[dict[str, str]] = [{_title(path): f"plans/{path.name}"} for path in PLANS]
-    reference = [{package: [{name: _page(name)} for name in _folders(package)]} for package in PACKAGES]
+    reference = [
+        {package: [{name.removeprefix(f"{package}."): _page(name)} for name in _folders(package)]}
+        for package in PACKAGES
+    ]
     assert config.nav is not None
     config.nav += [{"Decisions and log": decisions}, {"API reference": reference}]
     return config

@@ -132,6 +132,8 @@ def test_files_that_are_written_are_those_of_the_code(page: Path) -> None:
     for code in inline(page):
         if re.fullmatch(r"\w[\w.-]*\.(json|jsonl|csv|npz|png|gif|ckpt)", code) and code not in THE_READER_S:
             assert code in sources or code.removesuffix(".ckpt") in sources, code
+        if folder := re.match(r"(\w+)/step=", code):
+            assert f'"{folder[1]}"' in sources, code
 
 
 @pytest.mark.parametrize("page", PAGES, ids=lambda page: page.name)

@@ -21,8 +21,7 @@ def on_config(config: MkDocsConfig) -> MkDocsConfig:
     """Add the generated pages to the navigation."""
     decisions: list[dict[str, str]] = [{_title(path): f"plans/{path.name}"} for path in PLANS]
     reference = [
-        {package: [{name.removeprefix(f"{package}."): _page(name)} for name in _folders(package)]}
-        for package in PACKAGES
+        {package: [{_short(name): _page(name)} for name in _folders(package)]} for package in PACKAGES
     ]
     assert config.nav is not None
     config.nav += [{"Decisions and log": decisions}, {"API reference": reference}]
@@ -48,6 +47,10 @@ def on_page_markdown(markdown: str, page: Page, **_: object) -> str:
 
 def _title(path: Path) -> str:
     return path.read_text(encoding="utf-8").split("\n", 1)[0].removeprefix("# ")
+
+
+def _short(name: str) -> str:
+    return name.partition(".")[2] or name
 
 
 def _page(name: str) -> str:

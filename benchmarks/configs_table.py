@@ -21,11 +21,11 @@ from torch.func import functional_call
 from torch.utils.flop_counter import FlopCounterMode
 
 from datamodules.image_folder import ImageFolderDataModule
-from lightning_modules.cli.fit_cli import quiet_lightning
 from lightning_modules.cli.parsing.parser import resolve_config
 from lightning_modules.cloud.resolve import CloudCLI
 from lightning_modules.cost.prices import ACHIEVED_SHARE, DATE, GPUS, REGION_FACTOR
 from lightning_modules.module import DiffusionModule
+from lightning_modules.utils.lightning_internals import quiet_lightning
 
 PAGE = Path(__file__).resolve().parents[1] / "docs" / "configs.md"
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from typing import Any
 
 from lightning.pytorch import Trainer
 from lightning.pytorch.callbacks import Timer
@@ -59,12 +60,13 @@ def check_trainer(trainer: Trainer, images: int, batch_size: int) -> None:
         DataError: There are neither steps nor a time nor a number of batches to end at, so that the first
             epoch would never end; or some batches are to be repeated.
     """
-    if trainer.overfit_batches:  # type: ignore[attr-defined]
+    undeclared: Any = trainer  # Lightning sets some attributes without declaring them
+    if undeclared.overfit_batches:
         raise DataError(
             "overfit_batches repeats batches, and the batches of this data module never repeat: put a few "
             "images into a folder of their own and train on that"
         )
-    timed = any(isinstance(callback, Timer) for callback in trainer.callbacks)  # type: ignore[attr-defined]
+    timed = any(isinstance(callback, Timer) for callback in undeclared.callbacks)
     if trainer.max_steps >= 0 or trainer.max_epochs in (None, -1, 0) or timed:
         return
     if isinstance(trainer.limit_train_batches, int):

@@ -13,7 +13,6 @@ from torch.func import functional_call
 from datamodules.batches.step_plan import Place, StepPlan
 from datamodules.utils.text import counted, listed
 from lightning_modules.checkpoints.optimizer_settings import keep_settings
-from lightning_modules.checkpoints.position import fit_loop_state
 from lightning_modules.diffusion.loss import denoising_loss
 from lightning_modules.diffusion.noise_levels import NoiseLevels
 from lightning_modules.diffusion.preconditioning import Denoiser, Preconditioner
@@ -24,6 +23,7 @@ from lightning_modules.networks.layers import weight_decay_groups
 from lightning_modules.sampling.image_noise import ImageNoise
 from lightning_modules.sampling.settings import Sampling
 from lightning_modules.utils.compilation import compile_where_possible
+from lightning_modules.utils.lightning_internals import data_module, set_position, trainer_of
 from lightning_modules.utils.ranges import at_least, check_ranges, share
 from lightning_modules.utils.seeds import Stream, fold
 
@@ -187,13 +187,13 @@ class DiffusionModule(LightningModule):
     def on_save_checkpoint(self, checkpoint: dict[str, Any]) -> None:
         """Note which model it is, for `load_model`, and a position that tells the step and nothing else."""
         checkpoint["model"] = type(self).__name__
-        if self._trainer is not None:
-            self._set_position(checkpoint)
+        if trainer := trainer_of(self):
+            set_position(trainer, checkpoint)
 
     def on_load_checkpoint(self, checkpoint: dict[str, Any]) -> None:
         """Let the Trainer go on between the checkpoint's step and the next, whatever hook it was saved in."""
-        if self._trainer is not None:
-            self._set_position(checkpoint)
+        if trainer := trainer_of(self):
+            set_position(trainer, checkpoint)
 
     @property
     def plan(self) -> StepPlan:
@@ -205,14 +205,6 @@ class DiffusionModule(LightningModule):
         """Return which part of which batch of the stream a micro-batch is."""
         accumulation = self.trainer.accumulate_grad_batches
         return self.plan.place(self.trainer.global_step * accumulation + batch_idx % accumulation)
-
-    def starts_step(self, batch_idx: int) -> bool:
-        """Tell whether a micro-batch is the first of its optimizer step."""
-        return batch_idx % self.trainer.accumulate_grad_batches == 0
-
-    def ends_step(self, batch_idx: int) -> bool:
-        """Tell whether a micro-batch is the last of its optimizer step."""
-        return (batch_idx + 1) % self.trainer.accumulate_grad_batches == 0
 
     def sample(
         self,
@@ -286,15 +278,11 @@ class DiffusionModule(LightningModule):
     def _generator(self, stream: Stream, counter: int) -> torch.Generator:
         return torch.Generator(self.device).manual_seed(fold(self.seed, stream, counter, self.global_rank))
 
-    def _set_position(self, checkpoint: dict[str, Any]) -> None:
-        accumulation = self.trainer.accumulate_grad_batches
-        checkpoint["loops"]["fit_loop"] = fit_loop_state(checkpoint["global_step"], accumulation)
-
     def _rows(self, place: Place, count: int) -> tuple[slice, int]:
         """Return the rows of its batch that a micro-batch of `count` images is, and the batch's size."""
         if self.plan.split == 1:
             return slice(None), count
-        whole: int = self.trainer.datamodule.batch_size  # type: ignore[attr-defined]
+        whole = data_module(self.trainer).batch_size
         return self.plan.rows(place.part, whole), whole
 
     def _drop_labels(self, labels: Tensor, uniform: Tensor) -> Tensor:

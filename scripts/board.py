@@ -56,7 +56,7 @@ def serve(folder: Path, further: Sequence[str]) -> None:
         folder: Where the runs are.
         further: TensorBoard's own options.
     """
-    from tensorboard import program  # type: ignore[import-untyped]
+    from tensorboard import program
 
     from lightning_modules.logs.board_links import view_of_runs
 

@@ -69,8 +69,6 @@ class PathTable(Sequence[str]):
             return len(self) == len(other) and all(a == b for a, b in zip(self, other, strict=True))
         return NotImplemented
 
-    __hash__ = None  # type: ignore[assignment]
-
     def __repr__(self) -> str:
         shown = ", ".join(map(repr, self[:3]))
         return f"PathTable({shown}{', ...' if len(self) > 3 else ''}; {len(self)} paths)"

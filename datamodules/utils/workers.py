@@ -181,7 +181,7 @@ class Workers(Generic[Task, Result]):
             try:
                 good, found = _receive(worker.connection, self._patience())
                 if good:
-                    return found  # type: ignore[no-any-return]
+                    return found
             except _TroubleError as trouble:
                 self._give_up(str(trouble))
             except OSError:

@@ -11,6 +11,7 @@ from lightning.pytorch import LightningModule, Trainer
 from lightning.pytorch.callbacks import Checkpoint, ModelCheckpoint
 
 from datamodules.image_folder import ImageFolderDataModule
+from lightning_modules.callbacks.base import StepCallback
 from lightning_modules.callbacks.telemetry import between_steps
 from lightning_modules.checkpoints.checkpoint_io import WholeCheckpointIO
 from lightning_modules.checkpoints.retention import delete_checkpoints, steps_to_delete
@@ -18,6 +19,11 @@ from lightning_modules.checkpoints.whole import checkpoints_in, is_checkpoint, p
 from lightning_modules.module import DiffusionModule
 from lightning_modules.run.directory import CHECKPOINTS, MODEL_CHECKPOINTS, name_latest
 from lightning_modules.run.signals import StopRequestedError, StopSignals
+from lightning_modules.utils.lightning_internals import (
+    callbacks_of,
+    is_fast_dev_run,
+    replace_signal_handlers,
+)
 from lightning_modules.utils.memory import is_out_of_memory
 from lightning_modules.utils.ranges import at_least, check_ranges
 
@@ -27,7 +33,7 @@ Best = Literal["min", "max"]
 OnError = Literal["continue", "stop"]
 
 
-class StepCheckpoint(Checkpoint):
+class StepCheckpoint(StepCallback, Checkpoint):
     """Save whole checkpoints between steps, `checkpoints/step=00012000.ckpt`, and stop there when asked.
 
     A checkpoint stands after a step's logs, pictures and validation and before the next step's first
@@ -96,11 +102,11 @@ class StepCheckpoint(Checkpoint):
         """
         trainer.strategy.checkpoint_io = self._io
         if self.signals is not None:
-            trainer._signal_connector.register_signal_handlers = self.signals.listen  # type: ignore[method-assign]
+            replace_signal_handlers(trainer, self.signals.listen)
         root = self.run_directory or trainer.log_dir or trainer.default_root_dir
         self._folder = Path(root) / CHECKPOINTS
-        for callback in trainer.callbacks:  # type: ignore[attr-defined]
-            if isinstance(callback, ModelCheckpoint) and _lies_in(callback.dirpath, self._folder):
+        for callback in callbacks_of(trainer, ModelCheckpoint):
+            if _lies_in(callback.dirpath, self._folder):
                 callback.dirpath = str(self._folder.with_name(MODEL_CHECKPOINTS))
 
     def on_train_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
@@ -108,26 +114,18 @@ class StepCheckpoint(Checkpoint):
         self._saved_step = self._whole_step = trainer.global_step
         self._saved_at = time.monotonic()
 
-    def on_train_batch_start(
-        self,
-        trainer: Trainer,
-        pl_module: DiffusionModule,  # type: ignore[override]
-        batch: Any,
-        batch_idx: int,
-    ) -> None:
+    def on_step_start(self, trainer: Trainer, module: DiffusionModule, step: int) -> None:
         """Save what is due between two steps, and stop there if asked to.
 
         Raises:
             StopRequestedError: After a signal.
             CheckpointWriteError: If the disk refuses, and training is to stop for that or for a signal.
         """
-        if not pl_module.starts_step(batch_idx):
-            return
         self._stands_between_steps = True
         stop, due = self._asked_to_stop(trainer), self._is_due(trainer)
         if stop:
             self._save_last(trainer)
-            raise StopRequestedError(f"stopped at step {trainer.global_step}")
+            raise StopRequestedError(f"stopped at step {step}")
         if due:
             with between_steps(trainer):
                 self._save(trainer)
@@ -198,7 +196,7 @@ class StepCheckpoint(Checkpoint):
         return mine if trainer.world_size == 1 else _any_rank(trainer, mine)
 
     def _saves(self, trainer: Trainer) -> bool:
-        return self.every_n_steps > 0 and not trainer.fast_dev_run  # type: ignore[attr-defined]
+        return self.every_n_steps > 0 and not is_fast_dev_run(trainer)
 
     def _is_due(self, trainer: Trainer) -> bool:
         step = trainer.global_step

@@ -7,10 +7,11 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import torch
-from lightning.pytorch import Callback, Trainer
+from lightning.pytorch import LightningModule, Trainer
 from lightning.pytorch.loggers import TensorBoardLogger
 from torch import Tensor
 
+from lightning_modules.callbacks.base import StepCallback
 from lightning_modules.callbacks.learning_rate import LearningRate
 from lightning_modules.callbacks.noise_bands import LossByNoiseLevel
 from lightning_modules.callbacks.rehearsal import rehearse_drawing
@@ -23,6 +24,12 @@ from lightning_modules.pictures.images import save_png
 from lightning_modules.pictures.sheets import Sheet
 from lightning_modules.sampling.generate import draw_images
 from lightning_modules.sampling.settings import Sampling
+from lightning_modules.utils.lightning_internals import (
+    callback_of,
+    callbacks_of,
+    data_module,
+    is_fast_dev_run,
+)
 from lightning_modules.utils.ranges import Rule, at_least, check_ranges
 
 if TYPE_CHECKING:
@@ -34,7 +41,7 @@ if TYPE_CHECKING:
 logger = logging.getLogger(__name__)
 
 
-class Evaluation(Callback):
+class Evaluation(StepCallback):
     """Measure samples in training: a small KID, held-out error, memorization; and say in words what it sees.
 
     Scalars go to TensorBoard and to `trainer.callback_metrics` as `evaluation/...`, so that a checkpoint
@@ -115,38 +122,30 @@ class Evaluation(Callback):
         """Share of the time since training started that evaluations took."""
         return self._spent / max(time.perf_counter() - self._started, 1e-9)
 
-    def on_train_start(self, trainer: Trainer, pl_module: DiffusionModule) -> None:  # type: ignore[override]
+    def on_train_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
         """Start the clock."""
         self._started, self._spent = time.perf_counter(), 0.0
 
-    def on_train_batch_end(
-        self,
-        trainer: Trainer,
-        pl_module: DiffusionModule,  # type: ignore[override]
-        outputs: Any,
-        batch: Any,
-        batch_idx: int,
-    ) -> None:
+    def on_step_end(self, trainer: Trainer, module: DiffusionModule, step: int) -> None:
         """Evaluate when a step that is due has just ended and the time allows it."""
-        step = trainer.global_step
-        if not self.every_n_steps or step % self.every_n_steps or not pl_module.ends_step(batch_idx):
+        if not self.every_n_steps or step % self.every_n_steps:
             return
-        left_out = trainer.fast_dev_run or not trainer.is_global_zero or step == self._evaluated_at  # type: ignore[attr-defined]
+        left_out = is_fast_dev_run(trainer) or not trainer.is_global_zero or step == self._evaluated_at
         if left_out or not self._affordable():
             return
         self._evaluated_at = step
         began = time.perf_counter()
-        with self._untouched(pl_module), between_steps(trainer):
-            reference = self._prepared(trainer, pl_module)
+        with self._untouched(module), between_steps(trainer):
+            reference = self._prepared(trainer, module)
             prepared = time.perf_counter()
-            scalars = self._evaluate(trainer, pl_module, reference, step)
+            scalars = self._evaluate(trainer, module, reference, step)
         self._last_cost = time.perf_counter() - prepared
         self._spent += time.perf_counter() - began
         scalars |= {"step": float(step), "seconds": self._last_cost, "share_of_time": self.share}
         named = {f"evaluation/{name}": value for name, value in scalars.items()}
         # Written at once: the Trainer's own logging waits for a step that log_every_n_steps divides.
         write_scalars(trainer, named)
-        pl_module.log_dict(named, logger=False, batch_size=1, rank_zero_only=True)
+        module.log_dict(named, logger=False, batch_size=1, rank_zero_only=True)
 
     def state_dict(self) -> dict[str, Any]:
         """Return the KIDs so far and what was said, so that a resumed run knows of a plateau."""
@@ -181,8 +180,8 @@ class Evaluation(Callback):
         from lightning_modules.evaluation.training_reference import TrainingReference
 
         if self._reference is None:
-            data = trainer.datamodule  # type: ignore[attr-defined]
-            self._reference = TrainingReference(data, self.features, self.images, self.seed, module.device)
+            data, device = data_module(trainer), module.device
+            self._reference = TrainingReference(data, self.features, self.images, self.seed, device)
         return self._reference
 
     def _evaluate(
@@ -192,7 +191,7 @@ class Evaluation(Callback):
             batches = draw_images(module, self.sampling, reference.labels, self.seed, batch_size=64)
             images = torch.cat([batch.images for batch in batches])
             bands = reference.errors(module)
-        raw = reference.errors(module) if _keeps_average(trainer) else bands
+        raw = reference.errors(module) if callbacks_of(trainer, EMA) else bands
         found = reference.compare(images.numpy())
         captions = class_captions(module.class_names, reference.labels[:64])
         pictures = {"samples": Sheet(8, f"step {step:,}", captions=captions).draw(images[:64])}
@@ -214,7 +213,7 @@ class Evaluation(Callback):
                 [averaged.val / left.val for averaged, left in zip(bands, raw, strict=True)]
             ),
         }
-        if not any(isinstance(callback, LossByNoiseLevel) for callback in trainer.callbacks):  # type: ignore[attr-defined]
+        if not callbacks_of(trainer, LossByNoiseLevel):
             scalars |= {f"val_sigma_{band.low:g}_to_{band.high:g}": band.val for band in bands}
         return scalars
 
@@ -249,10 +248,6 @@ def _show(trainer: Trainer, step: int, pictures: dict[str, Tensor]) -> None:
         write_picture(trainer, f"evaluation/{name}", picture, step)
 
 
-def _keeps_average(trainer: Trainer) -> bool:
-    return any(isinstance(callback, EMA) for callback in trainer.callbacks)  # type: ignore[attr-defined]
-
-
 def _rate(trainer: Trainer) -> float:
     return float(trainer.optimizers[0].param_groups[0]["lr"])
 
@@ -260,12 +255,11 @@ def _rate(trainer: Trainer) -> float:
 def _at_floor(trainer: Trainer) -> bool:
     """Tell whether the learning rate of the step just taken was the end of its cooldown, with steps left."""
     step = trainer.global_step - 1
-    for callback in trainer.callbacks:  # type: ignore[attr-defined]
-        if isinstance(callback, LearningRate):
-            phases = callback.phases(trainer.max_steps)
-            falls = phases.start is not None and step >= phases.start
-            return falls and callback.factor(step, trainer.max_steps) <= callback.floor
-    return False
+    rate = callback_of(trainer, LearningRate)
+    if rate is None:
+        return False
+    start = rate.phases(trainer.max_steps).start
+    return start is not None and step >= start and rate.factor(step, trainer.max_steps) <= rate.floor
 
 
 def _geometric_mean(values: list[float]) -> float:

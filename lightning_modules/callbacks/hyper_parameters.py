@@ -14,7 +14,8 @@ from datamodules.utils.text import listed
 from lightning_modules.callbacks.evaluation import Evaluation
 from lightning_modules.callbacks.noise_bands import LossByNoiseLevel
 from lightning_modules.logs.board import layout
-from lightning_modules.logs.run_logger import add_summary
+from lightning_modules.utils.lightning_internals import callbacks_of
+from lightning_modules.utils.tensorboard_internals import add_summary
 
 _ELSEWHERE = ("config", "model.image_size", "model.seed", "model.augmentations", "data.seed")
 """The paths of the configuration, and what is linked to another setting."""
@@ -38,12 +39,11 @@ class HyperParameters(SaveConfigCallback):
         settings = changed(self.config.as_dict(), self.parser.get_defaults(skip_validation=True).as_dict())
         told = {name: value for name, value in settings.items() if name not in _ELSEWHERE}
         told["model.class_names"] = listed(pl_module.hparams["class_names"])
-        callbacks = trainer.callbacks  # type: ignore[attr-defined]
-        groups = [group for each in callbacks if isinstance(each, LossByNoiseLevel) for group in each.groups]
-        evaluated = any(isinstance(each, Evaluation) and each.every_n_steps for each in callbacks)
+        groups = [group for each in callbacks_of(trainer, LossByNoiseLevel) for group in each.groups]
+        evaluated = any(each.every_n_steps for each in callbacks_of(trainer, Evaluation))
         for run_logger in trainer.loggers:
             if isinstance(run_logger, TensorBoardLogger) and trainer.is_global_zero:
-                for summary in hparams(told, {"loss/val": 0.0}):  # type: ignore[no-untyped-call]
+                for summary in hparams(told, {"loss/val": 0.0}):
                     add_summary(run_logger.experiment, summary)
                 run_logger.experiment.add_custom_scalars(layout(groups, evaluated))
                 run_logger.save()

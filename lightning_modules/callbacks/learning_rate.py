@@ -4,10 +4,13 @@ import logging
 import math
 from typing import Any, NamedTuple
 
-from lightning.pytorch import Callback, LightningModule, Trainer
+from lightning.pytorch import LightningModule, Trainer
 from lightning.pytorch.utilities import rank_zero_info
 
+from lightning_modules.callbacks.base import StepCallback
 from lightning_modules.callbacks.telemetry import logs_at
+from lightning_modules.module import DiffusionModule
+from lightning_modules.utils.lightning_internals import is_fast_dev_run
 
 logger = logging.getLogger(__name__)
 
@@ -26,7 +29,7 @@ class Phases(NamedTuple):
     start: int | None
 
 
-class LearningRate(Callback):
+class LearningRate(StepCallback):
     """Warm up, hold, cool down: the learning rate as a pure function of the step.
 
     Each phase is a length in steps, so raising `max_steps` before the cooldown changes no step already
@@ -127,7 +130,7 @@ class LearningRate(Callback):
 
     def setup(self, trainer: Trainer, pl_module: LightningModule, stage: str) -> None:
         """Check the schedule against the run's length; a `fast_dev_run` of one step has no cooldown."""
-        if trainer.fast_dev_run:  # type: ignore[attr-defined]
+        if is_fast_dev_run(trainer):
             self.cool_down = 0
         self.check(trainer.max_steps)
         if said := self.shortened(trainer.max_steps):
@@ -139,17 +142,15 @@ class LearningRate(Callback):
             group.setdefault("initial_lr", group["lr"])
         self._warn_of_another_past(trainer.global_step, trainer.max_steps)
 
-    def on_train_batch_start(
-        self, trainer: Trainer, pl_module: LightningModule, batch: Any, batch_idx: int
-    ) -> None:
-        """Set the rate of the step that the micro-batch belongs to."""
-        step, max_steps = trainer.global_step, trainer.max_steps
+    def on_step_start(self, trainer: Trainer, module: DiffusionModule, step: int) -> None:
+        """Set the step's rate."""
+        max_steps = trainer.max_steps
         factor = self.factor(step, max_steps)
         groups = trainer.optimizers[0].param_groups
         for group in groups:
             group["lr"] = group["initial_lr"] * factor
         if logs_at(trainer, step + 1):
-            pl_module.log("learning_rate", groups[0]["lr"], batch_size=1)
+            module.log("learning_rate", groups[0]["lr"], batch_size=1)
         phases = self.phases(max_steps)
         start = phases.start
         self._fell_from = start if start is not None and step >= start else None

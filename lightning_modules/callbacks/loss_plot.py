@@ -2,10 +2,10 @@ from __future__ import annotations
 
 import logging
 import time
-from typing import Any
 
-from lightning.pytorch import Callback, LightningModule, Trainer
+from lightning.pytorch import LightningModule, Trainer
 
+from lightning_modules.callbacks.base import StepCallback
 from lightning_modules.callbacks.run_folder import run_folder
 from lightning_modules.callbacks.sample_grid import SampleGrid
 from lightning_modules.callbacks.telemetry import between_steps
@@ -13,11 +13,12 @@ from lightning_modules.logs.metrics_file import FILE as METRICS
 from lightning_modules.logs.metrics_file import read_metrics
 from lightning_modules.module import DiffusionModule
 from lightning_modules.pictures.loss_plot import FILE, plot_losses
+from lightning_modules.utils.lightning_internals import callbacks_of
 
 logger = logging.getLogger(__name__)
 
 
-class LossPlot(Callback):
+class LossPlot(StepCallback):
     """Draw the run's losses as `loss.png`: after validations and sample grids, and at the end.
 
     It is drawn from `metrics.csv`, and so shows the whole run, however often that was continued; without
@@ -37,16 +38,9 @@ class LossPlot(Callback):
         if not trainer.sanity_checking:
             self._draw(trainer)
 
-    def on_train_batch_start(
-        self,
-        trainer: Trainer,
-        pl_module: DiffusionModule,  # type: ignore[override]
-        batch: Any,
-        batch_idx: int,
-    ) -> None:
+    def on_step_start(self, trainer: Trainer, module: DiffusionModule, step: int) -> None:
         """Draw after a step with a sample grid, when all of the step is logged."""
-        step = trainer.global_step
-        if step and pl_module.starts_step(batch_idx) and _has_grid(trainer, step):
+        if step and _has_grid(trainer, step):
             self._draw(trainer)
 
     def on_train_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
@@ -67,5 +61,5 @@ class LossPlot(Callback):
 
 
 def _has_grid(trainer: Trainer, step: int) -> bool:
-    grids = [each for each in trainer.callbacks if isinstance(each, SampleGrid)]  # type: ignore[attr-defined]
+    grids = callbacks_of(trainer, SampleGrid)
     return any(grid.every_n_steps and step % grid.every_n_steps == 0 for grid in grids)

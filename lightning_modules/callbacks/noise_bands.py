@@ -2,21 +2,23 @@ from __future__ import annotations
 
 import itertools
 import math
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import torch
-from lightning.pytorch import Callback, Trainer
+from lightning.pytorch import LightningModule, Trainer
 from torch import Tensor
 
+from lightning_modules.callbacks.base import StepCallback, diffusion_module
 from lightning_modules.callbacks.telemetry import logs_at, write_scalars
 from lightning_modules.evaluation.denoising import BAND_EDGES, band_errors
 from lightning_modules.module import DiffusionModule
+from lightning_modules.utils.lightning_internals import data_module
 from lightning_modules.utils.ranges import Rule, check_ranges
 from lightning_modules.utils.seeds import Stream, fold
 
 
-class LossByNoiseLevel(Callback):
+class LossByNoiseLevel(StepCallback):
     """Log the error of `denoised` in bands of noise levels, next to what needs no learning.
 
     For the band from `low` to `high`, TensorBoard's group `error_sigma_low_to_high` holds mean squared errors
@@ -58,15 +60,14 @@ class LossByNoiseLevel(Callback):
         """TensorBoard's group of each band."""
         return [f"error_sigma_{low:g}_to_{high:g}" for low, high in self.bands]
 
-    def on_train_batch_end(
+    def on_micro_batch_end(
         self,
         trainer: Trainer,
-        pl_module: DiffusionModule,  # type: ignore[override]
-        outputs: Any,
-        batch: Any,
-        batch_idx: int,
+        module: DiffusionModule,
+        batch: tuple[Tensor, ...],
+        outputs: Mapping[str, Tensor],
     ) -> None:
-        """Add a micro-batch's errors to their bands; log the means when the trainer logs."""
+        """Add a micro-batch's errors to their bands."""
         sigma, error = outputs["sigma"], outputs["error"]
         self._edges = self._edges.to(sigma)
         if self._train is None:
@@ -74,7 +75,10 @@ class LossByNoiseLevel(Callback):
         self._train = self._train.to(error)
         terms = torch.stack([error, torch.ones_like(error)], dim=1)
         self._train.index_add_(0, torch.bucketize(sigma, self._edges), terms)
-        if pl_module.ends_step(batch_idx) and logs_at(trainer, trainer.global_step):
+
+    def on_step_end(self, trainer: Trainer, module: DiffusionModule, step: int) -> None:
+        """Log the means when the trainer logs."""
+        if self._train is not None and logs_at(trainer, step):
             sums = self._train[1:-1].tolist()
             self._train.zero_()
             pairs = zip(self.groups, sums, strict=True)
@@ -82,17 +86,16 @@ class LossByNoiseLevel(Callback):
                 trainer, {f"{group}/train": total / count for group, (total, count) in pairs if count}
             )
 
-    def on_validation_epoch_start(self, trainer: Trainer, pl_module: DiffusionModule) -> None:  # type: ignore[override]
+    def on_validation_epoch_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
         """Start new sums."""
         self._val = torch.zeros(len(self.bands), 4, device=pl_module.device)
         if self._mean_image is None:
-            mean_image: Tensor = trainer.datamodule.mean_image()  # type: ignore[attr-defined]
-            self._mean_image = mean_image.to(pl_module.device)
+            self._mean_image = data_module(trainer).mean_image().to(pl_module.device)
 
     def on_validation_batch_end(
         self,
         trainer: Trainer,
-        pl_module: DiffusionModule,  # type: ignore[override]
+        pl_module: LightningModule,
         outputs: Any,
         batch: Any,
         batch_idx: int,
@@ -101,14 +104,15 @@ class LossByNoiseLevel(Callback):
         """Add the errors of held-out images in every band."""
         assert self._val is not None
         assert self._mean_image is not None
+        module = diffusion_module(pl_module)
         images, labels = batch
-        seed = fold(pl_module.seed, Stream.NOISE_BANDS, batch_idx, trainer.global_rank)
-        generator = torch.Generator(pl_module.device).manual_seed(seed)
+        seed = fold(module.seed, Stream.NOISE_BANDS, batch_idx, trainer.global_rank)
+        generator = torch.Generator(module.device).manual_seed(seed)
         for number, band in enumerate(self.bands):
-            errors = band_errors(pl_module, images, labels, self._mean_image, band, generator)
+            errors = band_errors(module, images, labels, self._mean_image, band, generator)
             self._val[number] += len(images) * torch.cat([errors, torch.ones_like(errors[:1])])
 
-    def on_validation_epoch_end(self, trainer: Trainer, pl_module: DiffusionModule) -> None:  # type: ignore[override]
+    def on_validation_epoch_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
         """Log the bands' means and baselines."""
         assert self._val is not None
         for group, (error, identity, constant, count) in zip(self.groups, self._val.tolist(), strict=True):

@@ -3,7 +3,7 @@ from __future__ import annotations
 import math
 import sys
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from typing import Any
 
 from lightning.pytorch import LightningModule, Trainer
@@ -13,6 +13,7 @@ from tqdm import tqdm
 
 from datamodules.utils.progress import LOG_SECONDS, time_text
 from datamodules.utils.terminal import is_terminal, unfailing, width_options
+from lightning_modules.callbacks.base import StepCallback
 from lightning_modules.callbacks.run_folder import run_folder
 from lightning_modules.module import DiffusionModule
 from lightning_modules.utils.ranges import at_least, check_ranges
@@ -67,7 +68,7 @@ class Pace:
         return images * (self._seconds / self._images + self._paused / self._all_images)
 
 
-class StepProgressBar(ProgressBar):
+class StepProgressBar(StepCallback, ProgressBar):
     """Say how far training is: a bar on a terminal, and a line for each validation.
 
     Where the output is no terminal there is no bar, but a line every half minute too.
@@ -115,30 +116,32 @@ class StepProgressBar(ProgressBar):
             **width_options(terminal),
         )
 
-    def on_train_batch_end(
+    def on_micro_batch_end(
         self,
         trainer: Trainer,
-        pl_module: DiffusionModule,  # type: ignore[override]
-        outputs: Any,
-        batch: Any,
-        batch_idx: int,
+        module: DiffusionModule,
+        batch: tuple[Tensor, ...],
+        outputs: Mapping[str, Tensor],
     ) -> None:
-        """Count, and show what is due."""
+        """Count."""
         if not self._enabled:
             return
         images = len(batch[0]) * trainer.world_size
         self.pace.count(images)
         self._images_in_step += images
         self._loss, self._losses = self._loss + outputs["loss"].detach(), self._losses + 1
-        if not pl_module.ends_step(batch_idx):
+
+    def on_step_end(self, trainer: Trainer, module: DiffusionModule, step: int) -> None:
+        """Show what is due."""
+        if not self._enabled:
             return
         self._per_step, self._images_in_step = self._images_in_step, 0
         now = time.monotonic()
         if self.bar is not None:
-            self.bar.n = trainer.global_step
-            if batch_idx % self.refresh_rate < trainer.accumulate_grad_batches and (
-                now - self._shown_at >= _SHOWN_EVERY
-            ):
+            self.bar.n = step
+            micro_batches = trainer.accumulate_grad_batches
+            due = (step * micro_batches - 1) % self.refresh_rate < micro_batches
+            if due and now - self._shown_at >= _SHOWN_EVERY:
                 self._shown_at = now
                 self.bar.set_postfix_str(", ".join(self._words(trainer)))
         elif now - self._told_at >= LOG_SECONDS:

@@ -6,9 +6,10 @@ from pathlib import Path
 from typing import Any
 
 import torch
-from lightning.pytorch import Callback, LightningModule, Trainer
+from lightning.pytorch import LightningModule, Trainer
 from torch import Tensor
 
+from lightning_modules.callbacks.base import StepCallback, diffusion_module
 from lightning_modules.callbacks.rehearsal import rehearse_drawing
 from lightning_modules.callbacks.telemetry import between_steps, write_picture
 from lightning_modules.ema.callback import averaged_weights
@@ -18,6 +19,7 @@ from lightning_modules.pictures.images import save_png, to_uint8
 from lightning_modules.pictures.sheets import Sheet
 from lightning_modules.sampling.settings import Sampling
 from lightning_modules.sampling.stored import SAMPLING
+from lightning_modules.utils.lightning_internals import is_fast_dev_run
 from lightning_modules.utils.ranges import Rule, at_least, check_ranges
 
 logger = logging.getLogger(__name__)
@@ -25,7 +27,7 @@ logger = logging.getLogger(__name__)
 _MOST = 4096
 
 
-class SampleGrid(Callback):
+class SampleGrid(StepCallback):
     """Draw the same noise and the same labels again and again, so that the pictures can be compared.
 
     Writes `samples/step=00012000.png` in the run directory and an image to TensorBoard, drawn with the
@@ -106,38 +108,30 @@ class SampleGrid(Callback):
         """Note how the model is to be drawn from, so that its checkpoint alone says so."""
         checkpoint[SAMPLING] = self.sampling.to_dict()
 
-    def on_train_batch_end(
-        self,
-        trainer: Trainer,
-        pl_module: DiffusionModule,  # type: ignore[override]
-        outputs: Any,
-        batch: Any,
-        batch_idx: int,
-    ) -> None:
+    def on_step_end(self, trainer: Trainer, module: DiffusionModule, step: int) -> None:
         """Draw the grid when a step that is due has just ended."""
-        due = self.every_n_steps and trainer.global_step % self.every_n_steps == 0
-        if due and pl_module.ends_step(batch_idx):
-            self._draw(trainer, pl_module)
+        if self.every_n_steps and step % self.every_n_steps == 0:
+            self._draw(trainer, module)
 
-    def on_train_epoch_end(self, trainer: Trainer, pl_module: DiffusionModule) -> None:  # type: ignore[override]
+    def on_train_epoch_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
         """Draw the grid at the end of training."""
         if self.every_n_steps:
-            self._draw(trainer, pl_module)
+            self._draw(trainer, diffusion_module(pl_module))
 
-    def _draw(self, trainer: Trainer, pl_module: DiffusionModule) -> None:
+    def _draw(self, trainer: Trainer, module: DiffusionModule) -> None:
         step = trainer.global_step
-        if step == self._last_drawn or trainer.fast_dev_run or not trainer.is_global_zero:  # type: ignore[attr-defined]
+        if step == self._last_drawn or is_fast_dev_run(trainer) or not trainer.is_global_zero:
             return
         self._last_drawn = step
         try:
-            self._show(trainer, pl_module, step)
+            self._show(trainer, module, step)
         except OSError as error:
             logger.error("Training goes on without the pictures of step %d: %s", step, error)
 
-    def _show(self, trainer: Trainer, pl_module: DiffusionModule, step: int) -> None:
-        with averaged_weights(trainer, pl_module), between_steps(trainer):
-            images = pl_module.sample(self.labels(pl_module.num_classes), self.sampling, self.seed)
-        grid = self.sheet(pl_module.class_names, step).draw(to_uint8(images))
+    def _show(self, trainer: Trainer, module: DiffusionModule, step: int) -> None:
+        with averaged_weights(trainer, module), between_steps(trainer):
+            images = module.sample(self.labels(module.num_classes), self.sampling, self.seed)
+        grid = self.sheet(module.class_names, step).draw(to_uint8(images))
         if self._folder is not None:
             path = Path(self._folder) / "samples" / f"step={step:08d}.png"
             save_png(grid, path)

@@ -6,10 +6,11 @@ from dataclasses import asdict, dataclass
 from typing import Any
 
 import torch
-from lightning.pytorch import Callback, Trainer
+from lightning.pytorch import LightningModule, Trainer
 from torch import Tensor
 from torch.nn.utils import get_total_norm
 
+from lightning_modules.callbacks.base import StepCallback
 from lightning_modules.callbacks.telemetry import logs_at, write_scalars
 from lightning_modules.module import DiffusionModule
 from lightning_modules.run.accidents import RollBackError
@@ -45,7 +46,7 @@ class Spread:
         return (math.log(max(value, 1e-30)) - self.mean) / math.sqrt(max(self.variance, 1e-4))
 
 
-class SpikeGuard(Callback):
+class SpikeGuard(StepCallback):
     """Leave out steps that would do harm, and go back where harm was done.
 
     * A step whose loss or gradient is not finite, or whose gradient's norm is an outlier, is not taken: the
@@ -54,9 +55,13 @@ class SpikeGuard(Callback):
       row not taken, ask for the last whole checkpoint, behind which the offending data are left out.
 
     Outliers are measured by the spread of the logarithm over the last `memory` steps, in which loss and norm
-    are about normal. Lightning's `detect_anomaly` and `Trainer(terminate_on_nan)` end the training instead.
-    A gradient scaler looks for its scale by steps that overflow: it leaves them out by itself, and they do
-    not count here as long as the scale can still fall.
+    are about normal. A gradient scaler looks for its scale by steps that overflow: it leaves them out by
+    itself, and they do not count here as long as the scale can still fall.
+
+    Lightning's own callback `SpikeDetection` looks at the loss alone, after the step was taken: the weights
+    are changed by then. It compares a micro-batch with three times the mean of the last ten, and ends
+    training with an exception and a list of batches to leave out, which nothing reads. Its state does not
+    load in Lightning 2.6. `detect_anomaly` finds the operation that made a NaN, and ends training too.
 
     Args:
         deviations: Standard deviations above the mean that make an outlier; 0 looks for none.
@@ -91,15 +96,12 @@ class SpikeGuard(Callback):
         self.skipped, self._in_a_row = state_dict["skipped"], state_dict["in_a_row"]
         self._norm, self._loss = Spread(**state_dict["norm"]), Spread(**state_dict["loss"])
 
-    def on_before_backward(self, trainer: Trainer, pl_module: DiffusionModule, loss: Tensor) -> None:  # type: ignore[override]
+    def on_before_backward(self, trainer: Trainer, pl_module: LightningModule, loss: Tensor) -> None:
         """Keep the micro-batch's loss."""
         self._losses.append(loss.detach())
 
     def on_before_optimizer_step(
-        self,
-        trainer: Trainer,
-        pl_module: DiffusionModule,  # type: ignore[override]
-        optimizer: torch.optim.Optimizer,
+        self, trainer: Trainer, pl_module: LightningModule, optimizer: torch.optim.Optimizer
     ) -> None:
         """Judge the step by its loss and its gradient, unscaled and before clipping.
 
@@ -128,21 +130,14 @@ class SpikeGuard(Callback):
             raise RollBackError(step, f"{row}, the last since {reason}")
         logger.warning("Step %d is not taken: %s.", step, reason)
 
-    def on_train_batch_end(
-        self,
-        trainer: Trainer,
-        pl_module: DiffusionModule,  # type: ignore[override]
-        outputs: Any,
-        batch: Any,
-        batch_idx: int,
-    ) -> None:
+    def on_step_end(self, trainer: Trainer, module: DiffusionModule, step: int) -> None:
         """Log how many steps were not taken, once there is one."""
-        if self.skipped and pl_module.ends_step(batch_idx) and logs_at(trainer, trainer.global_step):
+        if self.skipped and logs_at(trainer, step):
             write_scalars(trainer, {"skipped_steps": float(self.skipped)})
 
-    def _measure(self, trainer: Trainer, pl_module: DiffusionModule) -> tuple[float, float, float]:
+    def _measure(self, trainer: Trainer, module: LightningModule) -> tuple[float, float, float]:
         """Return the step's loss, the gradient's norm, and the gradient scaler's scale (1 without one)."""
-        gradients = [p.grad for p in pl_module.parameters() if p.grad is not None]
+        gradients = [p.grad for p in module.parameters() if p.grad is not None]
         scaler = getattr(trainer.precision_plugin, "scaler", None)
         scale = float(scaler.get_scale()) if scaler is not None else 1.0
         loss = torch.stack(self._losses).sum().float()

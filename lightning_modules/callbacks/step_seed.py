@@ -1,15 +1,14 @@
 from __future__ import annotations
 
-from typing import Any
-
 import torch
-from lightning.pytorch import Callback, Trainer
+from lightning.pytorch import Trainer
 
+from lightning_modules.callbacks.base import StepCallback
 from lightning_modules.module import DiffusionModule
 from lightning_modules.utils.seeds import Stream, fold
 
 
-class StepSeed(Callback):
+class StepSeed(StepCallback):
     """Seed torch's global generators from `(seed, batch, rank)` before every micro-batch.
 
     What uses them inside the step, such as network dropout, is then a pure function of the step:
@@ -17,18 +16,14 @@ class StepSeed(Callback):
     generator state.
     """
 
-    def on_train_batch_start(
-        self,
-        trainer: Trainer,
-        pl_module: DiffusionModule,  # type: ignore[override]
-        batch: Any,
-        batch_idx: int,
+    def on_micro_batch_start(
+        self, trainer: Trainer, module: DiffusionModule, batch: object, batch_idx: int
     ) -> None:
         """Seed the CPU's and every GPU's generator."""
-        place = pl_module.place(batch_idx)
+        place = module.place(batch_idx)
         part = (place.part,) if place.part else ()  # the first part of a batch draws as the whole one does
-        seed = fold(pl_module.seed, Stream.GLOBAL_GENERATORS, place.batch, trainer.global_rank, *part)
+        seed = fold(module.seed, Stream.GLOBAL_GENERATORS, place.batch, trainer.global_rank, *part)
         # What torch.manual_seed does, without its search for other kinds of device: a millisecond a step.
         torch.default_generator.manual_seed(seed)
-        if pl_module.device.type == "cuda":
+        if module.device.type == "cuda":
             torch.cuda.manual_seed_all(seed)

@@ -6,18 +6,20 @@ from contextlib import contextmanager
 from typing import Any
 
 import torch
-from lightning.pytorch import Callback, LightningModule, Trainer
+from lightning.pytorch import LightningModule, Trainer
 from lightning.pytorch.loggers import TensorBoardLogger
 from torch import Tensor
 from torch.nn.utils import get_total_norm
 from torch.utils.tensorboard.summary import image
 
+from lightning_modules.callbacks.base import StepCallback
 from lightning_modules.logs.board import description
-from lightning_modules.logs.run_logger import add_summary
 from lightning_modules.module import DiffusionModule
+from lightning_modules.utils.lightning_internals import callbacks_of, log_interval
+from lightning_modules.utils.tensorboard_internals import add_summary
 
 
-class Telemetry(Callback):
+class Telemetry(StepCallback):
     """Log images per second, images seen, the share of time spent waiting for data, and the gradient norm.
 
     Lightning's `ThroughputMonitor` waits for the GPU after every batch and does not tell waiting for data
@@ -36,8 +38,8 @@ class Telemetry(Callback):
         self._started = 0.0
         self._ended: float | None = None
 
-    def on_train_batch_start(
-        self, trainer: Trainer, pl_module: LightningModule, batch: Any, batch_idx: int
+    def on_micro_batch_start(
+        self, trainer: Trainer, module: DiffusionModule, batch: object, batch_idx: int
     ) -> None:
         """Count the time since the last batch as waiting for this one."""
         self._started = time.perf_counter()
@@ -52,27 +54,24 @@ class Telemetry(Callback):
             gradients = [p.grad for p in pl_module.parameters() if p.grad is not None]
             pl_module.log("gradient_norm", get_total_norm(gradients), batch_size=1)
 
-    def on_train_batch_end(
-        self,
-        trainer: Trainer,
-        pl_module: DiffusionModule,  # type: ignore[override]
-        outputs: Any,
-        batch: Any,
-        batch_idx: int,
+    def on_micro_batch_end(
+        self, trainer: Trainer, module: DiffusionModule, batch: tuple[Tensor, ...], outputs: object
     ) -> None:
-        """Count the batch's work; log the rates when the trainer logs."""
+        """Count the batch's work."""
         self._ended = time.perf_counter()
         self._images += len(batch[0]) * trainer.world_size
         self._images_in_step += len(batch[0]) * trainer.world_size
         self._computing += self._ended - self._started
-        if pl_module.ends_step(batch_idx) and logs_at(trainer, trainer.global_step):
+
+    def on_step_end(self, trainer: Trainer, module: DiffusionModule, step: int) -> None:
+        """Log the rates when the trainer logs."""
+        if logs_at(trainer, step):
             elapsed = self._waiting + self._computing
             rates = {"images_per_second": self._images / elapsed, "data_wait_share": self._waiting / elapsed}
-            pl_module.log_dict({f"throughput/{name}": rate for name, rate in rates.items()}, batch_size=1)
-            pl_module.log("images_seen", float(trainer.global_step * self._images_in_step), batch_size=1)
+            module.log_dict({f"throughput/{name}": rate for name, rate in rates.items()}, batch_size=1)
+            module.log("images_seen", float(step * self._images_in_step), batch_size=1)
             self._images, self._waiting, self._computing = 0, 0.0, 0.0
-        if pl_module.ends_step(batch_idx):
-            self._images_in_step = 0
+        self._images_in_step = 0
 
     def on_validation_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
         """Leave the time of a validation out."""
@@ -92,8 +91,7 @@ class Telemetry(Callback):
 
 def logs_at(trainer: Trainer, step: int) -> bool:
     """Tell whether the trainer writes its logs when `step` optimizer steps have been taken."""
-    every: int = trainer.log_every_n_steps  # type: ignore[attr-defined]
-    return step % every == 0
+    return step % log_interval(trainer) == 0
 
 
 def write_scalars(trainer: Trainer, metrics: Mapping[str, float]) -> None:
@@ -119,7 +117,7 @@ def write_picture(trainer: Trainer, tag: str, picture: Tensor, step: int) -> Non
     """
     for run_logger in trainer.loggers:
         if isinstance(run_logger, TensorBoardLogger):
-            summary = image(tag, picture.numpy(), dataformats="CHW")  # type: ignore[no-untyped-call]
+            summary = image(tag, picture.numpy(), dataformats="CHW")
             summary.value[0].metadata.summary_description = description(tag)
             add_summary(run_logger.experiment, summary, step)
             run_logger.save()
@@ -129,6 +127,5 @@ def write_picture(trainer: Trainer, tag: str, picture: Tensor, step: int) -> Non
 def between_steps(trainer: Trainer) -> Iterator[None]:
     """Leave the time of a block that runs in a training hook out of the run's throughput."""
     yield
-    for callback in trainer.callbacks:  # type: ignore[attr-defined]
-        if isinstance(callback, Telemetry):
-            callback.leave_out()
+    for callback in callbacks_of(trainer, Telemetry):
+        callback.leave_out()

@@ -22,7 +22,7 @@ from lightning_modules.checkpoints.errors import (
     write_error,
 )
 from lightning_modules.cli.configuring import RefusedError, configure
-from lightning_modules.cli.fit_cli import FitCLI, quiet_lightning
+from lightning_modules.cli.fit_cli import FitCLI
 from lightning_modules.cli.process import NOTHING_LOST, command_line, error_line, one_line_errors
 from lightning_modules.run.accidents import RollBackError, go_back, split_further
 from lightning_modules.run.choice import Choice, tell_further_processes
@@ -38,6 +38,7 @@ from lightning_modules.run.signals import (
     StopSignals,
 )
 from lightning_modules.utils.allocator import free_memory, keep_freed_memory
+from lightning_modules.utils.lightning_internals import quiet_lightning
 
 logger = logging.getLogger(__name__)
 

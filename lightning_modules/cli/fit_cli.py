@@ -2,10 +2,7 @@
 
 from __future__ import annotations
 
-import logging
-import re
 import sys
-import warnings
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
@@ -43,7 +40,7 @@ from lightning_modules.cli.parsing.parser import (
     with_config,
 )
 from lightning_modules.cli.parsing.trainer_flags import check_trainer
-from lightning_modules.cli.parsing.trainer_parts import place_logger, with_trainer_parts
+from lightning_modules.cli.parsing.trainer_parts import RUN, with_trainer_parts
 from lightning_modules.cost.settings import ModalSettings
 from lightning_modules.ema.callback import EMA
 from lightning_modules.logs.metrics_file import MetricsFile
@@ -54,6 +51,7 @@ from lightning_modules.run.data_index import DataIndex
 from lightning_modules.run.directory import experiment_name
 from lightning_modules.run.manifest import identity
 from lightning_modules.run.names import check_folder_name
+from lightning_modules.utils.lightning_internals import callbacks_of, set_callbacks, set_logger_folder
 
 SOURCES = (RenderedCats, OxfordPetCats)
 """Imported here so that their bare names can be used for --data.source."""
@@ -202,20 +200,16 @@ class FitCLI(LightningCLI):
         """Make the Trainer, and choose the run that it starts or continues."""
         if self._continued is None:
             self.check_parts(self.datamodule)
+        if any(isinstance(each, ProgressBar) for each in _as_list(self.config_init.trainer.callbacks)):
+            # Lightning takes one bar only: this project's leaves its place to one that was asked for.
+            self.parser.callback_keys.remove("progress_bar")
         replaced = self.config.trainer.logger in (None, True)
         made: Trainer = super().instantiate_trainer(**{**kwargs, "logger": False} if replaced else kwargs)
         # As Lightning does: those that save, or publish what was saved, come last.
-        callbacks = [*made.callbacks, LossPlot(), *self._extra_callbacks]  # type: ignore[attr-defined]
-        made.callbacks = sorted(callbacks, key=lambda each: isinstance(each, Checkpoint))  # type: ignore[attr-defined]
+        callbacks = [*callbacks_of(made, Callback), LossPlot(), *self._extra_callbacks]
+        set_callbacks(made, sorted(callbacks, key=lambda each: isinstance(each, Checkpoint)))
         if not self.config.trainer.fast_dev_run:
             self.take_run(made)
-        return made
-
-    def _instantiate_trainer(self, config: dict[str, Any], callbacks: list[Callback]) -> Trainer:
-        """Leave this project's bar to one that was asked for: Lightning takes one only."""
-        if any(isinstance(each, ProgressBar) for each in _as_list(config.get("callbacks"))):
-            callbacks = [each for each in callbacks if not isinstance(each, StepProgressBar)]
-        made: Trainer = super()._instantiate_trainer(config, callbacks)
         return made
 
     def check_parts(self, data: ImageFolderDataModule | None) -> None:
@@ -257,7 +251,7 @@ class FitCLI(LightningCLI):
         """Return all loggers, the first of which is one of this project's: it tells the run directory."""
         folder = self.choice.folder
         for each in others:
-            place_logger(each, folder)
+            set_logger_folder(each, RUN, folder)
         table = MetricsFile(folder, self.choice.step)
         if not self._own_logger:
             return [table, *others]
@@ -272,24 +266,6 @@ class FitCLI(LightningCLI):
     def _identity(self, world_size: int) -> dict[str, Any]:
         plain = yaml.safe_load(self.parser.dump(self.config, skip_none=False, skip_link_targets=False))
         return identity(plain, self.datamodule.fingerprint, world_size)
-
-
-_NEWS_TO_NOBODY = re.compile(
-    r"litlogger|[GTH]PU available: |Seed set to |Found current_model_state|Restor(ing|ed all) states"
-    r"|`Trainer.fit` stopped: `max_steps="
-)
-
-
-def quiet_lightning() -> None:
-    """Silence what Lightning says at every start and nobody can act on, or what is said here in a line."""
-    warnings.filterwarnings("ignore", r"`isinstance\(treespec, LeafSpec\)` is deprecated", FutureWarning)
-    warnings.filterwarnings("ignore", r"The number of training batches \(\d+\) is smaller than the logging")
-    for name in ("pytorch.utilities.rank_zero", "fabric.utilities.rank_zero", "fabric.utilities.seed"):
-        logging.getLogger(f"lightning.{name}").addFilter(_is_news)
-
-
-def _is_news(record: logging.LogRecord) -> bool:
-    return _NEWS_TO_NOBODY.search(record.getMessage()) is None
 
 
 def _as_list(value: Any) -> list[Any]:  # noqa: ANN401

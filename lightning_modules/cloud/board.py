@@ -42,7 +42,7 @@ def serve_board(runs: Path, mirror: Path, reload: Callable[[], None], seconds: f
 
 
 def _application(logdir: Path, seconds: float) -> Any:
-    from tensorboard import program  # type: ignore[import-untyped]
+    from tensorboard import program
 
     class Unserved(program.TensorBoardServer):  # type: ignore[misc]
         """Hands the application out, and leaves serving it to somebody else."""

@@ -4,22 +4,23 @@ import json
 import time
 from collections.abc import Callable
 from pathlib import Path
-from typing import Any
 
-from lightning.pytorch import Callback, Trainer
+from lightning.pytorch import LightningModule, Trainer
 
 from datamodules.cache.cache import default_cache_dir
 from datamodules.image_folder import ImageFolderDataModule
 from datamodules.utils.text import counted
+from lightning_modules.callbacks.base import StepCallback, diffusion_module
 from lightning_modules.callbacks.run_folder import run_folder
 from lightning_modules.callbacks.telemetry import write_scalars
 from lightning_modules.cloud.preflight import Preflight, process_age
 from lightning_modules.module import DiffusionModule
+from lightning_modules.utils.lightning_internals import data_module
 
 FILE = "telemetry.jsonl"
 
 
-class ContainerStart(Callback):
+class ContainerStart(StepCallback):
     """Finish the preflight when everything is in place, and tell it before the first training step.
 
     What was found goes out as one readable block, as a line of the run's `telemetry.jsonl`, and as scalars.
@@ -35,7 +36,7 @@ class ContainerStart(Callback):
         self._preflight, self._data_found = preflight, data_found
         self._told = False
 
-    def on_train_start(self, trainer: Trainer, pl_module: DiffusionModule) -> None:  # type: ignore[override]
+    def on_train_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
         """Look at the data, the first batch and the checkpoint, and tell everything.
 
         Raises:
@@ -44,8 +45,8 @@ class ContainerStart(Callback):
         if self._told or not trainer.is_global_zero:
             return
         self._told = True
-        data: Any = trainer.datamodule  # type: ignore[attr-defined]
-        self._preflight.run("data set", lambda: _data_set(data, pl_module))
+        data, module = data_module(trainer), diffusion_module(pl_module)
+        self._preflight.run("data set", lambda: _data_set(data, module))
         self._data_found()
         self._preflight.run("first batch", lambda: _first_batch(data, trainer))
         self._preflight.run("checkpoint", lambda: _checkpoint(trainer))
@@ -54,16 +55,9 @@ class ContainerStart(Callback):
         print(self._preflight.block("container start"), flush=True)
         self._record(trainer, "container_start", self._preflight.scalars())
 
-    def on_train_batch_end(
-        self,
-        trainer: Trainer,
-        pl_module: DiffusionModule,  # type: ignore[override]
-        outputs: Any,
-        batch: Any,
-        batch_idx: int,
-    ) -> None:
+    def on_step_end(self, trainer: Trainer, module: DiffusionModule, step: int) -> None:
         """Note when the first step was done."""
-        if self.first_step_seconds is None and trainer.is_global_zero and pl_module.ends_step(batch_idx):
+        if self.first_step_seconds is None and trainer.is_global_zero:
             self.first_step_seconds = process_age()
             print(f"First training step done {self.first_step_seconds:.1f} s after the process began.")
             self._record(trainer, "first_step", {"preflight/first_step_age": self.first_step_seconds})

@@ -14,7 +14,7 @@ from lightning.pytorch import Trainer
 
 from datamodules.image_folder import ImageFolderDataModule
 from lightning_modules.cli.configuring import trial_of
-from lightning_modules.cli.fit_cli import FitCLI, quiet_lightning
+from lightning_modules.cli.fit_cli import FitCLI
 from lightning_modules.cli.parsing.culprit import in_a_line, own_error, refusal
 from lightning_modules.cli.parsing.parser import GIVEN
 from lightning_modules.cloud.job import Job
@@ -22,6 +22,7 @@ from lightning_modules.cloud.paths import DATA, RUNS
 from lightning_modules.cloud.preflight import count_images, flop_per_image
 from lightning_modules.cost.cost import Work, forecast
 from lightning_modules.cost.settings import ModalSettings
+from lightning_modules.utils.lightning_internals import quiet_lightning
 
 
 class CloudCLI(FitCLI):

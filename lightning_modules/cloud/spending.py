@@ -4,9 +4,10 @@ import signal
 import time
 from typing import Any
 
-from lightning.pytorch import Callback, Trainer
+from lightning.pytorch import LightningModule, Trainer
 from lightning.pytorch.utilities import rank_zero_info
 
+from lightning_modules.callbacks.base import StepCallback
 from lightning_modules.callbacks.run_folder import run_folder
 from lightning_modules.callbacks.telemetry import logs_at
 from lightning_modules.cost.cost import Ledger, duration
@@ -16,7 +17,7 @@ _MEASURED_AFTER = 20
 """Steps before the time of a step is believed: the first ones warm up."""
 
 
-class Spending(Callback):
+class Spending(StepCallback):
     """Keep a run's cost, and stop it at a checkpoint before it costs too much or its container must go.
 
     Stopping goes the way of a SIGTERM: the step is finished, a checkpoint saved.
@@ -42,27 +43,20 @@ class Spending(Callback):
         self._first_at = 0.0
         self._told = False
 
-    def on_train_start(self, trainer: Trainer, pl_module: DiffusionModule) -> None:  # type: ignore[override]
+    def on_train_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
         """Take up what earlier containers have cost."""
         self.ran = True
         folder = run_folder(trainer)
         if folder is not None:
             self._ledger.open(folder)
 
-    def on_train_batch_end(
-        self,
-        trainer: Trainer,
-        pl_module: DiffusionModule,  # type: ignore[override]
-        outputs: Any,
-        batch: Any,
-        batch_idx: int,
-    ) -> None:
+    def on_step_end(self, trainer: Trainer, module: DiffusionModule, step: int) -> None:
         """Log the cost, measure the steps, and ask for a stop when it is time."""
-        if not trainer.is_global_zero or not pl_module.ends_step(batch_idx):
+        if not trainer.is_global_zero:
             return
-        step = self.step = trainer.global_step
+        self.step = step
         if logs_at(trainer, step):
-            pl_module.log("cost/usd", self._ledger.usd, batch_size=1)
+            module.log("cost/usd", self._ledger.usd, batch_size=1)
         self._measure(trainer, step)
         if self.stopped is None and step != trainer.max_steps:
             self._stop_in_time()

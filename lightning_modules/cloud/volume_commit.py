@@ -5,18 +5,19 @@ import threading
 import time
 from collections.abc import Callable
 from pathlib import Path
-from typing import Any
 
 from lightning.pytorch import LightningModule, Trainer
 from lightning.pytorch.callbacks import Checkpoint
 
+from lightning_modules.callbacks.base import StepCallback
 from lightning_modules.callbacks.checkpointing import StepCheckpoint
 from lightning_modules.module import DiffusionModule
+from lightning_modules.utils.lightning_internals import callback_of
 
 logger = logging.getLogger(__name__)
 
 
-class VolumeCommit(Checkpoint):
+class VolumeCommit(StepCallback, Checkpoint):
     """Make checkpoints outlive the container, each once it is whole.
 
     A file on a network volume is lost with its container until it has been committed. Being a `Checkpoint`
@@ -44,13 +45,7 @@ class VolumeCommit(Checkpoint):
         self._not_before = 0.0
         self._failed_in_a_row = 0
 
-    def on_train_batch_start(
-        self,
-        trainer: Trainer,
-        pl_module: DiffusionModule,  # type: ignore[override]
-        batch: Any,
-        batch_idx: int,
-    ) -> None:
+    def on_step_start(self, trainer: Trainer, module: DiffusionModule, step: int) -> None:
         """Commit the newest whole checkpoint, if it is not committed and no commit is running."""
         newest = self._newest(trainer)
         if newest in (None, self.committed) or self._busy() or time.monotonic() < self._not_before:
@@ -104,5 +99,5 @@ class VolumeCommit(Checkpoint):
         """The newest whole checkpoint on the process that writes them; None on the others."""
         if not trainer.is_global_zero:
             return None
-        found = [c for c in trainer.callbacks if isinstance(c, StepCheckpoint)]  # type: ignore[attr-defined]
-        return found[0].newest_whole if found else None
+        checkpoint = callback_of(trainer, StepCheckpoint)
+        return None if checkpoint is None else checkpoint.newest_whole

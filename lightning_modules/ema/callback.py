@@ -2,7 +2,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
-from typing import Any
+from typing import Any, cast
 
 import torch
 from lightning.pytorch import LightningModule, Trainer
@@ -12,6 +12,14 @@ from torch import Tensor
 
 from lightning_modules.ema.post_hoc import KEY
 from lightning_modules.ema.profiles import exponent_of, newest_share
+from lightning_modules.utils.lightning_internals import (
+    average_of,
+    callback_of,
+    make_average_on,
+    step_of_average,
+    swap_average,
+)
+from lightning_modules.utils.torch_internals import lerp_together
 
 
 class EMA(WeightAveraging):
@@ -89,12 +97,13 @@ class EMA(WeightAveraging):
 
     def setup(self, trainer: Trainer, pl_module: LightningModule, stage: str) -> None:
         """Make the averages on the device that training runs on; the module itself is still on the CPU."""
-        self._device = self._device or trainer.strategy.root_device
+        make_average_on(self, trainer.strategy.root_device)
         super().setup(trainer, pl_module, stage)
         if stage == "fit":
-            assert self._average_model is not None
+            average = average_of(self)
+            assert average is not None
             # torch reads this counter twice in every update: on the device, that would wait for the step.
-            self._average_model.n_averaged = torch.zeros((), dtype=torch.long)
+            average.n_averaged = torch.zeros((), dtype=torch.long)
             self._beside = {
                 float(length): {
                     name: parameter.detach().to(self._device, copy=True)
@@ -103,7 +112,7 @@ class EMA(WeightAveraging):
                 for length in self.lengths
             }
             # The same tensors, which every step updates.
-            pl_module.averages = self._beside  # type: ignore[assignment]
+            cast(Any, pl_module).averages = self._beside
 
     def should_update(self, step_idx: int | None = None, epoch_idx: int | None = None) -> bool:
         """Update after every optimizer step, and note which one it is."""
@@ -120,9 +129,9 @@ class EMA(WeightAveraging):
         batch_idx: int,
     ) -> None:
         """Update all averages, if the micro-batch has ended an optimizer step."""
-        before = self._latest_update_step
+        before = step_of_average(self)
         super().on_train_batch_end(trainer, pl_module, outputs, batch, batch_idx)
-        if self._latest_update_step != before:
+        if step_of_average(self) != before:
             self._update_beside(pl_module)
 
     def on_save_checkpoint(
@@ -130,7 +139,7 @@ class EMA(WeightAveraging):
     ) -> None:
         """Add the power-function averages. The main one shares its memory with the `state_dict`."""
         super().on_save_checkpoint(trainer, pl_module, checkpoint)
-        if self._average_model is None or not self._exponents:
+        if average_of(self) is None or not self._exponents:
             return
         averages = dict(self._beside)
         if self.length is not None:
@@ -146,7 +155,7 @@ class EMA(WeightAveraging):
     ) -> None:
         """Take all averages up again. One that is not there begins with the raw weights."""
         super().on_load_checkpoint(trainer, pl_module, checkpoint)
-        if self._average_model is None:
+        if average_of(self) is None:
             return
         stored, step = checkpoint.get(KEY, {}), int(checkpoint["global_step"])
         raw = checkpoint.get("current_model_state", checkpoint["state_dict"])
@@ -170,28 +179,28 @@ class EMA(WeightAveraging):
     @contextmanager
     def averaged(self, pl_module: LightningModule) -> Iterator[None]:
         """Run a block with the main average in the module, and put the raw weights back."""
-        self._swap_models(pl_module)
+        swap_average(self, pl_module)
         try:
             yield
         finally:
-            self._swap_models(pl_module)
+            swap_average(self, pl_module)
 
     @torch.no_grad()
     def _update(self, averages: Sequence[Tensor], weights: Sequence[Tensor], _count: Tensor) -> None:
-        torch._foreach_lerp_(list(averages), list(weights), 1 - self.decay_at(self._step))
+        lerp_together(averages, weights, 1 - self.decay_at(self._step))
 
     @torch.no_grad()
     def _update_beside(self, pl_module: LightningModule) -> None:
         weights: list[Tensor] = list(pl_module.parameters())
         for length, average in self._beside.items():
             share = newest_share(self._exponents[length], self._step + 1)
-            torch._foreach_lerp_(list(average.values()), weights, share)
+            lerp_together(list(average.values()), weights, share)
 
 
 @contextmanager
 def averaged_weights(trainer: Trainer, pl_module: LightningModule) -> Iterator[None]:
     """Run a block with the averaged weights in the module, if the run keeps an average."""
-    ema = next((callback for callback in trainer.callbacks if isinstance(callback, EMA)), None)  # type: ignore[attr-defined]
+    ema = callback_of(trainer, EMA)
     if ema is None:
         yield
     else:

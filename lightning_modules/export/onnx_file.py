@@ -1,9 +1,5 @@
 from __future__ import annotations
 
-import logging
-import warnings
-from collections.abc import Iterator
-from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -14,6 +10,7 @@ from datamodules.utils.io import whole_file
 from lightning_modules.export.manifest import manifest_path
 from lightning_modules.module import DiffusionModule
 from lightning_modules.utils.files import file_digest, write_json
+from lightning_modules.utils.torch_internals import quiet_onnx_export
 
 OPSET = 18
 TOLERANCE = 1e-4
@@ -94,7 +91,7 @@ def example(module: DiffusionModule, batch: int) -> tuple[Tensor, Tensor, Tensor
 
 def _write(module: DiffusionModule, path: Path) -> None:
     batch = torch.export.Dim("batch", min=1)
-    with _quiet():
+    with quiet_onnx_export():
         program = torch.onnx.export(
             module,
             example(module, 2),
@@ -108,18 +105,3 @@ def _write(module: DiffusionModule, path: Path) -> None:
     if program is None:
         raise ValueError("torch made no ONNX program of the model")
     program.save(str(path), external_data=False)
-
-
-@contextmanager
-def _quiet() -> Iterator[None]:
-    """Silence what the exporter says of torch's own insides, of torchvision and of axes of the same name."""
-    registration = logging.getLogger("torch.onnx._internal.exporter._registration")
-    level = registration.level
-    registration.setLevel(logging.ERROR)
-    try:
-        with warnings.catch_warnings():
-            warnings.filterwarnings("ignore", r"`isinstance\(treespec, LeafSpec\)` is deprecated")
-            warnings.filterwarnings("ignore", r"# The axis name: batch will not be used")
-            yield
-    finally:
-        registration.setLevel(level)

@@ -12,15 +12,21 @@ from lightning.pytorch.loggers import TensorBoardLogger
 from lightning.pytorch.utilities import rank_zero_only
 from torch.utils.tensorboard import SummaryWriter
 from torch.utils.tensorboard.summary import scalar
-from torch.utils.tensorboard.writer import FileWriter
 
 from lightning_modules.logs.board import description
+from lightning_modules.utils.lightning_internals import writer_of
+from lightning_modules.utils.tensorboard_internals import (
+    BeginningWriter,
+    add_summary,
+    event_file,
+    move_event_file,
+)
 
 _log = logging.getLogger(__name__)
 _EVENTS = re.compile(r"events\.out\.tfevents\.(\d+)(\..*)")
 
 
-class AttemptWriter(SummaryWriter):
+class AttemptWriter(BeginningWriter):
     """TensorBoard's writer, whose files follow one another by name in the order in which they were begun.
 
     TensorBoard reads a run's files by name, which begins with the second of its start, and takes back what
@@ -28,37 +34,19 @@ class AttemptWriter(SummaryWriter):
     a second, the order would be another one, and what is taken back would be the newer.
     """
 
-    def _get_file_writer(self) -> FileWriter:
-        begins = self.all_writers is None or self.file_writer is None
-        writer: FileWriter = super()._get_file_writer()  # type: ignore[no-untyped-call]
-        if begins:
-            self.flush()
-            _put_last(writer.event_writer)
-        return writer
-
-
-def _put_last(writer: Any) -> None:  # noqa: ANN401
-    """Give the file of an event writer, which has nothing left to write, a name behind all others."""
-    path = Path(writer._file_name)
-    begun = {each: int(match[1]) for each in path.parent.iterdir() if (match := _EVENTS.fullmatch(each.name))}
-    match = _EVENTS.fullmatch(path.name)
-    earlier = [second for each, second in begun.items() if each != path]
-    if match is None or not earlier or int(match[1]) > max(earlier):
-        return
-    last = path.with_name(f"events.out.tfevents.{max(earlier) + 1:010d}{match[2]}")
-    try:
-        path.rename(last)
-    except OSError as error:
-        _log.warning("%s may be read in the wrong order: %s", path, error)
-        return
-    writer._file_name = str(last)
-    # TensorFlow's own file keeps its descriptor; TensorBoard's opens it by name for every write.
-    writer._general_file_writer.filename = str(last).encode()
-
-
-def add_summary(writer: SummaryWriter, summary: object, step: int | None = None) -> None:
-    """Write a summary that no method of the writer makes, also after the writer was closed once."""
-    writer._get_file_writer().add_summary(summary, step)  # type: ignore[no-untyped-call]
+    def begun(self) -> None:
+        """Give the file a name behind all others."""
+        path = event_file(self)
+        files = {each: _EVENTS.fullmatch(each.name) for each in path.parent.iterdir()}
+        begun = {each: int(match[1]) for each, match in files.items() if match}
+        earlier = [second for each, second in begun.items() if each != path]
+        if path not in begun or not earlier or begun[path] > max(earlier):
+            return
+        ending = _EVENTS.sub(r"\2", path.name)
+        try:
+            move_event_file(self, path.with_name(f"events.out.tfevents.{max(earlier) + 1:010d}{ending}"))
+        except OSError as error:
+            _log.warning("%s may be read in the wrong order: %s", path, error)
 
 
 class RunLogger(TensorBoardLogger):
@@ -88,10 +76,11 @@ class RunLogger(TensorBoardLogger):
     @rank_zero_experiment
     def experiment(self) -> SummaryWriter:
         """The writer, made when it is first used."""
-        if self._experiment is None:
-            Path(self.log_dir).mkdir(parents=True, exist_ok=True)
-            self._experiment = AttemptWriter(log_dir=self.log_dir, **self._kwargs)
-        return self._experiment
+        return writer_of(self, self._make_writer)
+
+    def _make_writer(self, options: dict[str, Any]) -> SummaryWriter:
+        Path(self.log_dir).mkdir(parents=True, exist_ok=True)
+        return AttemptWriter(log_dir=self.log_dir, **options)
 
     @rank_zero_only
     def log_metrics(self, metrics: Mapping[str, float], step: int | None = None) -> None:
@@ -101,7 +90,7 @@ class RunLogger(TensorBoardLogger):
         with self._unless_refused():
             for name in [name for name in told if name not in self._described]:
                 if text := description(name):
-                    summary = scalar(name, told.pop(name))  # type: ignore[no-untyped-call]
+                    summary = scalar(name, told.pop(name))
                     summary.value[0].metadata.summary_description = text
                     add_summary(self.experiment, summary, at)
             self._described |= metrics.keys()

@@ -256,7 +256,7 @@ def _from_file(path: Path) -> FeatureNetwork:
     if path.suffix == ".onnx":
         return OnnxFile(path)
     try:
-        module = torch.jit.load(str(path), map_location="cpu")  # type: ignore[no-untyped-call]
+        module = torch.jit.load(str(path), map_location="cpu")
     except RuntimeError as error:
         raise ValueError(f"{path} is neither a .onnx nor a TorchScript file: choose {CHOICES}") from error
     return GivenModule(module, path.name)

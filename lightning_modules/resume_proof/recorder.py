@@ -11,9 +11,10 @@ import sys
 from typing import Any
 
 import torch
-from lightning.pytorch import Callback, Trainer
+from lightning.pytorch import Trainer
 from torch import Tensor
 
+from lightning_modules.callbacks.base import StepCallback
 from lightning_modules.module import DiffusionModule
 from lightning_modules.resume_proof.kills import Moment
 
@@ -40,7 +41,7 @@ class Reporter:
         os.write(self._pipe, line + b"\n")
 
 
-class Recorder(Callback):
+class Recorder(StepCallback):
     """Report every micro-batch, with a hash of its images and labels, before anything is done with it.
 
     Args:
@@ -51,12 +52,8 @@ class Recorder(Callback):
     def __init__(self, reporter: Reporter, fuse: KillTimer) -> None:
         self._reporter, self._fuse = reporter, fuse
 
-    def on_train_batch_start(
-        self,
-        trainer: Trainer,
-        pl_module: DiffusionModule,  # type: ignore[override]
-        batch: tuple[Tensor, Tensor],
-        batch_idx: int,
+    def on_micro_batch_start(
+        self, trainer: Trainer, module: DiffusionModule, batch: tuple[Tensor, ...], batch_idx: int
     ) -> None:
         """Report a micro-batch under its number, counted over the whole run."""
         accumulation = trainer.accumulate_grad_batches

@@ -12,7 +12,7 @@ import threading
 import time
 from collections.abc import Callable
 from types import FrameType, TracebackType
-from typing import Self
+from typing import Any, Self
 
 from datamodules.utils.stop_signals import STOPPING
 
@@ -112,7 +112,7 @@ class SignalHandlers:
     def __init__(self) -> None:
         self.request = StopRequest()
         self._owner = os.getpid()
-        self._before: dict[signal.Signals, object] = {}
+        self._before: dict[signal.Signals, Callable[[int, FrameType | None], Any] | int | None] = {}
 
     def __enter__(self) -> Self:
         if threading.current_thread() is threading.main_thread():
@@ -138,7 +138,7 @@ class SignalHandlers:
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
         for number, handler in self._before.items():
-            signal.signal(number, signal.SIG_DFL if handler is None else handler)  # type: ignore[arg-type]
+            signal.signal(number, signal.SIG_DFL if handler is None else handler)
         self._before = {}
 
     def listen(self) -> None:

@@ -43,7 +43,8 @@ def refusal(error: BaseException, args: Sequence[str], given: Collection[str], t
     if _speaks(found) and len(places) == 1:
         return f"--{places[0].name}: {said}"
     if _speaks(found):
-        subject, of_section = re.match(r"([\w.]*)(:?)", said).groups()  # type: ignore[union-attr]
+        subject = "".join(re.findall(r"^[\w.]*", said))
+        of_section = said.startswith(f"{subject}:")
         called = [name for name in dotted if name.endswith(f".{subject}") and not of_section]
         named = [each for each in _likely_first(options, words) if _is_spoken_of(each.name, words, subject)]
         option = None if len(called) == 1 else _culprit(error, options, named, trial)

@@ -3,7 +3,6 @@ from __future__ import annotations
 import argparse
 import difflib
 import inspect
-import re
 import sys
 from collections.abc import Sequence
 from contextlib import suppress
@@ -15,13 +14,12 @@ import yaml
 from jsonargparse import DefaultHelpFormatter
 from lightning.pytorch.cli import LightningArgumentParser
 
+from lightning_modules.cli.parsing.argparse_internals import option_strings, take_negative_numbers
 from lightning_modules.cli.parsing.help import CONFIGS, asks_for_all
 from lightning_modules.cli.parsing.options import Option, in_order, last_value, options_of
 from lightning_modules.cli.parsing.refusals import explain
 from lightning_modules.cli.parsing.safety import check_safe
 from lightning_modules.models import MODELS
-
-_NEGATIVE = re.compile(r"-(\d+\.?\d*|\.\d+)(e[+-]?\d+)?|-\.?(inf|nan)", re.IGNORECASE)
 
 LINKED = ("model.image_size", "model.class_names", "model.seed", "data.seed")
 """Options that other options set: not for the command line."""
@@ -40,7 +38,7 @@ class TeachingParser(LightningArgumentParser):
 
     def __init__(self, *args: Any, **kwargs: Any) -> None:  # noqa: ANN401
         super().__init__(*args, **kwargs)
-        self._negative_number_matcher = _NEGATIVE  # argparse's own takes -1e-8 for an option
+        take_negative_numbers(self)
 
     def error(self, message: str, ex: Exception | None = None) -> NoReturn:
         """Print what was wrong and what may have been meant, and exit with status 2."""
@@ -56,7 +54,7 @@ class TeachingParser(LightningArgumentParser):
         """
         models = MODELS.values()
         of_models = {f"model.{name}" for model in models for name in inspect.signature(model).parameters}
-        names = {name[2:] for action in self._actions for name in action.option_strings if name[:2] == "--"}
+        names = {name[2:] for name in option_strings(self) if name[:2] == "--"}
         here = {name for name in names if not name.endswith((".help", "+"))}
         return sorted((of_models | {name for name in here if f"model.{name}" not in of_models}) - set(LINKED))
 

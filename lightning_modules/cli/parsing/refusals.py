@@ -3,25 +3,26 @@
 from __future__ import annotations
 
 import difflib
-import re
 import sys
 from collections.abc import Collection, Iterable, Sequence
 
-from lightning_modules.cli.parsing.habits import HABITS, answer, folder_answer
-
-_VALUE = re.compile(r"\s*(?:Parser )?key \"(?P<key>[\w.+-]+)\":\s*(?P<rest>.*)", re.DOTALL | re.IGNORECASE)
-_UNKNOWN = re.compile(r"unrecognized arguments?:\s*(?P<tokens>.+)", re.DOTALL | re.IGNORECASE)
-_REFUSED = (
-    re.compile(r"Group '(?P<group>[\w.]+)' does not accept option '(?P<key>[\w.-]+)'"),
-    re.compile(r"(?:Option|Key) '(?P<key>[\w.-]+)' is not (?:accepted|expected)"),
+from lightning_modules.cli.parsing.argparse_internals import (
+    lacks_value,
+    missing_arguments,
+    of_argument,
+    takes_no_value,
+    unknown_arguments,
 )
-_ARGUMENT = re.compile(r"argument (?:-\w/)?--(?P<option>\S+): (?P<what>.+)", re.DOTALL)
-_REQUIRED = re.compile(r"the following arguments are required: (?P<names>.+)", re.DOTALL)
-_GIVEN = re.compile(r"(?:Got value|Given value): (?P<value>.+?)\s*$", re.DOTALL)
-_LITERAL = re.compile(r"Literal\[([^\]]*)\]")
-_CLASSES = re.compile(r"<class '([\w.]+)'>")
-_COUNT = re.compile(r"Expected a tuple with (\d+) elements")
-_NO_FILE = "Unable to load config"
+from lightning_modules.cli.parsing.habits import HABITS, answer, folder_answer
+from lightning_modules.cli.parsing.jsonargparse_internals import (
+    classes,
+    given_value,
+    literals,
+    of_keys,
+    took_value_for_config,
+    tuple_length,
+    unknown_key,
+)
 
 _MANY = 10
 _OF_CLASSES = ("callbacks", "logger", "profiler")
@@ -45,32 +46,25 @@ def explain(message: str, given: Sequence[str], known: Collection[str]) -> str:
         given: Names of the options and settings that were given, on the command line and in configs.
         known: Names of all options.
     """
-    if unknown := _UNKNOWN.search(message):
-        return _unrecognized(unknown["tokens"].split(), known)
-    for pattern in _REFUSED:
-        if refused := pattern.search(message):
-            group = refused.groupdict().get("group")
-            name = f"{group}.{refused['key']}" if group else refused["key"]
-            full = full_name(name, given)
-            prefix = full.removesuffix(name)
-            parts = (each for each in known if not each.startswith(prefix) and each != "help")
-            here = {prefix + each for each in parts if prefix}
-            return no_option(full, {*known, *here})
-    if required := _REQUIRED.fullmatch(message.strip()):
-        return _lacking(required["names"].split(", "), given)
-    if argument := _ARGUMENT.fullmatch(message.strip()):
-        return f"--{argument['option']} {_needs(argument['what'])}"
-    keys: list[str] = []
-    rest = message
-    while value := _VALUE.match(rest):
-        keys.append(value["key"])
-        rest = value["rest"]
+    if unknown := unknown_arguments(message):
+        return _unrecognized(unknown, known)
+    if key := unknown_key(message):
+        full = full_name(key, given)
+        prefix = full.removesuffix(key)
+        parts = (each for each in known if not each.startswith(prefix) and each != "help")
+        here = {prefix + each for each in parts if prefix}
+        return no_option(full, {*known, *here})
+    if missing := missing_arguments(message):
+        return _lacking(missing, given)
+    if (argument := of_argument(message)) and "--" in argument.name:
+        return f"--{argument.name.partition('--')[2]} {_needs(argument.what)}"
+    keys, said = of_keys(message)
     if not keys:
         return " ".join(message.split())
     name = full_name(keys[-1], given)
-    if _NO_FILE in rest and name in _sections(known):
+    if took_value_for_config(said) and name in _sections(known):
         return _is_a_section(name, known)
-    return f"--{name}{_wanted(rest)}"
+    return f"--{name}{_wanted(said)}"
 
 
 def no_option(name: str, known: Collection[str]) -> str:
@@ -121,9 +115,9 @@ def _unrecognized(tokens: Sequence[str], known: Collection[str]) -> str:
 
 
 def _needs(what: str) -> str:
-    if what.startswith("expected"):
+    if lacks_value(what):
         return "needs a value."
-    if what.startswith("ignored explicit argument"):
+    if takes_no_value(what):
         return "takes no value."
     return " ".join(what.split())
 
@@ -146,23 +140,20 @@ def _is_a_section(name: str, known: Collection[str]) -> str:
     return f"--{name} is a section: give its options, such as {', '.join(f'--{part}' for part in parts)}."
 
 
-def _wanted(body: str) -> str:
+def _wanted(said: str) -> str:
     """Return what a value must be and what was given, from jsonargparse's lines on its type."""
-    literals = [text for found in _LITERAL.findall(body) for text in str(found).split(",")]
-    names = list(dict.fromkeys(text.strip(" '\"") for text in literals))
-    classes = list(dict.fromkeys(_CLASSES.findall(body.partition("Given value type")[0])))
-    kinds = [_KINDS[each] for each in classes if each in _KINDS]
-    of_classes = [name for each in classes for name in _subclasses(each)]
+    names, kinds_of = literals(said), classes(said)
+    kinds = [_KINDS[each] for each in kinds_of if each in _KINDS]
+    of_classes = [name for each in kinds_of for name in _subclasses(each)]
     own = of_classes if len(of_classes) <= _MANY else []
     if of_classes and not own:
         kinds.append("the name of a class")
-    if count := _COUNT.search(body):
-        kinds = [f"{count[1]} values such as [a, b]"]
-    found = _GIVEN.search(body)
-    value = found["value"].strip().strip("'\"") if found else ""
+    if (count := tuple_length(said)) is not None:
+        kinds = [f"{count} values such as [a, b]"]
+    value = given_value(said)
     wanted = [*names, *own, *kinds]
-    if not wanted or not found:
-        return f": {' '.join(body.split())}"
+    if not wanted or value is None:
+        return f": {' '.join(said.split())}"
     words = [name for name in (*names, *of_classes) if not name.isdigit()]
     near = difflib.get_close_matches(value, words, n=1, cutoff=0.5)
     hint = f" Did you mean {near[0]}?" if near else ""

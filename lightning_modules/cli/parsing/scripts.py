@@ -5,17 +5,20 @@ from __future__ import annotations
 import argparse
 import difflib
 import math
-import re
 import sys
 from collections.abc import Callable, Collection
 from pathlib import Path
 from typing import NoReturn, TypeVar
 
-T = TypeVar("T")
+from lightning_modules.cli.parsing.argparse_internals import (
+    invalid_choice,
+    of_argument,
+    option_strings,
+    positional_names,
+    unknown_arguments,
+)
 
-_CHOICE = re.compile(r"invalid choice: (?P<value>.+) \(choose from (?P<choices>.+)\)")
-_OF_OPTION = re.compile(r"argument (?P<option>\S+): (?P<what>.+)", re.DOTALL)
-_UNKNOWN = "unrecognized arguments: "
+T = TypeVar("T")
 
 OTHER_NAMES = {
     "batch": "batch-size",
@@ -52,25 +55,24 @@ class ScriptParser(argparse.ArgumentParser):
         sys.exit(2)
 
     def _explained(self, message: str) -> str:
-        if of_option := _OF_OPTION.fullmatch(message):
-            what = of_option["what"].rstrip(".")
-            if choice := _CHOICE.fullmatch(what):
-                choices = [each.strip(" '") for each in choice["choices"].split(",")]
-                what = no_such(choice["value"].strip("'"), choices)
-            return f"{of_option['option']}: {what}."
-        if not message.startswith(_UNKNOWN):
+        if argument := of_argument(message):
+            what = argument.what.rstrip(".")
+            if choice := invalid_choice(what):
+                what = no_such(choice.value, choice.choices)
+            return f"{argument.name}: {what}."
+        unknown = unknown_arguments(message)
+        if unknown is None:
             return f"{message.rstrip('.')}."
-        unknown = message.removeprefix(_UNKNOWN).split()
         wrong = [each.partition("=")[0] for each in unknown if each.startswith("-")]
         if not wrong:
             return f"'{unknown[0]}' is one too many."
         return " ".join(self._no_option(each) for each in wrong)
 
     def _no_option(self, wrong: str) -> str:
-        known = [name for action in self._actions for name in action.option_strings]
+        known = option_strings(self)
         bare = wrong.lstrip("-").replace("_", "-")
         here = OTHER_NAMES.get(bare)
-        places = [action.dest for action in self._actions if not action.option_strings]
+        places = positional_names(self)
         if here == "" and places:
             return f"{wrong} is not an option: the {places[0]} is given without a name, first."
         near = (

@@ -5,11 +5,6 @@ from __future__ import annotations
 import importlib.util
 import re
 from collections.abc import Sequence
-from pathlib import Path
-from typing import TYPE_CHECKING
-
-if TYPE_CHECKING:
-    from lightning.pytorch.loggers import Logger
 
 RUN = "{run}"
 """As a logger's `save_dir`: the run directory, which is not known when a command line is read."""
@@ -49,19 +44,6 @@ def with_trainer_parts(args: Sequence[str]) -> list[str]:
         if _LOGGER.fullmatch(flag) and name in _NEED_FOLDER:
             completed += ["--trainer.logger.save_dir", RUN]  # one that is given comes later, and wins
     return completed
-
-
-def place_logger(logger: Logger, folder: Path) -> None:
-    """Let a logger that was to write into the run directory know which that is.
-
-    Args:
-        logger: A logger of Lightning's, which has written nothing yet.
-        folder: The run directory.
-    """
-    for name in ("_root_dir", "_save_dir"):
-        place = getattr(logger, name, None)
-        if isinstance(place, str) and RUN in place:
-            setattr(logger, name, place.replace(RUN, str(folder)))
 
 
 def _check_package(flag: str, name: str) -> None:

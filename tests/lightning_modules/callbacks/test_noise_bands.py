@@ -25,9 +25,6 @@ class Stub:
     def __call__(self, x, sigma, labels):
         return self.denoiser(x, sigma, labels)
 
-    def ends_step(self, batch_idx):
-        return True
-
     def log_metrics(self, values, step):
         self.logged |= values
 
@@ -122,7 +119,9 @@ def test_the_noise_is_the_same_at_every_validation(images):
 
 
 def train(callback, stub, step, sigma, error, log_every=1):
-    run = SimpleNamespace(global_step=step, log_every_n_steps=log_every, loggers=[stub])
+    run = SimpleNamespace(
+        global_step=step, log_every_n_steps=log_every, loggers=[stub], accumulate_grad_batches=1
+    )
     outputs = {"sigma": torch.tensor(sigma), "error": torch.tensor(error)}
     stub.logged.clear()
     callback.on_train_batch_end(run, stub, outputs, None, 0)

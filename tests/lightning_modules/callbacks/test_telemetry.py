@@ -44,7 +44,6 @@ class ByHand:
         self.module = SimpleNamespace(
             log=lambda name, value, **_: self.logged.update({name: value}),
             log_dict=lambda values, **_: self.logged.update(values),
-            ends_step=lambda batch_idx: (batch_idx + 1) % accumulation == 0,
         )
         self.trainer = SimpleNamespace(
             global_step=0,

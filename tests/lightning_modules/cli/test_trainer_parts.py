@@ -8,10 +8,10 @@ from pathlib import Path
 
 import pytest
 from lightning.pytorch.callbacks import ProgressBar
-from lightning.pytorch.loggers import CSVLogger, TensorBoardLogger
+from lightning.pytorch.loggers import CSVLogger
 
 from lightning_modules.cli.fit import fit
-from lightning_modules.cli.parsing.trainer_parts import RUN, place_logger, with_trainer_parts
+from lightning_modules.cli.parsing.trainer_parts import RUN, with_trainer_parts
 from lightning_modules.logs.metrics_file import MetricsFile
 from lightning_modules.logs.run_logger import RunLogger
 from tests.helpers.command_line import LIGHTNING_WARNINGS, Run, refusal
@@ -106,18 +106,6 @@ def test_what_a_callback_refuses_before_the_first_step_is_a_line(args, tmp_path,
     assert status == 2
     assert "StochasticWeightAveraging" in message
     assert not (tmp_path / "runs").exists()
-
-
-@pytest.mark.parametrize("kind", [CSVLogger, TensorBoardLogger])
-def test_where_lightning_keeps_a_loggers_folder(kind, tmp_path):
-    """These are private names of Lightning's."""
-    logger = kind(RUN)
-    place_logger(logger, tmp_path)
-    assert Path(logger.save_dir) == tmp_path
-    assert Path(logger.log_dir).is_relative_to(tmp_path)
-    elsewhere = kind("logs")
-    place_logger(elsewhere, tmp_path)
-    assert elsewhere.save_dir == "logs"
 
 
 def test_words_that_only_look_like_a_logger_are_left_alone():

@@ -11,6 +11,7 @@ import argparse
 import os
 from collections.abc import Sequence
 
+from lightning_modules.cli.parsing.argparse_internals import Group
 from lightning_modules.cli.parsing.sampling_types import (
     count,
     guide_length,
@@ -98,7 +99,7 @@ def _parse(args: Sequence[str] | None) -> argparse.Namespace:
     return options
 
 
-def _add_sampling(group: argparse._ArgumentGroup) -> None:
+def _add_sampling(group: Group) -> None:
     group.add_argument("--sampler", choices=SAMPLERS)
     length = group.add_mutually_exclusive_group()
     length.add_argument("--steps", type=steps, help="denoising steps")
@@ -139,7 +140,7 @@ def _add_sampling(group: argparse._ArgumentGroup) -> None:
     group.add_argument("--churn", type=number(least=0.0), help="noise that stochastic_heun adds, S_churn")
 
 
-def _add_output(group: argparse._ArgumentGroup) -> None:
+def _add_output(group: Group) -> None:
     group.add_argument("--batch-size", type=count, default=64, help="images at a time (default 64)")
     group.add_argument(
         "--out",

@@ -100,9 +100,17 @@ class MappedImages:
 
     def preload(self) -> None:
         """Ask the system to read the whole file into memory, in the background and once for all processes."""
-        mapping = getattr(self.array, "_mmap", None)
-        if isinstance(mapping, mmap.mmap) and hasattr(mmap, "MADV_WILLNEED"):
+        mapping = mapping_of(self.array)
+        if mapping is not None and hasattr(mmap, "MADV_WILLNEED"):
             mapping.madvise(mmap.MADV_WILLNEED)
+
+
+def mapping_of(array: npt.NDArray[np.uint8]) -> mmap.mmap | None:
+    """Return the memory map that an array shows a part of, or none where it is in memory."""
+    base: object = array
+    while isinstance(base, np.ndarray):
+        base = base.base
+    return base if isinstance(base, mmap.mmap) else None
 
 
 class DecodedImages:

@@ -6,6 +6,7 @@ import argparse
 import sys
 from collections.abc import Sequence
 
+from lightning_modules.cli.parsing.argparse_internals import Group
 from lightning_modules.cli.parsing.sampling_types import count, guide_length, seed, steps
 from lightning_modules.cli.parsing.scripts import ScriptParser, name_of, number, path, several, truth, whole
 from lightning_modules.cli.process import RESUME_STATUS, one_line_errors
@@ -135,7 +136,7 @@ def make_parser() -> argparse.ArgumentParser:
     return parser
 
 
-def _add_comparison(group: argparse._ArgumentGroup) -> None:
+def _add_comparison(group: Group) -> None:
     add = group.add_argument
     add(
         "--n",
@@ -161,7 +162,7 @@ def _add_comparison(group: argparse._ArgumentGroup) -> None:
     add("--image-size", type=whole(4, 4096), help="side in pixels for --self-test (default: the images')")
 
 
-def _add_drawing(group: argparse._ArgumentGroup) -> None:
+def _add_drawing(group: Group) -> None:
     from lightning_modules.diffusion.samplers.table import SAMPLERS
     from lightning_modules.ema.names import HELP, weights_names
 

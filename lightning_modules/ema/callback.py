@@ -97,7 +97,7 @@ class EMA(WeightAveraging):
 
     def setup(self, trainer: Trainer, pl_module: LightningModule, stage: str) -> None:
         """Make the averages on the device that training runs on; the module itself is still on the CPU."""
-        make_average_on(self, trainer.strategy.root_device)
+        device = make_average_on(self, trainer.strategy.root_device)
         super().setup(trainer, pl_module, stage)
         if stage == "fit":
             average = average_of(self)
@@ -106,7 +106,7 @@ class EMA(WeightAveraging):
             average.n_averaged = torch.zeros((), dtype=torch.long)
             self._beside = {
                 float(length): {
-                    name: parameter.detach().to(self._device, copy=True)
+                    name: parameter.detach().to(device, copy=True)
                     for name, parameter in pl_module.named_parameters()
                 }
                 for length in self.lengths

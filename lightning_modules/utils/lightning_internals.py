@@ -92,9 +92,10 @@ def average_of(callback: WeightAveraging) -> AveragedModel | None:
     return callback._average_model
 
 
-def make_average_on(callback: WeightAveraging, device: torch.device) -> None:
-    """Let a callback make its average on a device, unless it was given one."""
+def make_average_on(callback: WeightAveraging, device: torch.device) -> torch.device | str | int:
+    """Let a callback make its average on a device, unless it was given one, and return where it will be."""
     callback._device = callback._device or device
+    return callback._device
 
 
 def step_of_average(callback: WeightAveraging) -> int:

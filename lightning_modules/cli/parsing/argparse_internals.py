@@ -13,6 +13,10 @@ _UNKNOWN = re.compile(r"unrecognized arguments?:\s*(?P<tokens>.+)", re.DOTALL | 
 _REQUIRED = re.compile(r"the following arguments are required: (?P<names>.+)", re.DOTALL)
 
 
+Group = argparse._ArgumentGroup
+"""What `add_argument_group` returns."""
+
+
 class OfArgument(NamedTuple):
     """What an error says of one argument.
 

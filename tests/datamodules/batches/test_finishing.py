@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import itertools
+import mmap
 import pickle
 import threading
 from collections.abc import Iterator
@@ -16,7 +17,7 @@ from datamodules.batches.augmentation import Augmentation
 from datamodules.batches.batches import mirror
 from datamodules.batches.finishing import DraftBatch, residence, upload
 from datamodules.batches.loader import StepLoader, fetched_ahead
-from datamodules.cache.pixels import MappedImages
+from datamodules.cache.pixels import MappedImages, mapping_of
 from datamodules.image_folder import ImageFolderDataModule
 from datamodules.index.index import DataError
 from tests.helpers.recording import MakeFolder, assert_same, data_module, first, fit, ready
@@ -222,6 +223,9 @@ def test_memory_without_a_cache_is_refused(tmp_path: Path) -> None:
 def test_preloading_leaves_the_images_as_they_are(make_folder: MakeFolder) -> None:
     images = ready(make_folder({"a": 5}))._opened.images
     assert isinstance(images, MappedImages)
+    assert isinstance(mapping_of(images.array), mmap.mmap)
     before = images.array.copy()
     images.preload()
     np.testing.assert_array_equal(images.array, before)
+    images.load()
+    assert mapping_of(images.array) is None

@@ -70,8 +70,8 @@ def test_a_fit_puts_no_other_signal_handlers_in_place(image_folder, tmp_path):
 def test_an_average_is_made_swapped_and_counted(image_folder, tmp_path):
     model, average = module(), WeightAveraging(use_buffers=False)
     assert internals.average_of(average) is None
-    internals.make_average_on(average, torch.device("cpu"))
-    internals.make_average_on(average, torch.device("meta"))  # the first one stays
+    assert internals.make_average_on(average, torch.device("cpu")).type == "cpu"
+    assert internals.make_average_on(average, torch.device("meta")).type == "cpu"  # the first one stays
     fit(tmp_path, model, data(image_folder), [average], max_steps=3)
     made = internals.average_of(average)
     assert made.n_averaged == 3

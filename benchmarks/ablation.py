@@ -27,11 +27,11 @@ from lists import integers
 from machine import describe, machine, write
 
 from lightning_modules.cli.parsing.parser import resolve_config
-from lightning_modules.evaluation.protocol import Figure
 from lightning_modules.evaluation.report import Report, cell
 from lightning_modules.evaluation.run_evaluation import evaluate_run
 from lightning_modules.evaluation.setup import Setup, Variant
-from lightning_modules.metrics.feature_networks import load_features
+from lightning_modules.metrics.feature_networks.table import load_features
+from lightning_modules.metrics.figure import Figure
 from lightning_modules.run.directory import find_checkpoint
 from lightning_modules.sampling.stored import run_sampling
 from lightning_modules.utils.files import write_json

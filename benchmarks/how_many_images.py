@@ -29,8 +29,9 @@ from datamodules.sources.rendered_cats import BREEDS, RenderedCats
 from lightning_modules.evaluation.copies import CopyDetector
 from lightning_modules.evaluation.denoising import errors_by_noise_level
 from lightning_modules.evaluation.image_sets import Side, Sides
-from lightning_modules.evaluation.protocol import Figures, Protocol
-from lightning_modules.metrics.feature_networks import load_features
+from lightning_modules.evaluation.protocol import Protocol
+from lightning_modules.metrics.feature_networks.table import load_features
+from lightning_modules.metrics.figure import Figures
 from lightning_modules.pictures.images import save_png
 from lightning_modules.pictures.sheets import Sheet
 from lightning_modules.sampling.generate import draw_images

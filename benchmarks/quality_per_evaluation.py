@@ -26,8 +26,8 @@ from contestants.task import Task
 from lists import integers
 from machine import describe, machine, write
 
-from lightning_modules.evaluation.protocol import Figure
 from lightning_modules.evaluation.report import cell
+from lightning_modules.metrics.figure import Figure
 
 Budgets = tuple[str, list[int]]
 

@@ -28,13 +28,11 @@ from datamodules.cache.pixels import MappedImages, Transform
 from datamodules.decode.decode import Limits
 from datamodules.index.index import ImageIndex
 from datamodules.index.splits import SplitFolders
-from datamodules.sources.oxford_pets import OxfordPetCats
 from datamodules.sources.rendered_cats import RenderedCats
 from datamodules.sources.source import DataSource
 from datamodules.utils.places import as_path
 
-# The sources are here so that the command line knows them by their short names.
-__all__ = ["Augmentation", "ImageBatch", "ImageFolderDataModule", "OxfordPetCats", "RenderedCats"]
+__all__ = ["Augmentation", "ImageBatch", "ImageFolderDataModule"]
 
 
 class ImageFolderDataModule(LightningDataModule):

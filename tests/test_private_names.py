@@ -15,7 +15,7 @@ OPEN = {"_asdict", "_fields", "_make", "_replace", "_exit", "_getframe"}
 INTERNALS = {
     "lightning_modules/cli/parsing/argparse_internals.py",
     "lightning_modules/cli/parsing/jsonargparse_internals.py",
-    "lightning_modules/metrics/feature_networks.py",
+    "lightning_modules/metrics/feature_networks/efficientnet.py",
     "lightning_modules/utils/lightning_internals.py",
     "lightning_modules/utils/tensorboard_internals.py",
     "lightning_modules/utils/torch_internals.py",

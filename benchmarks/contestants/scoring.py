@@ -12,8 +12,9 @@ from machine import write
 
 from contestants.task import Images
 from lightning_modules.evaluation.copies import CopyDetector
-from lightning_modules.evaluation.protocol import Figures, Protocol
-from lightning_modules.metrics.feature_networks import load_features
+from lightning_modules.evaluation.protocol import Protocol
+from lightning_modules.metrics.feature_networks.table import load_features
+from lightning_modules.metrics.figure import Figures
 
 
 class Scores:

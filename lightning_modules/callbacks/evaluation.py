@@ -103,7 +103,7 @@ class Evaluation(StepCallback):
         if not self.every_n_steps:
             return
         from lightning_modules.evaluation.image_sets import split_counts
-        from lightning_modules.metrics.feature_networks import load_features
+        from lightning_modules.metrics.feature_networks.table import load_features
 
         rehearse_drawing(self.sampling, "evaluation", self.seed)
         try:

@@ -11,6 +11,7 @@ from lightning_modules.cli.parsing.sampling_types import count, guide_length, se
 from lightning_modules.cli.parsing.scripts import ScriptParser, name_of, number, path, several, truth, whole
 from lightning_modules.cli.process import RESUME_STATUS, one_line_errors
 from lightning_modules.evaluation.request import DataOptions, EvaluationRequest
+from lightning_modules.metrics.feature_networks.table import CHOICES
 
 EPILOG = """examples:
   evaluate.py runs/demo                               the newest checkpoint, averaged weights, 1,000 images
@@ -157,7 +158,7 @@ def _add_comparison(group: Group) -> None:
     add(
         "--features",
         default=EvaluationRequest.features,
-        help="auto, efficientnet, random, inception[:WEIGHTS], a .onnx or TorchScript file, module:attribute",
+        help=CHOICES,
     )
     add("--image-size", type=whole(4, 4096), help="side in pixels for --self-test (default: the images')")
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import pkgutil
 import sys
 from collections.abc import Sequence
 from pathlib import Path
@@ -15,8 +16,7 @@ from lightning.pytorch.loggers import Logger
 
 from datamodules.batches.augmentation import AUGMENTATIONS
 from datamodules.image_folder import ImageFolderDataModule
-from datamodules.sources.oxford_pets import OxfordPetCats
-from datamodules.sources.rendered_cats import RenderedCats
+from datamodules.sources.table import SOURCES
 from lightning_modules.callbacks.checkpointing import StepCheckpoint
 from lightning_modules.callbacks.evaluation import Evaluation
 from lightning_modules.callbacks.hyper_parameters import HyperParameters
@@ -42,6 +42,7 @@ from lightning_modules.cli.parsing.parser import (
 from lightning_modules.cli.parsing.trainer_flags import check_trainer
 from lightning_modules.cli.parsing.trainer_parts import RUN, with_trainer_parts
 from lightning_modules.cost.settings import ModalSettings
+from lightning_modules.diffusion.tables import NOISE_DISTRIBUTIONS, PRECONDITIONERS, WEIGHTINGS
 from lightning_modules.ema.callback import EMA
 from lightning_modules.logs.metrics_file import MetricsFile
 from lightning_modules.logs.run_logger import RunLogger
@@ -53,8 +54,16 @@ from lightning_modules.run.manifest import identity
 from lightning_modules.run.names import check_folder_name
 from lightning_modules.utils.lightning_internals import callbacks_of, set_callbacks, set_logger_folder
 
-SOURCES = (RenderedCats, OxfordPetCats)
-"""Imported here so that their bare names can be used for --data.source."""
+CHOSEN_BY_NAME = {
+    "data.source": SOURCES,
+    "model.noise_levels": NOISE_DISTRIBUTIONS,
+    "model.preconditioner": PRECONDITIONERS,
+    "model.weighting": WEIGHTINGS,
+}
+"""Options that take the bare name of a class, with the tables of those that they take."""
+
+for _path in [path for table in CHOSEN_BY_NAME.values() for path in table.values()]:
+    pkgutil.resolve_name(_path)  # jsonargparse knows the bare names of classes that are imported
 
 
 class FitCLI(LightningCLI):

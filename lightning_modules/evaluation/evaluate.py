@@ -20,7 +20,7 @@ from lightning_modules.evaluation.request import AS_THE_RUN, DataOptions, Evalua
 from lightning_modules.evaluation.run_evaluation import evaluate_run
 from lightning_modules.evaluation.self_test import SelfTest, self_test
 from lightning_modules.evaluation.setup import Setup, Variant
-from lightning_modules.metrics.feature_networks import load_features
+from lightning_modules.metrics.feature_networks.table import load_features
 from lightning_modules.run.directory import find_checkpoint, find_run
 from lightning_modules.sampling.settings import Sampling
 from lightning_modules.sampling.stored import run_sampling

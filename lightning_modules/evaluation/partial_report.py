@@ -9,8 +9,8 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 from lightning_modules.evaluation.denoising import BandError
-from lightning_modules.evaluation.protocol import Figure, Figures
 from lightning_modules.evaluation.report import Row
+from lightning_modules.metrics.figure import Figure, Figures
 from lightning_modules.metrics.memorization import Memorization
 
 

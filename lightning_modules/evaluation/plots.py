@@ -7,7 +7,8 @@ from pathlib import Path
 from typing import Any
 
 from lightning_modules.evaluation.denoising import BandError
-from lightning_modules.evaluation.report import TITLES, Report, Row
+from lightning_modules.evaluation.report import Report, Row
+from lightning_modules.metrics.table import METRICS
 
 
 def plot_report(report: Report, folder: Path) -> list[Path]:
@@ -35,7 +36,7 @@ def plot_quality(report: Report, fact: str, title: str, path: Path) -> Path:
         title: What the axis says.
         path: The picture.
     """
-    shown = [name for name in ("kid", "frechet", "precision", "recall", "coverage") if _known(report, name)]
+    shown = [name for name, metric in METRICS.items() if metric.axis and _known(report, name)]
     figure, axes = _pyplot().subplots(
         1, len(shown), figsize=(3.6 * len(shown), 4), squeeze=False, layout="constrained"
     )
@@ -51,11 +52,11 @@ def plot_quality(report: Report, fact: str, title: str, path: Path) -> Path:
             axis.fill_between(x, low, high, alpha=0.15, color=drawn.get_color(), linewidth=0)
         for figures, label, style in ((report.floor, "real images", "--"), (report.ceiling, "noise", ":")):
             axis.axhline(figures[name].value, color="gray", linestyle=style, linewidth=1, label=label)
-        axis.set(title=TITLES.get(name, name), xlabel=title)
-        if name == "kid":
+        axis.set(title=METRICS[name].title, xlabel=title)
+        if METRICS[name].axis == "signed":
             floor = report.floor[name]
             axis.set_yscale("symlog", linthresh=max((floor.high or 0.0) - (floor.low or 0.0), 1e-6))
-        elif name == "frechet":
+        elif METRICS[name].axis == "log":
             axis.set_yscale("log")
         else:
             axis.set_ylim(-0.03, 1.05)

@@ -3,51 +3,17 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
 
 import numpy as np
-import torch
 from torch import Tensor
 
-from lightning_modules.metrics.features import FeatureNetwork, Images, cached_features, extract
-from lightning_modules.metrics.frechet import frechet_distance, frechet_refusal
-from lightning_modules.metrics.inception_score import inception_score
-from lightning_modules.metrics.kid import kernel_distance, kernel_distance_interval
+from lightning_modules.metrics.feature_networks.feature_network import FeatureNetwork
+from lightning_modules.metrics.features import Images, cached_features, extract
+from lightning_modules.metrics.figure import Comparison, Figure, Figures
 from lightning_modules.metrics.pairs import EvaluationError
-from lightning_modules.metrics.prdc import manifolds
-
-LOWER_IS_BETTER = {
-    "kid": True,
-    "frechet": True,
-    "precision": False,
-    "recall": False,
-    "density": False,
-    "coverage": False,
-    "inception_score": False,
-}
-"""The figures in the order of the table."""
-
-
-@dataclass(frozen=True)
-class Figure:
-    """A number that can be questioned.
-
-    Args:
-        value: The estimate; None if it is refused.
-        low: Lower end of its 95 % interval, where there is one.
-        high: Upper end.
-        note: Where the interval comes from, or why the figure is refused.
-    """
-
-    value: float | None
-    low: float | None = None
-    high: float | None = None
-    note: str = ""
-
-
-Figures = dict[str, Figure]
+from lightning_modules.metrics.table import METRICS
 
 
 def compare(real: Tensor, fake: Tensor, network: FeatureNetwork | None = None) -> Figures:
@@ -61,16 +27,8 @@ def compare(real: Tensor, fake: Tensor, network: FeatureNetwork | None = None) -
     Raises:
         EvaluationError: If the sets differ in size or a feature is not finite.
     """
-    low, high = kernel_distance_interval(real, fake)
-    figures = {"kid": Figure(kernel_distance(real, fake), low, high, "bootstrap over images")}
-    refusal = frechet_refusal(*real.shape)
-    figures["frechet"] = Figure(None, note=refusal) if refusal else Figure(frechet_distance(real, fake))
-    shapes = manifolds(real, fake)
-    intervals = shapes.intervals()
-    for name, value in shapes.figures().items():
-        figures[name] = Figure(value, *intervals[name], note="bootstrap over images")
-    figures["inception_score"] = _inception_score(fake, network)
-    return figures
+    comparison = Comparison(real, fake, network)
+    return {name: metric.compute(comparison) for name, metric in METRICS.items()}
 
 
 def over_seeds(figures: Sequence[Figures]) -> Figures:
@@ -150,16 +108,3 @@ class Protocol:
         rng = np.random.default_rng(0)
         noise = rng.integers(0, 256, (len(self), *self.image_shape), dtype=np.uint8)
         return self.figures(self.real_features(noise, "features of noise"))
-
-
-def _inception_score(fake: Tensor, network: FeatureNetwork | None) -> Figure:
-    with torch.no_grad():
-        device = next(iter(network.state_dict().values())).device if network else torch.device("cpu")
-        logits = None if network is None else network.logits(fake.to(device))
-    if network is None or logits is None:
-        return Figure(None, note="the feature network is no classifier")
-    try:
-        mean, std = inception_score(logits.cpu())
-    except EvaluationError as error:
-        return Figure(None, note=str(error))
-    return Figure(mean, mean - std, mean + std, f"mean and deviation over 10 splits, by {network.name}")

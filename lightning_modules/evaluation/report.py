@@ -10,10 +10,10 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from lightning_modules.evaluation.denoising import BandError
-from lightning_modules.evaluation.protocol import LOWER_IS_BETTER, Figure, Figures
+from lightning_modules.metrics.figure import Figure, Figures
 from lightning_modules.metrics.memorization import Memorization
+from lightning_modules.metrics.table import METRICS
 
-TITLES = {"kid": "KID", "frechet": "Fréchet", "inception_score": "IS"}
 WIDTH = 100
 """Columns of a terminal that a table fits into."""
 
@@ -118,15 +118,19 @@ class Report:
 
 def figures_table(entries: Sequence[tuple[str, Figures]]) -> str:
     """Lay figures out in columns, with what they are read as and why some are refused."""
-    names = [name for name in LOWER_IS_BETTER if any(name in figures for _, figures in entries)]
-    heads = [f"{TITLES.get(name, name)} {'↓' if LOWER_IS_BETTER[name] else '↑'}" for name in names]
+    names = [name for name in METRICS if any(name in figures for _, figures in entries)]
+    heads = [f"{METRICS[name].title} {'↓' if METRICS[name].lower_is_better else '↑'}" for name in names]
     rows = [(title, [cell(figures.get(name)) for name in names]) for title, figures in entries]
     lines = laid_out(heads, rows)
     lines.append("↓: lower is better, ↑: higher; ± is half the width of the 95 % interval")
-    if any(figures.get("inception_score", Figure(None)).value is not None for _, figures in entries):
-        lines.append("IS knows nothing of the real images: it can exceed theirs and mean nothing")
+    lines += [
+        f"{METRICS[name].title} {METRICS[name].caution}"
+        for name in names
+        if METRICS[name].caution
+        and any(figures.get(name, Figure(None)).value is not None for _, figures in entries)
+    ]
     refused = {
-        f"{TITLES.get(name, name)} refused: {figure.note}"
+        f"{METRICS[name].title} refused: {figure.note}"
         for _, figures in entries
         for name, figure in figures.items()
         if figure.value is None
@@ -204,9 +208,11 @@ def _blind(names: Sequence[str], real: Figures, noise: Figures) -> list[str]:
         best, worst = real[name].value, noise[name].value
         if best is None or worst is None:
             continue
-        title = TITLES.get(name, name)
-        if worst <= best if LOWER_IS_BETTER[name] else worst >= best:
-            lines.append(f"{title} is blind here, do not read it: {worst:.3g} for noise, {best:.3g} for real")
+        metric = METRICS[name]
+        if worst <= best if metric.lower_is_better else worst >= best:
+            lines.append(
+                f"{metric.title} is blind here, do not read it: {worst:.3g} for noise, {best:.3g} for real"
+            )
     return lines
 
 

@@ -11,12 +11,15 @@ import numpy as np
 from PIL import Image, ImageFilter
 
 from lightning_modules.evaluation.image_sets import ImageSet, split_real
-from lightning_modules.evaluation.protocol import LOWER_IS_BETTER, Figure, Figures, Protocol
+from lightning_modules.evaluation.protocol import Protocol
 from lightning_modules.evaluation.report import figures_table
-from lightning_modules.metrics.features import FeatureNetwork, Images, extract
+from lightning_modules.metrics.feature_networks.feature_network import FeatureNetwork
+from lightning_modules.metrics.features import Images, extract
+from lightning_modules.metrics.figure import Figure, Figures
 from lightning_modules.metrics.frechet import frechet_distance, frechet_refusal
 from lightning_modules.metrics.memorization import Memorization, Nearest, memorization, nearest_images
 from lightning_modules.metrics.pairs import EvaluationError
+from lightning_modules.metrics.table import METRICS
 
 BLURS = (0.5, 1.0, 2.0)
 """Standard deviations of the blur, in pixels."""
@@ -104,7 +107,8 @@ def self_test(
         figures[name] = protocol.figures(protocol.features(images, f"features of {name}"))
     figures["noise"] = protocol.ceiling
     gauges = _gauges(real, split.other, reference, network, seed)
-    checks = [*_distance_checks(figures), *_shape_checks(figures), *_gauge_checks(gauges)]
+    checks = [*_graded_checks(figures), _floor_check(figures), *_shape_checks(figures)]
+    checks += _gauge_checks(gauges)
     checks.append(_refusal_check(protocol))
     words = (
         f"{len(protocol)} images a side of {real.name} ({real.images.shape[-1]} px), features: {network.name}"
@@ -176,16 +180,19 @@ def _gauges(
     return {name: memorization(nearest(images), val) for name, images in sets.items()}
 
 
-def _distance_checks(figures: dict[str, Figures]) -> list[Check]:
-    checks = [
-        _ladder(f"{metric} rises with {what}", figures, metric, names)
-        for metric in ("kid", "frechet")
-        if all(each[metric].value is not None for each in figures.values())
-        for what, names in _ladders(figures)
+def _graded_checks(figures: dict[str, Figures]) -> list[Check]:
+    return [
+        _ladder(f"{name} {'rises' if metric.lower_is_better else 'falls'} with {what}", figures, name, sets)
+        for name, metric in METRICS.items()
+        if metric.graded and all(each[name].value is not None for each in figures.values())
+        for what, sets in _ladders(figures)
     ]
+
+
+def _floor_check(figures: dict[str, Figures]) -> Check:
     floor, ceiling = _value(figures, "real", "kid"), _value(figures, "noise", "kid")
     seen = f"{floor:.4g} against {ceiling:.4g} for noise"
-    return [*checks, Check("kid of real against real is nearly 0", abs(floor) < 0.02 * ceiling, seen)]
+    return Check("kid of real against real is nearly 0", abs(floor) < 0.02 * ceiling, seen)
 
 
 def _ladders(figures: dict[str, Figures]) -> list[tuple[str, list[str]]]:
@@ -199,10 +206,9 @@ def _ladders(figures: dict[str, Figures]) -> list[tuple[str, list[str]]]:
 
 def _shape_checks(figures: dict[str, Figures]) -> list[Check]:
     few = f"{DISTINCT[-1]:.0%} distinct"
-    checks = [_ladder(f"coverage falls with {what}", figures, "coverage", n) for what, n in _ladders(figures)]
     # Precision on one rung only: the ball of one real outlier can reach as far as noise.
     blurred_most = f"blur {BLURS[-1]:g} px"
-    checks.append(_ladder(f"precision falls at {blurred_most}", figures, "precision", ["real", blurred_most]))
+    checks = [_ladder(f"precision falls at {blurred_most}", figures, "precision", ["real", blurred_most])]
     checks += [
         _ladder(f"recall falls at {name}", figures, "recall", ["real", name])
         for name in (few, "one class")
@@ -253,7 +259,7 @@ def _ladder(claim: str, figures: dict[str, Figures], metric: str, names: Sequenc
 
     Both beyond its 95 % intervals: a rung on which the estimate cannot tell two sets apart proves nothing.
     """
-    sign = 1 if LOWER_IS_BETTER[metric] else -1
+    sign = 1 if METRICS[metric].lower_is_better else -1
     rungs = [figures[name][metric] for name in names]
     ends = [sorted(sign * _known(end, rung) for end in (rung.low, rung.high)) for rung in rungs]
     values = [_known(rung.value, rung) for rung in rungs]

@@ -12,7 +12,7 @@ import torch
 from datamodules.cache.cache import default_cache_dir
 from lightning_modules.evaluation.image_sets import ImageSet, RealSplit
 from lightning_modules.evaluation.protocol import Protocol
-from lightning_modules.metrics.features import FeatureNetwork
+from lightning_modules.metrics.feature_networks.feature_network import FeatureNetwork
 from lightning_modules.sampling.settings import Sampling
 
 

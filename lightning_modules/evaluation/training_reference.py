@@ -14,7 +14,7 @@ from lightning_modules.evaluation.denoising import BandError, errors_by_noise_le
 from lightning_modules.evaluation.image_sets import equal_sides, split_real, training_images
 from lightning_modules.evaluation.protocol import Protocol, compare
 from lightning_modules.evaluation.verdicts import memorizing
-from lightning_modules.metrics.feature_networks import load_features
+from lightning_modules.metrics.feature_networks.table import load_features
 from lightning_modules.metrics.features import Images
 from lightning_modules.metrics.memorization import Memorization
 from lightning_modules.module import DiffusionModule

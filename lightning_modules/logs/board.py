@@ -5,6 +5,8 @@ from __future__ import annotations
 import re
 from collections.abc import Sequence
 
+from lightning_modules.metrics.table import METRICS
+
 Layout = dict[str, dict[str, tuple[str, list[str]]]]
 """Chart by category and title: what kind, and regular expressions of its curves."""
 
@@ -25,8 +27,8 @@ _DESCRIPTIONS = {
     ),
     r"error_sigma_.*/identity": "Baseline: the noisy image itself is the answer.",
     r"error_sigma_.*/constant": "Baseline: the mean training image is the answer.",
-    r"evaluation/kid": "Kernel Inception distance of samples to real images; lower is better.",
-    r"evaluation/kid_floor": "The same of other real images: no model gets below it, but by chance.",
+    **{rf"evaluation/{name}": metric.text for name, metric in METRICS.items()},
+    r"evaluation/kid_floor": "The KID of other real images: no model gets below it, except by chance.",
     r"evaluation/copies": "Share of samples that are copies of training images.",
     r"evaluation/copies_val": "The same of held-out images: near-duplicates in the data.",
     r"evaluation/nearest_distance_over_val": (

@@ -1,10 +1,20 @@
 from __future__ import annotations
 
+import lightning.pytorch  # noqa: F401  (before torchmetrics)
 from torch import Tensor
 from torchmetrics.image.fid import FrechetInceptionDistance
 
 from lightning_modules.metrics.features import PrecomputedFeatures
+from lightning_modules.metrics.figure import Comparison, Figure
 from lightning_modules.metrics.pairs import EvaluationError, check_pair
+
+
+def frechet(comparison: Comparison) -> Figure:
+    """Return `frechet_distance`, or why it is refused."""
+    refusal = frechet_refusal(*comparison.real.shape)
+    if refusal:
+        return Figure(None, note=refusal)
+    return Figure(frechet_distance(comparison.real, comparison.fake))
 
 
 def frechet_refusal(count: int, num_features: int) -> str | None:

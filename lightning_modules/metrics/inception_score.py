@@ -2,10 +2,28 @@ from __future__ import annotations
 
 import warnings
 
+import lightning.pytorch  # noqa: F401  (before torchmetrics)
+import torch
 from torch import Tensor, nn
 from torchmetrics.image.inception import InceptionScore
 
+from lightning_modules.metrics.figure import Comparison, Figure
 from lightning_modules.metrics.pairs import EvaluationError, own_generator
+
+
+def inception(comparison: Comparison) -> Figure:
+    """Return `inception_score` with its deviation, or why it is refused."""
+    network, fake = comparison.network, comparison.fake
+    with torch.no_grad():
+        device = next(iter(network.state_dict().values())).device if network else torch.device("cpu")
+        logits = None if network is None else network.logits(fake.to(device))
+    if network is None or logits is None:
+        return Figure(None, note="the feature network is no classifier")
+    try:
+        mean, std = inception_score(logits.cpu())
+    except EvaluationError as error:
+        return Figure(None, note=str(error))
+    return Figure(mean, mean - std, mean + std, f"mean and deviation over 10 splits, by {network.name}")
 
 
 def inception_score(logits: Tensor, splits: int = 10) -> tuple[float, float]:

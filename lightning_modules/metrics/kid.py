@@ -2,15 +2,23 @@ from __future__ import annotations
 
 import warnings
 
+import lightning.pytorch  # noqa: F401  (before torchmetrics)
 import torch
 from torch import Tensor
 from torchmetrics.image.kid import KernelInceptionDistance, poly_kernel
 
 from lightning_modules.metrics.features import PrecomputedFeatures
+from lightning_modules.metrics.figure import Comparison, Figure
 from lightning_modules.metrics.pairs import check_pair, interval, own_generator
 
 MAX_SUBSET = 4000
 """Images in one kernel matrix, which takes 128 MB at this size."""
+
+
+def kid(comparison: Comparison) -> Figure:
+    """Return `kernel_distance` with its bootstrap interval."""
+    low, high = kernel_distance_interval(comparison.real, comparison.fake)
+    return Figure(kernel_distance(comparison.real, comparison.fake), low, high, "bootstrap over images")
 
 
 def kernel_distance(real: Tensor, fake: Tensor) -> float:

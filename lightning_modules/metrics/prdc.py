@@ -7,6 +7,7 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
+from lightning_modules.metrics.figure import Comparison, Figure, Figures
 from lightning_modules.metrics.pairs import check_pair, interval
 
 _ROWS = 1024  # rows of a distance matrix held at a time
@@ -38,6 +39,35 @@ class Manifolds:
         count = len(self.precision)
         drawn = torch.randint(count, (replicates, count), generator=generator)
         return {name: interval(values[drawn].mean(1)) for name, values in vars(self).items()}
+
+
+def precision(comparison: Comparison) -> Figure:
+    """Return the share of samples in the real manifold; see `manifolds`."""
+    return comparison.once(_figures)["precision"]
+
+
+def recall(comparison: Comparison) -> Figure:
+    """Return the share of real images in the samples' manifold; see `manifolds`."""
+    return comparison.once(_figures)["recall"]
+
+
+def density(comparison: Comparison) -> Figure:
+    """Return the mean number of real balls that hold a sample, over k; see `manifolds`."""
+    return comparison.once(_figures)["density"]
+
+
+def coverage(comparison: Comparison) -> Figure:
+    """Return the share of real images whose ball holds a sample; see `manifolds`."""
+    return comparison.once(_figures)["coverage"]
+
+
+def _figures(real: Tensor, fake: Tensor) -> Figures:
+    shapes = manifolds(real, fake)
+    intervals = shapes.intervals()
+    return {
+        name: Figure(value, *intervals[name], note="bootstrap over images")
+        for name, value in shapes.figures().items()
+    }
 
 
 def manifolds(real: Tensor, fake: Tensor, k_precision: int = 3, k_coverage: int = 5) -> Manifolds:

@@ -6,6 +6,8 @@ import importlib.util
 import re
 from collections.abc import Iterator
 
+from lightning_modules.metrics.feature_networks.table import FEATURE_NETWORKS
+
 OWN = ("lightning_modules.", "datamodules.")
 BUILT_IN = tuple(
     f"lightning.pytorch.{part}." for part in ("callbacks", "loggers", "profilers", "strategies", "cli")
@@ -13,7 +15,6 @@ BUILT_IN = tuple(
 """What `--safe` leaves: classes of this project, and those of Lightning that take no code of others."""
 
 _DOTTED = re.compile(r"[A-Za-z_]\w*(\.[A-Za-z_]\w*)+")
-_FEATURES = re.compile(r"auto|efficientnet|random|inception|null")
 
 
 def check_safe(where: str, setting: object, name: str = "") -> None:
@@ -30,7 +31,7 @@ def check_safe(where: str, setting: object, name: str = "") -> None:
     for key, value in _leaves(setting, name):
         foreign = bool(_DOTTED.fullmatch(value)) and not value.startswith((*OWN, *BUILT_IN))
         foreign = foreign and importlib.util.find_spec(value.partition(".")[0]) is not None
-        if foreign or (key.endswith("features") and not _FEATURES.fullmatch(value)):
+        if foreign or (key.endswith("features") and value not in ("auto", "null", *FEATURE_NETWORKS)):
             raise ValueError(
                 f"--safe: {where} has {key or 'a value'} {value}, which would run code that is neither this "
                 f"project's nor a callback, logger, profiler or strategy of Lightning."

@@ -183,7 +183,8 @@ def test_training_starts_without_the_metrics(tmp_path):
     assert "lightning_modules.callbacks.evaluation" in loaded
     heavy = {"efficientnet_lite_pytorch", "onnxruntime", "torch_fidelity"}
     lazy = {
-        f"lightning_modules.metrics.{name}" for name in ("kid", "frechet", "feature_networks", "protocol")
+        f"lightning_modules.{name}"
+        for name in ("metrics.kid", "metrics.frechet", "metrics.features", "evaluation.protocol")
     }
     assert not loaded & (heavy | lazy)
 

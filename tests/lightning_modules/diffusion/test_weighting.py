@@ -3,6 +3,7 @@ from __future__ import annotations
 import pytest
 import torch
 
+from lightning_modules.diffusion.tables import WEIGHTINGS
 from lightning_modules.diffusion.weighting import (
     EDMWeighting,
     EpsWeighting,
@@ -12,26 +13,16 @@ from lightning_modules.diffusion.weighting import (
     VWeighting,
     Weighting,
 )
+from tests.helpers.tables import made
 
-WEIGHTINGS = [
-    EDMWeighting(),
-    EpsWeighting(),
-    VWeighting(),
-    VelocityWeighting(),
-    MinSNRWeighting(),
-    UniformWeighting(),
-]
+EVERY = made(WEIGHTINGS)
 SIGMAS = torch.logspace(-3, 3, 61, dtype=torch.float64)
 
-every_weighting = pytest.mark.parametrize("weighting", WEIGHTINGS, ids=repr)
+every_weighting = pytest.mark.parametrize("weighting", EVERY, ids=repr)
 
 
 def at(weighting: Weighting, sigma: float) -> float:
     return weighting(torch.tensor([sigma], dtype=torch.float64)).item()
-
-
-def test_every_weighting_is_tested_here():
-    assert {type(w) for w in WEIGHTINGS} == set(Weighting.__subclasses__())
 
 
 @every_weighting

@@ -11,12 +11,15 @@ from lightning_modules.diffusion.preconditioning import FlowX
 from lightning_modules.evaluation.copies import CopyDetector
 from lightning_modules.evaluation.denoising import BandError, errors_by_noise_level
 from lightning_modules.evaluation.image_sets import ImageSet, Side, Sides
-from lightning_modules.evaluation.protocol import LOWER_IS_BETTER, Figure, Protocol, over_seeds
-from lightning_modules.evaluation.report import WIDTH, Report, Row, bands_table, cell, laid_out
+from lightning_modules.evaluation.protocol import Protocol, over_seeds
+from lightning_modules.evaluation.report import WIDTH, Report, Row, bands_table, cell, figures_table, laid_out
 from lightning_modules.evaluation.self_test import degraded_sets, self_test
-from lightning_modules.metrics.feature_networks import RandomConvolutions
+from lightning_modules.logs.board import description
+from lightning_modules.metrics.feature_networks.random_convolutions import RandomConvolutions
+from lightning_modules.metrics.figure import Figure
 from lightning_modules.metrics.memorization import Memorization
 from lightning_modules.metrics.pairs import EvaluationError
+from lightning_modules.metrics.table import METRICS
 from tests.helpers.tiny import module
 
 
@@ -35,11 +38,22 @@ def protocol() -> Protocol:
     return Protocol(RandomConvolutions(), smooth(120), smooth(120, seed=1), quiet=True)
 
 
-def test_floor_is_better_than_the_ceiling_in_every_figure(protocol):
-    for name, lower in LOWER_IS_BETTER.items():
-        floor, ceiling = protocol.floor[name].value, protocol.ceiling[name].value
-        if floor is not None:
-            assert floor < ceiling if lower else floor > ceiling, name
+@pytest.mark.parametrize("name", METRICS)
+def test_the_floor_is_better_than_the_ceiling(protocol, name):
+    assert list(protocol.floor) == list(METRICS)
+    floor, ceiling = protocol.floor[name], protocol.ceiling[name]
+    if floor.value is None:
+        assert floor.note
+    else:
+        assert floor.value < ceiling.value if METRICS[name].lower_is_better else floor.value > ceiling.value
+
+
+@pytest.mark.parametrize("name", METRICS)
+def test_tables_and_curves_have_every_metric(protocol, name):
+    table = figures_table([("floor", protocol.floor), ("ceiling", protocol.ceiling)])
+    arrow = "↓" if METRICS[name].lower_is_better else "↑"
+    assert f"{METRICS[name].title} {arrow}" in table
+    assert description(f"evaluation/{name}") == METRICS[name].text
 
 
 def test_rank_deficient_frechet_is_refused_with_the_reason(protocol):
@@ -211,16 +225,16 @@ def test_self_test_passes_on_real_images(tested):
 @pytest.mark.parametrize(
     ("name", "broken", "claim"),
     [
-        ("kernel_distance", lambda real, fake: 1.0, "kid rises with more blur"),
+        ("kid.kernel_distance", lambda real, fake: 1.0, "kid rises with more blur"),
         (
-            "kernel_distance",
+            "kid.kernel_distance",
             lambda real, fake: float("inf") if real is fake else 0.0,
             "kid rises with more noise",
         ),
     ],
 )
 def test_self_test_notices_a_broken_metric(real, name, broken, claim, monkeypatch):
-    monkeypatch.setattr(f"lightning_modules.evaluation.protocol.{name}", broken)
+    monkeypatch.setattr(f"lightning_modules.metrics.{name}", broken)
     result = self_test(real, RandomConvolutions(), count=60)
     assert not result.passed
     assert f"FAIL {claim}" in result.describe()

@@ -10,15 +10,11 @@ import torch
 from onnx import TensorProto, helper
 from torch import nn
 
-from lightning_modules.metrics import feature_networks
-from lightning_modules.metrics.feature_networks import (
-    EfficientNetLite0,
-    GivenModule,
-    OnnxFile,
-    RandomConvolutions,
-    load_features,
-    resized,
-)
+from lightning_modules.metrics.feature_networks.efficientnet import EfficientNetLite0
+from lightning_modules.metrics.feature_networks.feature_network import resized
+from lightning_modules.metrics.feature_networks.given import GivenModule, OnnxFile
+from lightning_modules.metrics.feature_networks.random_convolutions import RandomConvolutions
+from lightning_modules.metrics.feature_networks.table import load_features
 from lightning_modules.metrics.features import cached_features, extract
 from lightning_modules.pictures.images import to_uint8
 
@@ -179,32 +175,6 @@ def test_a_damaged_cache_is_replaced(harm, counted, tmp_path):
     assert Counting.calls == 2
     assert torch.equal(cached_features(counted, images, tmp_path), good)
     assert Counting.calls == 2
-
-
-def test_words_choose_networks(monkeypatch):
-    assert isinstance(load_features("random"), RandomConvolutions)
-    assert isinstance(load_features("auto"), EfficientNetLite0)
-    monkeypatch.setattr(feature_networks, "find_spec", lambda name: None)
-    assert isinstance(load_features("auto"), RandomConvolutions)
-
-
-@pytest.mark.parametrize(
-    ("spec", "said"),
-    [
-        ("resnet", "no feature network 'resnet': choose auto, efficientnet"),
-        ("no_such_module:Network", "cannot be imported"),
-        ("math:no_such_name", "cannot be imported"),
-    ],
-)
-def test_unknown_networks_are_refused(spec, said):
-    with pytest.raises(ValueError, match=said):
-        load_features(spec)
-
-
-def test_inception_without_its_packages_says_what_to_install(monkeypatch):
-    monkeypatch.setattr(feature_networks, "find_spec", lambda name: None)
-    with pytest.raises(ModuleNotFoundError, match="pip install torch-fidelity torchvision"):
-        load_features("inception")
 
 
 def test_efficientnet_without_its_packages_says_what_to_install(monkeypatch):

@@ -1,0 +1,1 @@
+"""Feature networks, one a file, and the table of them."""

@@ -184,7 +184,12 @@ def test_training_starts_without_the_metrics(tmp_path):
     heavy = {"efficientnet_lite_pytorch", "onnxruntime", "torch_fidelity"}
     lazy = {
         f"lightning_modules.{name}"
-        for name in ("metrics.kid", "metrics.frechet", "metrics.features", "evaluation.protocol")
+        for name in (
+            "metrics.kid",
+            "metrics.frechet",
+            "metrics.feature_networks.efficientnet",
+            "evaluation.protocol",
+        )
     }
     assert not loaded & (heavy | lazy)
 
@@ -269,7 +274,7 @@ def test_self_test_passes_as_users_run_it(tmp_path):
 
 
 def test_self_test_that_fails_exits_with_1(cats: Path, capsys, monkeypatch):
-    monkeypatch.setattr("lightning_modules.evaluation.protocol.kernel_distance", lambda real, fake: 0.5)
+    monkeypatch.setattr("lightning_modules.metrics.kid.kernel_distance", lambda real, fake: 0.5)
     with pytest.raises(SystemExit) as stopped:
         load_script("evaluate").main(["--self-test", "--data", str(cats), "--features", "random"])
     assert stopped.value.code == 1

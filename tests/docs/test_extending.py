@@ -12,11 +12,11 @@ from pathlib import Path
 import pytest
 
 from tests.docs.groups import SCRIPTS
-from tests.helpers.command_line import DIT, shrunk
+from tests.helpers.command_line import DIT, LIGHTNING_WARNINGS, shrunk
 from tests.helpers.pages import DOCS, Block, blocks, text, typed
 from tests.helpers.places import REPOSITORY
 
-pytestmark = pytest.mark.slow
+pytestmark = [*LIGHTNING_WARNINGS, pytest.mark.slow]
 
 PAGE = DOCS / "extending.md"
 MORE = "    ...\n"
@@ -35,13 +35,15 @@ def sections() -> dict[str, list[Block]]:
 
 
 @pytest.fixture
-def copy(tmp_path: Path) -> Path:
-    """A copy of the project that may be changed."""
+def copy(reader: Path, tmp_path: Path) -> Path:
+    """A copy of the project that may be changed, with the folders of a reader."""
     ignored = shutil.ignore_patterns("__pycache__")
     for name in ("lightning_modules", "datamodules", "configs", "scripts", "tests/helpers"):
         shutil.copytree(REPOSITORY / name, tmp_path / name, ignore=ignored)
     for name in ("tests/__init__.py", "tests/conftest.py", "pyproject.toml"):
         shutil.copy(REPOSITORY / name, tmp_path / name)
+    for name in ("my_images", "my_samples"):
+        shutil.copytree(reader / name, tmp_path / name)
     return tmp_path
 
 
@@ -108,6 +110,6 @@ def test_a_section_can_be_followed(section: str, copy: Path) -> None:
 
 def small_options(project: Path, args: list[str]) -> list[tuple[str, str]]:
     """Options that make a training small, but for the data where the page chooses them."""
-    words = iter(shrunk(project / "images", project))
+    words = iter(shrunk(project / "my_images", project))
     pairs = list(zip(words, words, strict=True))
     return [pair for pair in pairs if pair[0] != "--data.root" or "--data.source" not in args]

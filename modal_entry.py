@@ -106,7 +106,7 @@ def fit(*arglist: str) -> None:
 @app.local_entrypoint()
 def sample(*arglist: str) -> None:
     """Draw images from a run on the Volume into a folder here."""
-    _run_script("sample", arglist, "drawn")
+    _run_script("sample", arglist, "sampled")
 
 
 @app.local_entrypoint()

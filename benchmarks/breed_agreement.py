@@ -25,8 +25,7 @@ from tqdm import trange
 from datamodules.cache.cache import default_cache_dir
 from datamodules.image_folder import ImageFolderDataModule
 from datamodules.sources.rendered_cats import BREEDS, RenderedCats
-from lightning_modules.sampling.class_choice import choose_labels
-from lightning_modules.sampling.generate import draw_images
+from lightning_modules.sampling.generate import sample_images
 from lightning_modules.trained.trained import load_trained
 
 NAMES = tuple(sorted(BREEDS))
@@ -71,9 +70,10 @@ def samples(target: Path, n: int) -> tuple[Tensor, Tensor]:
         raise SystemExit(
             f"error: {target} was not trained on the rendered cats: {trained.module.class_names}"
         )
-    wanted = choose_labels(None, NAMES, n)
-    batches = list(draw_images(trained.module, trained.sampling, wanted))
-    return torch.cat([batch.images for batch in batches]), torch.cat([batch.labels for batch in batches])
+    wanted = trained.module.conditioner.every().repeated(n)
+    (labels,) = wanted.tensors()
+    batches = sample_images(trained.module, trained.sampling, wanted)
+    return torch.cat([batch.images for batch in batches]), labels
 
 
 def trained_classifier(size: int, drawings: int, steps: int) -> tuple[nn.Module, float]:

@@ -24,6 +24,7 @@ from datamodules.image_folder import ImageFolderDataModule
 from lightning_modules.cli.parsing.parser import resolve_config
 from lightning_modules.cloud.resolve import CloudCLI
 from lightning_modules.cost.prices import ACHIEVED_SHARE, DATE, GPUS, REGION_FACTOR
+from lightning_modules.diffusion.denoiser import Condition
 from lightning_modules.module import DiffusionModule
 from lightning_modules.utils.lightning_internals import quiet_lightning
 
@@ -198,9 +199,9 @@ def build(name: str) -> DiffusionModule:
     return module
 
 
-def batch_of(module: DiffusionModule, size: int, device: str) -> tuple[Tensor, Tensor, Tensor]:
+def batch_of(module: DiffusionModule, size: int, device: str) -> tuple[Tensor, Tensor, Condition]:
     x = torch.zeros(size, *module.image_shape, device=device)
-    return x, torch.ones(size, device=device), torch.zeros(size, dtype=torch.long, device=device)
+    return x, torch.ones(size, device=device), module.conditioner.null(size, device)
 
 
 def flop_of_an_image(module: DiffusionModule) -> float:

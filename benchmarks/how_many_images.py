@@ -34,7 +34,7 @@ from lightning_modules.metrics.feature_networks.table import load_features
 from lightning_modules.metrics.figure import Figures
 from lightning_modules.pictures.images import save_png
 from lightning_modules.pictures.sheets import Sheet
-from lightning_modules.sampling.generate import draw_images
+from lightning_modules.sampling.generate import sample_images
 from lightning_modules.trained.trained import Trained, load_trained
 
 ROOT = Path(__file__).resolve().parents[1]
@@ -95,9 +95,9 @@ def train(run: Path, count: int, options: Sequence[str]) -> None:
 
 
 def drawn(trained: Trained, n: int) -> Tensor:
-    """Draw from a model, the breeds in turn: uint8 (N, 3, S, S)."""
-    labels = [i % len(NAMES) for i in range(n)]
-    return torch.cat([batch.images for batch in draw_images(trained.module, trained.sampling, labels)])
+    """Sample from a model, the breeds in turn: uint8 (N, 3, S, S)."""
+    asked = trained.module.conditioner.every().repeated(n)
+    return torch.cat([batch.images for batch in sample_images(trained.module, trained.sampling, asked)])
 
 
 def measured(

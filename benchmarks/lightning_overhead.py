@@ -82,10 +82,10 @@ class HandWrittenLoop:
         sigma = module.noise_levels.sample(len(images), generator)
         noise = torch.randn(images.shape, generator=generator, device=self.device)
         dropped = torch.rand(labels.shape, generator=generator, device=self.device) < module.cond_dropout
-        labels = torch.where(dropped, module.null_label, labels)
+        denoiser = module.bind(module.conditioner.drop(module.conditioner.read(labels), dropped))
         for group in self.optimizer.param_groups:
             group["lr"] = module.optimizer_settings.learning_rate * self.learning_rate.factor(self.taken, -1)
-        loss = denoising_loss(module, module.weighting, images, noise, sigma, labels).loss.mean()
+        loss = denoising_loss(denoiser, module.weighting, images, noise, sigma).loss.mean()
         self.optimizer.zero_grad()
         loss.backward()
         torch.nn.utils.clip_grad_norm_(self.parameters, CLIP)

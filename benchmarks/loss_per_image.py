@@ -107,9 +107,8 @@ def learn(
 
 def loss_of(step: Step, images: Tensor, noise: Tensor, sigma: Tensor) -> Tensor:
     """Return the loss of each image, (B,)."""
-    labels = torch.zeros(len(images), dtype=torch.int64)
     denoiser = partial(PRECONDITIONER.denoise, step.evaluate)
-    return denoising_loss(denoiser, PRECONDITIONER.default_weighting(), images, noise, sigma, labels).loss
+    return denoising_loss(denoiser, PRECONDITIONER.default_weighting(), images, noise, sigma).loss
 
 
 @torch.no_grad()

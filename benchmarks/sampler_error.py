@@ -19,8 +19,9 @@ from machine import describe, machine, write
 from torch import Tensor
 from tqdm import tqdm
 
-from lightning_modules.diffusion.preconditioning import Denoiser
+from lightning_modules.diffusion.denoiser import Denoiser
 from lightning_modules.diffusion.samplers.table import SAMPLERS, STOCHASTIC, evaluations, steps_within
+from lightning_modules.sampling.generate import weak_denoiser
 from lightning_modules.sampling.image_noise import ImageNoise
 from lightning_modules.sampling.settings import Sampling
 from lightning_modules.trained.trained import load_trained
@@ -35,7 +36,8 @@ class Problem:
 
     name: str
     denoiser: Denoiser
-    labels: Tensor
+    weak: Denoiser | None
+    count: int
     shape: tuple[int, int, int]
     settings: Sampling
     exact: tuple[Tensor, Tensor] | None
@@ -58,7 +60,7 @@ class Mixture:
         self.means = (0.5 * smooth / smooth.std()).flatten(1)
         self.width = width
 
-    def denoise(self, x: Tensor, sigma: Tensor, labels: Tensor) -> Tensor:
+    def denoise(self, x: Tensor, sigma: Tensor) -> Tensor:
         """Return the exact posterior mean of the clean image."""
         flat, variance = x.flatten(1), self.width**2 + sigma[:, None].square()
         likely = torch.softmax(-torch.cdist(flat, self.means).square() / (2 * variance), dim=1)
@@ -82,9 +84,7 @@ def main(args: Sequence[str] | None = None) -> None:
         for steps in (options.reference // 2, options.reference)
     )
     own_error = errors(coarse, reference).median().item()
-    print(
-        f"{describe(machine())}\n{problem.name}, grid {problem.settings.grid}, {len(problem.labels)} images"
-    )
+    print(f"{describe(machine())}\n{problem.name}, grid {problem.settings.grid}, {problem.count} images")
     print(f"reference: heun, {options.reference} steps; with half as many it moves by {own_error:.1e}\n")
     figures = measure(problem, reference, options.budgets)
     report(figures, options.budgets)
@@ -110,25 +110,25 @@ def parse(args: Sequence[str] | None) -> argparse.Namespace:
 def of_mixture(options: argparse.Namespace) -> Problem:
     mixture = Mixture()
     settings = Sampling(grid=options.grid or "karras")
-    labels = torch.zeros(options.n, dtype=torch.int64)
     exact = mixture.sample(options.n, 1), mixture.sample(options.n, 2)
-    return Problem("mixture of Gaussians", mixture.denoise, labels, (1, SIDE, SIDE), settings, exact)
+    return Problem("mixture of Gaussians", mixture.denoise, None, options.n, (1, SIDE, SIDE), settings, exact)
 
 
 def of_run(options: argparse.Namespace) -> Problem:
     trained = load_trained(options.run)
     module = trained.module
     settings = replace(trained.sampling, grid=options.grid or trained.sampling.grid)
-    labels = torch.arange(options.n) % module.num_classes
+    asked = module.conditioner.every().repeated(options.n)
+    weak = weak_denoiser(module, asked, settings)
     name = f"{options.run}, step {trained.facts.step}, {trained.facts.weights} weights"
-    return Problem(name, module, labels, module.image_shape, settings, None)
+    return Problem(name, module.bind(asked), weak, options.n, module.image_shape, settings, None)
 
 
 def draw(problem: Problem, settings: Sampling) -> Tensor:
     """Return images, (B, values), from the starting noise that all samplers share."""
-    noise = ImageNoise(0, range(len(problem.labels)), problem.shape)
+    noise = ImageNoise(0, range(problem.count), problem.shape)
     source: Callable[[], Tensor] = noise if problem.exact is None else lambda: noise().double()
-    return settings.draw(problem.denoiser, problem.labels, int(problem.labels.max()) + 1, source).flatten(1)
+    return settings.sample(problem.denoiser, source, problem.weak).flatten(1)
 
 
 def errors(images: Tensor, reference: Tensor) -> Tensor:

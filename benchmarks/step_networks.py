@@ -73,7 +73,7 @@ class Step(ABC):
         """Take the weights into the average."""
 
     @abstractmethod
-    def evaluate(self, x: Tensor, noise_level: Tensor, labels: Tensor) -> Tensor:
+    def evaluate(self, x: Tensor, noise_level: Tensor) -> Tensor:
         """Evaluate the network on (B, 3, S, S) at levels `ln(sigma) / 4`, (B,), as ours take them."""
 
     def __call__(self) -> None:
@@ -132,20 +132,17 @@ class OwnStep(Step):
     def loss(self, images: Tensor) -> Tensor:
         """Denoise at random noise levels."""
         sigma = self.noise_levels.sample(len(images), torch.default_generator)
-        labels = torch.zeros(len(images), dtype=torch.int64)
-        denoiser = partial(self.preconditioner.denoise, self.network)
+        denoiser = partial(self.preconditioner.denoise, self.evaluate)
         weighting = self.preconditioner.default_weighting()
-        return denoising_loss(
-            denoiser, weighting, images, torch.randn_like(images), sigma, labels
-        ).loss.mean()
+        return denoising_loss(denoiser, weighting, images, torch.randn_like(images), sigma).loss.mean()
 
     def update_average(self) -> None:
         """Average all weights in one call."""
         torch._foreach_lerp_(self.average, list(self.network.parameters()), 1e-3)
 
-    def evaluate(self, x: Tensor, noise_level: Tensor, labels: Tensor) -> Tensor:
+    def evaluate(self, x: Tensor, noise_level: Tensor) -> Tensor:
         """Evaluate the network."""
-        output: Tensor = self.network(x, noise_level, labels)
+        output: Tensor = self.network(x, noise_level, None)
         return output
 
 
@@ -181,9 +178,10 @@ class PeerStep(Step):
         for average, parameter in zip(self.average, self.network.parameters(), strict=True):
             average.lerp_(parameter, 1e-3)
 
-    def evaluate(self, x: Tensor, noise_level: Tensor, labels: Tensor) -> Tensor:
+    def evaluate(self, x: Tensor, noise_level: Tensor) -> Tensor:
         """Evaluate the network, with flow time `sigma / (1 + sigma)` for its time out of 1,000."""
-        return self.predict(x, _LEVELS * torch.sigmoid(4 * noise_level), labels)
+        time = _LEVELS * torch.sigmoid(4 * noise_level)
+        return self.predict(x, time, torch.zeros(len(x), dtype=torch.int64))
 
 
 def own_dit(images: Tensor, millions: int) -> Step:

@@ -1,9 +1,13 @@
 from __future__ import annotations
 
+from typing import Any
+
+from lightning_modules.conditioning.class_labels import ClassLabels
+from lightning_modules.conditioning.conditioner import Conditioner
 from lightning_modules.diffusion.noise_levels import LogitNormal, NoiseLevels
 from lightning_modules.diffusion.preconditioning import FlowX, Preconditioner, check_capacity
 from lightning_modules.diffusion.weighting import Weighting
-from lightning_modules.module import AdamWSettings, DiffusionModule, label_count
+from lightning_modules.module import AdamWSettings, DiffusionModule
 from lightning_modules.networks.dit import DiT, Modulation
 from lightning_modules.utils.ranges import Rule, above, at_least, check_ranges, share
 
@@ -29,10 +33,11 @@ class DiTDiffusion(DiffusionModule):
             none.
         merged_width: Size of a merged token.
         merged_heads: Number of attention heads of the merged blocks.
+        conditioner: What images are asked for by; none is the labels of their classes.
         preconditioner: How the network's output becomes `denoised`, that is what the network predicts.
         noise_levels: The law that training draws noise levels from.
         weighting: Loss weight by noise level; none takes the one the preconditioner was published with.
-        cond_dropout: Share of labels replaced by the null label, which classifier-free guidance needs.
+        cond_dropout: Share of images of which nothing is asked, which classifier-free guidance needs.
         augmentations: How many numbers tell the network what was done to a training image; 0 for none.
         optimizer: Settings of AdamW.
         seed: Seed of everything random in a step.
@@ -61,6 +66,7 @@ class DiTDiffusion(DiffusionModule):
         merged_depth: int = 0,
         merged_width: int = 384,
         merged_heads: int = 6,
+        conditioner: Conditioner[Any] | None = None,
         preconditioner: Preconditioner = FlowX(),
         noise_levels: NoiseLevels = LogitNormal(mean=0.3, std=1.4),
         weighting: Weighting | None = None,
@@ -93,13 +99,14 @@ class DiTDiffusion(DiffusionModule):
             at_least("merged_depth", merged_depth, 0),
         )
         check_capacity(patch_size, width, preconditioner, "patch_size", "width")
+        asked = conditioner or ClassLabels(tuple(class_names))
         network = DiT(
             image_size,
             patch_size=patch_size,
             width=width,
             depth=depth,
             heads=heads,
-            num_classes=label_count(class_names),
+            embed=asked.embedding,
             mlp_ratio=mlp_ratio,
             modulation=modulation,
             registers=registers,
@@ -116,6 +123,7 @@ class DiTDiffusion(DiffusionModule):
             network,
             image_size=image_size,
             class_names=class_names,
+            conditioner=asked,
             preconditioner=preconditioner,
             noise_levels=noise_levels,
             weighting=weighting,

@@ -33,7 +33,7 @@ def load_model(checkpoint: Path, device: str = "cpu") -> DiffusionModule:
     kind = _model_of(checkpoint, stored)
     try:
         module = kind.load_from_checkpoint(checkpoint, map_location=device, weights_only=True)
-        module.averages = {float(length): kept["weights"] for length, kept in stored.get(KEY, {}).items()}
+        module.ema = {float(length): kept["weights"] for length, kept in stored.get(KEY, {}).items()}
         return module
     except (RuntimeError, LookupError, TypeError, ValueError, AttributeError) as error:
         if is_out_of_memory(error):

@@ -1,9 +1,13 @@
 from __future__ import annotations
 
+from typing import Any
+
+from lightning_modules.conditioning.class_labels import ClassLabels
+from lightning_modules.conditioning.conditioner import Conditioner
 from lightning_modules.diffusion.noise_levels import LogNormal, NoiseLevels
 from lightning_modules.diffusion.preconditioning import EDM, Preconditioner, check_capacity
 from lightning_modules.diffusion.weighting import Weighting
-from lightning_modules.module import AdamWSettings, DiffusionModule, label_count
+from lightning_modules.module import AdamWSettings, DiffusionModule
 from lightning_modules.networks.unet import UNet
 from lightning_modules.utils.ranges import Rule, at_least, check_ranges, share
 
@@ -20,10 +24,11 @@ class UNetDiffusion(DiffusionModule):
         unshuffle: Pixels are folded into channels by this factor first; 2 is about four times faster.
         head_width: Least channels of an attention head.
         dropout: Share of features dropped in training.
+        conditioner: What images are asked for by; none is the labels of their classes.
         preconditioner: How the network's output becomes `denoised`, that is what the network predicts.
         noise_levels: The law that training draws noise levels from.
         weighting: Loss weight by noise level; none takes the one the preconditioner was published with.
-        cond_dropout: Share of labels replaced by the null label, which classifier-free guidance needs.
+        cond_dropout: Share of images of which nothing is asked, which classifier-free guidance needs.
         augmentations: How many numbers tell the network what was done to a training image; 0 for none.
         optimizer: Settings of AdamW.
         seed: Seed of everything random in a step.
@@ -44,6 +49,7 @@ class UNetDiffusion(DiffusionModule):
         unshuffle: int = 1,
         head_width: int = 64,
         dropout: float = 0.0,
+        conditioner: Conditioner[Any] | None = None,
         preconditioner: Preconditioner = EDM(),
         noise_levels: NoiseLevels = LogNormal(),
         weighting: Weighting | None = None,
@@ -65,12 +71,13 @@ class UNetDiffusion(DiffusionModule):
             share("dropout", dropout, whole=False),
         )
         check_capacity(unshuffle, channels[0] if channels else 0, preconditioner, "unshuffle", "channels[0]")
+        asked = conditioner or ClassLabels(tuple(class_names))
         network = UNet(
             image_size,
             channels=channels,
             blocks=blocks,
             attention=attention,
-            num_classes=label_count(class_names),
+            embed=asked.embedding,
             unshuffle=unshuffle,
             head_width=head_width,
             dropout=dropout,
@@ -80,6 +87,7 @@ class UNetDiffusion(DiffusionModule):
             network,
             image_size=image_size,
             class_names=class_names,
+            conditioner=asked,
             preconditioner=preconditioner,
             noise_levels=noise_levels,
             weighting=weighting,

@@ -40,7 +40,7 @@ EPILOG = """examples:
   sample.py runs/demo --classes --interpolation --video
   for k in 1 2 3 4; do sample.py runs/demo --n 50000 --out samples.npz --part $k/4 & done
 
-The same command goes on with a drawing that was killed, and draws more if --n has grown; without --out
+The same command goes on with sampling that was killed, and samples more if --n has grown; without --out
 other settings go into another folder. Image i depends on the seed, its label and i alone, not on the batch
 size and the number of parts.
 
@@ -51,7 +51,7 @@ place, counted from 0; /none and /0 always mean that.
 
 
 def main(args: Sequence[str] | None = None) -> None:
-    """Draw images as the command line says.
+    """Sample images as the command line says.
 
     Args:
         args: The command line; none takes the process's.
@@ -91,7 +91,7 @@ def _parse(args: Sequence[str] | None) -> argparse.Namespace:
         except argparse.ArgumentTypeError as error:
             parser.error(str(error))
     if options.fresh and options.part[1] > 1:
-        parser.error("--fresh would remove what the other parts have drawn: remove the images first")
+        parser.error("--fresh would remove what the other parts have sampled: remove the images first")
     if options.interval is not None:
         low, high = options.interval = tuple(options.interval)
         if not low < high:
@@ -145,14 +145,14 @@ def _add_output(group: Group) -> None:
     group.add_argument(
         "--out",
         type=path,
-        help="folder for the images, or a file samples.npz (default: in drawn/ of the run)",
+        help="folder for the images, or a file samples.npz (default: in sampled/ of the run)",
     )
-    group.add_argument("--fresh", action="store_true", help="replace images drawn with other settings")
+    group.add_argument("--fresh", action="store_true", help="replace images of other settings")
     group.add_argument(
         "--part",
         type=share,
         metavar="K/N",
-        help="draw every Nth batch from the Kth on, on GPU K where there are any; N processes with the same "
+        help="sample every Nth batch from the Kth on, on GPU K where there are any; N processes with the same "
         "--out share the work (default: RANK and WORLD_SIZE, as torchrun sets them)",
     )
     group.add_argument("--classes", action="store_true", help="classes.png: every class from the same noise")

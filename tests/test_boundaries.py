@@ -95,7 +95,7 @@ def test_the_sources_are_found():
     assert sources("datamodules")
     assert Path(__file__) in sources("tests")
     sampler = imported_by(ROOT / "lightning_modules/diffusion/samplers/sampler.py")
-    assert {"torch.Tensor", "lightning_modules.diffusion.preconditioning.Denoiser"} <= sampler
+    assert {"torch.Tensor", "lightning_modules.diffusion.denoiser.Denoiser"} <= sampler
 
 
 @pytest.mark.parametrize(

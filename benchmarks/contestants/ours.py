@@ -14,7 +14,7 @@ import yaml
 
 from contestants.task import Contestant, Images, Task
 from lightning_modules.diffusion.samplers.table import steps_within
-from lightning_modules.sampling.generate import draw_batch
+from lightning_modules.sampling.generate import sample_batch
 from lightning_modules.sampling.settings import Sampling
 from lightning_modules.trained.trained import load_trained
 
@@ -153,9 +153,9 @@ class Ours(Contestant):
         return {"nfe": sampling.network_evaluations, "sampler": words, "weights": "ema"}
 
     def sample(self, labels: list[int], first: int) -> Images:
-        """Draw images as the config says."""
-        indices = range(first, first + len(labels))
-        return draw_batch(self.module, self.sampling, labels, indices, self.task.seed + 1).images.numpy()
+        """Sample as the config says."""
+        indices, asked = range(first, first + len(labels)), self.module.conditioner.read(labels)
+        return sample_batch(self.module, self.sampling, asked, indices, self.task.seed + 1).images.numpy()
 
 
 def within(sampling: Sampling, most: int) -> Sampling:

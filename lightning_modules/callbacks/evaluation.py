@@ -14,15 +14,14 @@ from torch import Tensor
 from lightning_modules.callbacks.base import StepCallback
 from lightning_modules.callbacks.learning_rate import LearningRate
 from lightning_modules.callbacks.noise_bands import LossByNoiseLevel
-from lightning_modules.callbacks.rehearsal import rehearse_drawing
+from lightning_modules.callbacks.rehearsal import rehearse_sampling
 from lightning_modules.callbacks.run_folder import run_folder
 from lightning_modules.callbacks.telemetry import between_steps, write_picture, write_scalars
 from lightning_modules.ema.callback import EMA, averaged_weights
 from lightning_modules.module import DiffusionModule
-from lightning_modules.pictures.captions import class_captions
 from lightning_modules.pictures.images import save_png
 from lightning_modules.pictures.sheets import Sheet
-from lightning_modules.sampling.generate import draw_images
+from lightning_modules.sampling.generate import sample_images
 from lightning_modules.sampling.settings import Sampling
 from lightning_modules.utils.lightning_internals import (
     callback_of,
@@ -46,7 +45,7 @@ class Evaluation(StepCallback):
 
     Scalars go to TensorBoard and to `trainer.callback_metrics` as `evaluation/...`, so that a checkpoint
     callback can keep the best by `evaluation/kid`; `evaluation/step` says which step they are of. Samples are
-    drawn with the averaged weights and always from the same noise, with the class balance of the reference.
+    sampled with the averaged weights and always from the same noise, with the class balance of the reference.
     No weight is changed, and no generator of training's is moved.
 
     The time is measured: an evaluation that would bring the share of the run's time above `max_share` is left
@@ -95,7 +94,7 @@ class Evaluation(StepCallback):
         self._evaluated_at = -1
 
     def rehearse(self, module: DiffusionModule, data: ImageFolderDataModule | None) -> None:
-        """Make the feature network, count the images, and draw two tiny ones with a stand-in for the model.
+        """Make the feature network, count the images, and sample two tiny ones with a stand-in for the model.
 
         Raises:
             ValueError: If something that an evaluation needs is not there.
@@ -105,7 +104,7 @@ class Evaluation(StepCallback):
         from lightning_modules.evaluation.image_sets import split_counts
         from lightning_modules.metrics.feature_networks.table import load_features
 
-        rehearse_drawing(self.sampling, "evaluation", self.seed)
+        rehearse_sampling(self.sampling, "evaluation", self.seed)
         try:
             load_features(self.features)
         except (ValueError, ModuleNotFoundError) as error:
@@ -187,13 +186,14 @@ class Evaluation(StepCallback):
     def _evaluate(
         self, trainer: Trainer, module: DiffusionModule, reference: TrainingReference, step: int
     ) -> dict[str, float]:
+        asked = module.conditioner.read(reference.labels)
         with averaged_weights(trainer, module):
-            batches = draw_images(module, self.sampling, reference.labels, self.seed, batch_size=64)
+            batches = sample_images(module, self.sampling, asked, self.seed, batch_size=64)
             images = torch.cat([batch.images for batch in batches])
             bands = reference.errors(module)
         raw = reference.errors(module) if callbacks_of(trainer, EMA) else bands
         found = reference.compare(images.numpy())
-        captions = class_captions(module.class_names, reference.labels[:64])
+        captions = module.conditioner.captions(asked[:64])
         pictures = {"samples": Sheet(8, f"step {step:,}", captions=captions).draw(images[:64])}
         if found.pairs is not None:
             pictures["closest_pairs"] = found.pairs.laid_out(f"step {step:,}").draw()

@@ -105,11 +105,12 @@ class LossByNoiseLevel(StepCallback):
         assert self._val is not None
         assert self._mean_image is not None
         module = diffusion_module(pl_module)
-        images, labels = batch
+        images, shown = batch
+        denoiser = module.bind(module.conditioner.read(shown))
         seed = fold(module.seed, Stream.NOISE_BANDS, batch_idx, trainer.global_rank)
         generator = torch.Generator(module.device).manual_seed(seed)
         for number, band in enumerate(self.bands):
-            errors = band_errors(module, images, labels, self._mean_image, band, generator)
+            errors = band_errors(denoiser, images, self._mean_image, band, generator)
             self._val[number] += len(images) * torch.cat([errors, torch.ones_like(errors[:1])])
 
     def on_validation_epoch_end(self, trainer: Trainer, pl_module: LightningModule) -> None:

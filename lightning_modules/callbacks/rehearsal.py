@@ -19,7 +19,6 @@ from lightning_modules.sampling.settings import Sampling
 
 _SIDE = 4  # pixels
 _IMAGES = 2
-_NULL = 1
 _WORSE = 0.6
 
 
@@ -54,36 +53,33 @@ def rehearse(
                 callback.rehearse(module, data)
 
 
-def rehearse_drawing(settings: Sampling, section: str, seed: int) -> None:
-    """Draw two tiny images with a stand-in for the network, every step and setting as they are.
+def rehearse_sampling(settings: Sampling, section: str, seed: int) -> None:
+    """Sample two tiny images with a stand-in for the network, every step and setting as they are.
 
     Args:
-        settings: How the callback will draw.
+        settings: How the callback will sample.
         section: Its section of the configuration.
         seed: Seed of its images.
 
     Raises:
-        ValueError: If it fails, or what is drawn is not finite.
+        ValueError: If it fails, or what is sampled is not finite.
     """
-    labels = torch.zeros(_IMAGES, dtype=torch.long)
-    guide = None if settings.own_guide is None else partial(_stand_in, spread=_WORSE)
     try:
         noise = ImageNoise(seed, range(_IMAGES), (3, _SIDE, _SIDE), torch.device("cpu"))
-        images = settings.draw(_stand_in, labels, _NULL, noise, guide)
+        images = settings.sample(_stand_in, noise, partial(_stand_in, spread=_WORSE))
     except (ArithmeticError, RuntimeError, TypeError, ValueError) as error:
-        raise ValueError(f"--{section}.sampling cannot draw: {error}.") from error
+        raise ValueError(f"--{section}.sampling cannot sample: {error}.") from error
     if not images.isfinite().all():
         raise ValueError(
-            f"--{section}.sampling draws what is not finite, even from a perfect denoiser: look at its "
+            f"--{section}.sampling gives what is not finite, even from a perfect denoiser: look at its "
             f"sigma_min, sigma_max, guidance and churn."
         )
 
 
-def _stand_in(x: Tensor, sigma: Tensor, labels: Tensor, spread: float = 0.5) -> Tensor:
-    """Denoise as the best denoiser of white noise of the data's spread does; not for `_NULL`."""
+def _stand_in(x: Tensor, sigma: Tensor, spread: float = 0.5) -> Tensor:
+    """Denoise as the best denoiser of white noise of the data's spread does."""
     variance = sigma.to(x.dtype).square()
-    of_data = torch.where(labels == _NULL, _WORSE, spread) ** 2
-    return x * (of_data / (of_data + variance)).view(-1, 1, 1, 1)
+    return x * (spread**2 / (spread**2 + variance)).view(-1, 1, 1, 1)
 
 
 @contextmanager

@@ -1,22 +1,21 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-import torch
 from lightning.pytorch import LightningModule, Trainer
-from torch import Tensor
 
 from lightning_modules.callbacks.base import StepCallback, diffusion_module
-from lightning_modules.callbacks.rehearsal import rehearse_drawing
+from lightning_modules.callbacks.rehearsal import rehearse_sampling
 from lightning_modules.callbacks.telemetry import between_steps, write_picture
+from lightning_modules.conditioning.conditioner import Conditioner
+from lightning_modules.diffusion.denoiser import Condition
 from lightning_modules.ema.callback import averaged_weights
 from lightning_modules.module import DiffusionModule
-from lightning_modules.pictures.captions import class_captions
 from lightning_modules.pictures.images import save_png, to_uint8
 from lightning_modules.pictures.sheets import Sheet
+from lightning_modules.sampling.generate import sample
 from lightning_modules.sampling.settings import Sampling
 from lightning_modules.sampling.stored import SAMPLING
 from lightning_modules.utils.lightning_internals import is_fast_dev_run
@@ -28,14 +27,14 @@ _MOST = 4096
 
 
 class SampleGrid(StepCallback):
-    """Draw the same noise and the same labels again and again, so that the pictures can be compared.
+    """Sample from the same noise under the same conditions again and again, so that pictures can be compared.
 
-    Writes `samples/step=00012000.png` in the run directory and an image to TensorBoard, drawn with the
+    Writes `samples/step=00012000.png` in the run directory and an image to TensorBoard, sampled with the
     averaged weights. A column is a class, the classes in order, as many as there are columns; their names
     stand above.
 
     Args:
-        every_n_steps: Optimizer steps between grids; one more is drawn at the end. 0 draws none.
+        every_n_steps: Optimizer steps between grids; one more comes at the end. 0 makes none.
         rows: Images per column.
         columns: Images per row.
         sampling: Sampler, steps, guidance.
@@ -74,29 +73,29 @@ class SampleGrid(StepCallback):
         self.sampling = sampling
         self.seed = seed
         self.run_directory: Path | None = None
-        self._last_drawn = -1
+        self._last_sampled = -1
         self._folder: Path | str | None = None
 
     def rehearse(self, module: DiffusionModule, data: object) -> None:
-        """Draw two tiny images with a stand-in for the network.
+        """Sample two tiny images with a stand-in for the network.
 
         Raises:
-            ValueError: If the settings draw none.
+            ValueError: If the settings give none.
         """
         if self.every_n_steps:
-            rehearse_drawing(self.sampling, "sample_grid", self.seed)
+            rehearse_sampling(self.sampling, "sample_grid", self.seed)
 
-    def labels(self, num_classes: int) -> Tensor:
-        """Return the grid's labels, (rows * columns,), row by row."""
-        return (torch.arange(self.columns) % num_classes).repeat(self.rows)
+    def condition(self, conditioner: Conditioner[Any]) -> Condition:
+        """Return what is asked of the grid's images, row by row."""
+        row: Condition = conditioner.every().repeated(self.columns)
+        return row.repeated(self.rows * self.columns)
 
-    def sheet(self, class_names: Sequence[str], step: int) -> Sheet:
+    def sheet(self, conditioner: Conditioner[Any], step: int) -> Sheet:
         """Return how the grid is laid out, and its text."""
-        title, count = f"step {step:,}", len(class_names)
-        if count > self.columns > 0:
-            title += f" · {self.columns:,} of {count:,} classes"
-        names = class_captions(class_names, (column % count for column in range(self.columns)))
-        return Sheet(self.columns, title, names)
+        title, every = f"step {step:,}", conditioner.every()
+        if len(every) > self.columns > 0:
+            title += f" · {self.columns:,} of {len(every):,} classes"
+        return Sheet(self.columns, title, conditioner.captions(every.repeated(self.columns)))
 
     def setup(self, trainer: Trainer, pl_module: LightningModule, stage: str) -> None:
         """Ask for the run directory here, where all processes do: Lightning broadcasts the answer."""
@@ -105,24 +104,24 @@ class SampleGrid(StepCallback):
     def on_save_checkpoint(
         self, trainer: Trainer, pl_module: LightningModule, checkpoint: dict[str, Any]
     ) -> None:
-        """Note how the model is to be drawn from, so that its checkpoint alone says so."""
+        """Note how the model is to be sampled from, so that its checkpoint alone says so."""
         checkpoint[SAMPLING] = self.sampling.to_dict()
 
     def on_step_end(self, trainer: Trainer, module: DiffusionModule, step: int) -> None:
-        """Draw the grid when a step that is due has just ended."""
+        """Sample the grid when a step that is due has just ended."""
         if self.every_n_steps and step % self.every_n_steps == 0:
-            self._draw(trainer, module)
+            self._sample(trainer, module)
 
     def on_train_epoch_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
-        """Draw the grid at the end of training."""
+        """Sample the grid at the end of training."""
         if self.every_n_steps:
-            self._draw(trainer, diffusion_module(pl_module))
+            self._sample(trainer, diffusion_module(pl_module))
 
-    def _draw(self, trainer: Trainer, module: DiffusionModule) -> None:
+    def _sample(self, trainer: Trainer, module: DiffusionModule) -> None:
         step = trainer.global_step
-        if step == self._last_drawn or is_fast_dev_run(trainer) or not trainer.is_global_zero:
+        if step == self._last_sampled or is_fast_dev_run(trainer) or not trainer.is_global_zero:
             return
-        self._last_drawn = step
+        self._last_sampled = step
         try:
             self._show(trainer, module, step)
         except OSError as error:
@@ -130,8 +129,8 @@ class SampleGrid(StepCallback):
 
     def _show(self, trainer: Trainer, module: DiffusionModule, step: int) -> None:
         with averaged_weights(trainer, module), between_steps(trainer):
-            images = module.sample(self.labels(module.num_classes), self.sampling, self.seed)
-        grid = self.sheet(module.class_names, step).draw(to_uint8(images))
+            images = sample(module, self.condition(module.conditioner), self.sampling, self.seed)
+        grid = self.sheet(module.conditioner, step).draw(to_uint8(images))
         if self._folder is not None:
             path = Path(self._folder) / "samples" / f"step={step:08d}.png"
             save_png(grid, path)

@@ -126,7 +126,7 @@ def make_parser() -> argparse.ArgumentParser:
         help="check the metrics on damaged images instead; status 1 if they fail",
     )
     _add_comparison(parser.add_argument_group("what is compared, and how"))
-    _add_drawing(parser.add_argument_group("how a run's samples are drawn: a row for each combination"))
+    _add_sampling(parser.add_argument_group("how a run's samples are made: a row for each combination"))
     report = parser.add_argument_group("the report").add_argument
     report(
         "--out",
@@ -163,7 +163,7 @@ def _add_comparison(group: Group) -> None:
     add("--image-size", type=whole(4, 4096), help="side in pixels for --self-test (default: the images')")
 
 
-def _add_drawing(group: Group) -> None:
+def _add_sampling(group: Group) -> None:
     from lightning_modules.diffusion.samplers.table import SAMPLERS
     from lightning_modules.ema.names import HELP, weights_names
 

@@ -38,7 +38,7 @@ def export(run: Path, to: Format, out: Path | None = None, weights: str | None =
     sampling, note = trained.sampling, ""
     if sampling.own_guide is not None:
         sampling = dataclasses.replace(sampling, guide_length=None, guidance=1.0)
-        note = "; it draws unguided, since an export has one set of weights and so no guide"
+        note = "; it samples unguided, since an export has one set of weights and so no guide"
     write(trained.module, describe(trained.module, facts, sampling), path)
     size = path.stat().st_size / 1e6
     return f"{path} ({size:.1f} MB, {facts.weights} weights of step {facts.step}) and {path.name}.json{note}"

@@ -1,10 +1,9 @@
-"""What `scripts/sample.py` does: draw a numbered set of images, and pictures that show what a model does."""
+"""What `scripts/sample.py` does: sample a numbered set of images, and show what a model does."""
 
 from __future__ import annotations
 
 import dataclasses
 import math
-from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -12,12 +11,12 @@ from typing import Any
 import torch
 
 from datamodules.utils.progress import progress
+from lightning_modules.conditioning.class_choice import listed
+from lightning_modules.diffusion.denoiser import Condition
 from lightning_modules.diffusion.samplers.table import steps_within
 from lightning_modules.module import DiffusionModule
-from lightning_modules.pictures.captions import class_captions
 from lightning_modules.pictures.images import image_grid, save_gif, save_png, viewing_scale
 from lightning_modules.pictures.sheets import LaidOut, Sheet
-from lightning_modules.sampling.class_choice import choose_labels, chosen_classes, listed
 from lightning_modules.sampling.demonstrations import (
     class_grid,
     denoising_frames,
@@ -25,10 +24,10 @@ from lightning_modules.sampling.demonstrations import (
     interpolation_grid,
 )
 from lightning_modules.sampling.figures import CLASSES, DENOISING, FILM, GRID, INTERPOLATION, figure_of
-from lightning_modules.sampling.generate import batch_ranges, check_finite, draw_batch
+from lightning_modules.sampling.generate import batch_ranges, check_finite, sample_batch
 from lightning_modules.sampling.place import COUNT, default_folder
 from lightning_modules.sampling.settings import Sampling
-from lightning_modules.sampling.store import DrawnSet, begin, drawn_set, finish
+from lightning_modules.sampling.store import SampledSet, begin, finish, sampled_set
 from lightning_modules.trained.trained import Trained, load_trained
 from lightning_modules.utils.files import file_digest
 from lightning_modules.utils.memory import is_out_of_memory
@@ -68,7 +67,7 @@ class SampleOptions:
 
 
 def sample(options: SampleOptions) -> str:
-    """Draw as the options say, and return what was drawn, in a line.
+    """Sample as the options say, and return what there is now, in a line.
 
     Raises:
         FileNotFoundError: If there is no checkpoint.
@@ -80,18 +79,19 @@ def sample(options: SampleOptions) -> str:
     settings = chosen_sampling(trained.sampling, options)
     guide = None if options.guide_run is None else load_guide(options.guide_run, module, device)
     check_guidance(options, settings, module)
-    labels = choose_labels(options.labels, module.class_names, options.n)
-    told = manifest(options, settings, trained, guide)
+    chosen = module.conditioner.choose(options.labels)
+    condition = chosen.repeated(options.n)
+    told = manifest(options, settings, trained, guide, module.conditioner.written(chosen))
     own = trained.sampling.to_dict()
     out = options.out or default_folder(trained.home, told, own, options.weights, options.labels is not None)
-    drawn = drawn_set(out)
-    begin(drawn, told, options.fresh, fewer=options.out is None)
+    kept = sampled_set(out)
+    begin(kept, told, options.fresh, fewer=options.out is None)
     weaker = None if guide is None else guide.module
-    complete = draw_missing(drawn, options, settings, module, weaker, labels)
+    complete = sample_missing(kept, options, settings, module, weaker, condition)
     if not complete:
-        return f"part {options.part[0] + 1} of {options.part[1]} is drawn; other parts are not yet"
-    finish(drawn, labels)
-    names = save_pictures(drawn, out, options, settings, module, weaker, labels)
+        return f"part {options.part[0] + 1} of {options.part[1]} is sampled; other parts are not yet"
+    finish(kept, condition)
+    names = save_pictures(kept, out, options, settings, module, weaker, condition)
     evaluations = settings.network_evaluations
     return (
         f"{options.n} images: {out}, next to them {', '.join(names)} ({trained.facts.weights} weights of "
@@ -132,7 +132,7 @@ def check_guidance(options: SampleOptions, settings: Sampling, module: Diffusion
         ValueError: If there is one, with what was missing.
     """
     if settings.own_guide is not None and options.guide_run is None:
-        module.averaged(settings.own_guide)
+        module.ema_weights(settings.own_guide)
     ways = {
         "--guide-run": options.guide_run,
         "--guide-length": options.guide_length,
@@ -143,7 +143,7 @@ def check_guidance(options: SampleOptions, settings: Sampling, module: Diffusion
         raise ValueError(f"{given} does nothing at a guidance scale of 1: add for example --guidance 2")
     guided = options.guide_run is not None or settings.guide_length is not None
     guided_by_label = options.guidance not in (None, 1) and not guided
-    if guided_by_label and module.num_classes == 1:
+    if guided_by_label and module.conditioner.unconditional:
         raise ValueError(
             "the model has one class, so there is no label to guide to: guide away from a weaker model, one "
             "of the run's averages with --guide-length, or an earlier checkpoint with --guide-run"
@@ -155,21 +155,21 @@ def load_guide(place: Path, module: DiffusionModule, device: str) -> Trained:
 
     Raises:
         FileNotFoundError: If it does not exist, with those that do.
-        ValueError: If it is of other classes or images than the model that draws.
+        ValueError: If it is of other classes or images than the model.
     """
     try:
         guide = load_trained(place, device)
     except FileNotFoundError as error:
         raise FileNotFoundError(f"--guide-run: {error}") from error
     its, own = guide.module, module
-    if its.class_names != own.class_names:
+    if its.conditioner != own.conditioner:
         raise ValueError(
             f"--guide-run {place} was trained on other classes than the model: {listed(its.class_names)}; "
             f"the model has {listed(own.class_names)}"
         )
     if its.image_shape != own.image_shape:
         raise ValueError(
-            f"--guide-run {place} draws images of {its.image_shape[-1]} px, but the model of "
+            f"--guide-run {place} makes images of {its.image_shape[-1]} px, but the model of "
             f"{own.image_shape[-1]} px"
         )
     return guide
@@ -182,16 +182,14 @@ def chosen_device(part: int) -> str:
 
 
 def manifest(
-    options: SampleOptions, settings: Sampling, trained: Trained, guide: Trained | None
+    options: SampleOptions, settings: Sampling, trained: Trained, guide: Trained | None, labels: list[Any]
 ) -> dict[str, Any]:
     """Return all that images depend on, as plain values; not what they do not: batches, parts, device."""
-    names = trained.module.class_names
-    chosen = chosen_classes(options.labels, names)
     return {
         "format": 1,
         COUNT: options.n,
         "seed": options.seed,
-        "labels": [names[label] if label < len(names) else None for label in chosen],
+        "labels": labels,
         "model": identity(trained),
         "guide": None if guide is None else identity(guide),
         "sampling": settings.to_dict(),
@@ -203,25 +201,25 @@ def identity(trained: Trained) -> dict[str, Any]:
     return trained.facts._asdict() | {"sha256": file_digest(trained.path)}
 
 
-def draw_missing(
-    drawn: DrawnSet,
+def sample_missing(
+    kept: SampledSet,
     options: SampleOptions,
     settings: Sampling,
     module: DiffusionModule,
     guide: DiffusionModule | None,
-    labels: Sequence[int],
+    condition: Condition,
 ) -> bool:
-    """Draw this part's batches that are not there, and return whether those of all parts are then."""
+    """Sample this part's batches that are not there, and return whether those of all parts are then."""
     batches = batch_ranges(options.n, options.batch_size)
     part, parts = options.part
     mine = batches[part::parts]
-    missing = drawn.missing(mine)
+    missing = kept.missing(mine)
     total = sum(map(len, mine))
-    with progress(total=total, initial=total - sum(map(len, missing)), desc="drawing", unit="image") as bar:
+    with progress(total=total, initial=total - sum(map(len, missing)), desc="sampling", unit="image") as bar:
         for batch in missing:
-            wanted = labels[batch.start : batch.stop]
+            wanted = condition[batch.start : batch.stop]
             try:
-                images = draw_batch(module, settings, wanted, batch, options.seed, guide)
+                images = sample_batch(module, settings, wanted, batch, options.seed, guide)
             except (RuntimeError, MemoryError) as error:
                 if not is_out_of_memory(error):
                     raise
@@ -230,33 +228,35 @@ def draw_missing(
                     f"--batch-size {max(1, len(batch) // 2)}"
                 ) from error
             check_finite(images, settings)
-            drawn.add(images)
+            kept.add(images)
             bar.update(len(batch))
-    return not drawn.missing(batches)
+    return not kept.missing(batches)
 
 
 def save_pictures(
-    drawn: DrawnSet,
+    kept: SampledSet,
     out: Path,
     options: SampleOptions,
     settings: Sampling,
     module: DiffusionModule,
     guide: DiffusionModule | None,
-    labels: list[int],
+    condition: Condition,
 ) -> list[str]:
     """Write the grid and the pictures that were asked for next to the set, and return their names."""
-    shown, names = min(options.n, GRID_IMAGES), module.class_names
-    grid = Sheet(math.ceil(math.sqrt(shown)), captions=class_captions(names, labels[:shown]))
-    pictures = {GRID: LaidOut(grid, drawn.first(shown))}
+    shown, captions = min(options.n, GRID_IMAGES), module.conditioner.captions
+    grid = Sheet(math.ceil(math.sqrt(shown)), captions=captions(condition[:shown]))
+    pictures = {GRID: LaidOut(grid, kept.first(shown))}
     if options.classes:
         pictures[CLASSES] = class_grid(
             module, settings, options.seed, guide=guide, batch_size=options.batch_size
         )
     if options.interpolation:
-        pictures[INTERPOLATION] = interpolation_grid(module, settings, labels[:6], options.seed, guide=guide)
+        pictures[INTERPOLATION] = interpolation_grid(
+            module, settings, condition[:6], options.seed, guide=guide
+        )
     if options.video:
-        frames = denoising_frames(module, settings, labels[:16], options.seed, guide)
-        few = class_captions(names, labels[:6])
+        frames = denoising_frames(module, settings, condition[:16], options.seed, guide)
+        few = captions(condition[:6])
         pictures[DENOISING] = denoising_strip([frame[:6] for frame in frames], few)
         columns = math.ceil(math.sqrt(len(frames[0])))
         save_gif(

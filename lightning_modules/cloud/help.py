@@ -14,7 +14,7 @@ What to ask Modal for is the configuration's section modal: gpu, cpu, memory, ti
 max_usd, data_volume, runs_volume. All options: python scripts/fit.py --help all
 """
 
-SAMPLE = """Draw images from a run on the runs Volume, with the options of scripts/sample.py, into drawn/.
+SAMPLE = """Sample images from a run on the runs Volume, with the options of scripts/sample.py, into sampled/.
 
   modal run modal_entry.py::sample cats                                    the newest run of the experiment
   modal run modal_entry.py::sample cats/2026-11-23T19-12-31Z --n 64 --guidance 2

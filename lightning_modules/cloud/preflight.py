@@ -195,9 +195,9 @@ def flop_per_image(module: DiffusionModule) -> float:
 
     model = copy.deepcopy(module).to("meta")
     x = torch.empty(1, *module.image_shape, device="meta")
-    sigma, labels = torch.ones(1, device="meta"), torch.zeros(1, dtype=torch.long, device="meta")
+    sigma, nothing = torch.ones(1, device="meta"), model.conditioner.null(1, "meta")
     with torch.no_grad(), FlopCounterMode(display=False) as counter:
-        model(x, sigma, labels)
+        model(x, sigma, nothing)
     return 3.0 * float(counter.get_total_flops())
 
 

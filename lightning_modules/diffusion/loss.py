@@ -4,7 +4,7 @@ from typing import NamedTuple
 
 from torch import Tensor
 
-from lightning_modules.diffusion.preconditioning import Denoiser
+from lightning_modules.diffusion.denoiser import Denoiser
 from lightning_modules.diffusion.weighting import Weighting
 
 
@@ -19,19 +19,18 @@ class DenoisingLoss(NamedTuple):
 
 
 def denoising_loss(
-    denoiser: Denoiser, weighting: Weighting, x_0: Tensor, noise: Tensor, sigma: Tensor, labels: Tensor
+    denoiser: Denoiser, weighting: Weighting, x_0: Tensor, noise: Tensor, sigma: Tensor
 ) -> DenoisingLoss:
     """Evaluate the denoising score-matching objective: EDM (Karras et al. 2022), equations 2 and 8.
 
     Args:
-        denoiser: `D(x, sigma, labels)`.
+        denoiser: `D(x, sigma)`.
         weighting: Weight of the squared error by noise level.
         x_0: Clean images in [-1, 1], (B, C, H, W).
         noise: Draws of N(0, I), (B, C, H, W).
         sigma: Noise levels, (B,).
-        labels: Class indices, (B,).
     """
     x = x_0 + sigma.reshape(-1, 1, 1, 1) * noise
-    denoised = denoiser(x, sigma, labels)
+    denoised = denoiser(x, sigma)
     error = (denoised - x_0).square().flatten(1).mean(1)
     return DenoisingLoss(weighting(sigma) * error, error)

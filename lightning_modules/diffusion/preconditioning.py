@@ -23,11 +23,8 @@ from lightning_modules.diffusion.weighting import (
     Weighting,
 )
 
-Network = Callable[[Tensor, Tensor, Tensor], Tensor]
-"""`F(x, c_noise, labels)`: (B, C, H, W), (B,), (B,) int64 -> (B, C, H, W)."""
-
-Denoiser = Callable[[Tensor, Tensor, Tensor], Tensor]
-"""`D(x, sigma, labels)`: (B, C, H, W), (B,), (B,) int64 -> `denoised` (B, C, H, W)."""
+Network = Callable[[Tensor, Tensor], Tensor]
+"""`F(x, c_noise)`: (B, C, H, W), (B,) -> (B, C, H, W), its condition bound."""
 
 
 class Coefficients(NamedTuple):
@@ -63,7 +60,7 @@ class Preconditioner(Setting, ABC):
         c_skip, c_out, c_in = (c.reshape(-1, 1, 1, 1) for c in self.scalars(sigma))
         return Coefficients(c_skip, c_out, c_in, sigma.log() / 4)
 
-    def denoise(self, network: Network, x: Tensor, sigma: Tensor, labels: Tensor) -> Tensor:
+    def denoise(self, network: Network, x: Tensor, sigma: Tensor) -> Tensor:
         """Evaluate the denoiser (EDM, equation 7).
 
         The mixing with `x` is done in the precision of `x`, also where the network runs under autocast:
@@ -73,13 +70,12 @@ class Preconditioner(Setting, ABC):
             network: The network `F`.
             x: Noisy images `x_0 + sigma * noise`, (B, C, H, W).
             sigma: Noise levels, (B,), positive.
-            labels: Class indices, (B,).
 
         Returns:
             `denoised`, the estimate of `x_0`, (B, C, H, W).
         """
         c = self.coefficients(sigma)
-        return c.c_skip * x + c.c_out * network(c.c_in * x, c.c_noise, labels).to(x.dtype)
+        return c.c_skip * x + c.c_out * network(c.c_in * x, c.c_noise).to(x.dtype)
 
     def target(self, x_0: Tensor, x: Tensor, sigma: Tensor) -> Tensor:
         """Return what the network itself is regressed on: the `F` for which `D = x_0`; (B, C, H, W)."""

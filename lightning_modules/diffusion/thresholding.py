@@ -8,14 +8,14 @@ from __future__ import annotations
 import torch
 from torch import Tensor
 
-from lightning_modules.diffusion.preconditioning import Denoiser
+from lightning_modules.diffusion.denoiser import Denoiser
 
 
 def static_thresholding(denoiser: Denoiser) -> Denoiser:
     """Clip estimates to [-1, 1]."""
 
-    def thresholded(x: Tensor, sigma: Tensor, labels: Tensor) -> Tensor:
-        return denoiser(x, sigma, labels).clamp(-1, 1)
+    def thresholded(x: Tensor, sigma: Tensor) -> Tensor:
+        return denoiser(x, sigma).clamp(-1, 1)
 
     return thresholded
 
@@ -26,7 +26,7 @@ def dynamic_thresholding(denoiser: Denoiser, percentile: float) -> Denoiser:
     Where `s` is below 1 it counts as 1, which is static thresholding.
 
     Args:
-        denoiser: `D(x, sigma, labels)`.
+        denoiser: `D(x, sigma)`.
         percentile: The quantile, in (0, 1]; Imagen's is 0.995.
 
     Raises:
@@ -35,8 +35,8 @@ def dynamic_thresholding(denoiser: Denoiser, percentile: float) -> Denoiser:
     if not 0 < percentile <= 1:
         raise ValueError(f"a quantile of the pixels lies in (0, 1], not at {percentile}")
 
-    def thresholded(x: Tensor, sigma: Tensor, labels: Tensor) -> Tensor:
-        denoised = denoiser(x, sigma, labels)
+    def thresholded(x: Tensor, sigma: Tensor) -> Tensor:
+        denoised = denoiser(x, sigma)
         magnitudes = denoised.abs().flatten(1)
         limit = torch.quantile(magnitudes, percentile, dim=1).clamp(min=1).reshape(-1, 1, 1, 1)
         return denoised.clamp(-limit, limit) / limit

@@ -112,7 +112,7 @@ class EMA(WeightAveraging):
                 for length in self.lengths
             }
             # The same tensors, which every step updates.
-            cast(Any, pl_module).averages = self._beside
+            cast(Any, pl_module).ema = self._beside
 
     def should_update(self, step_idx: int | None = None, epoch_idx: int | None = None) -> bool:
         """Update after every optimizer step, and note which one it is."""

@@ -8,7 +8,7 @@ import torch
 from torch import Tensor
 
 from datamodules.utils.progress import progress
-from lightning_modules.diffusion.preconditioning import Denoiser
+from lightning_modules.diffusion.denoiser import Denoiser
 from lightning_modules.evaluation.image_sets import Sides
 from lightning_modules.module import DiffusionModule
 from lightning_modules.utils.seeds import Stream, fold
@@ -46,7 +46,6 @@ class BandError:
 def band_errors(
     denoiser: Denoiser,
     images: Tensor,
-    labels: Tensor,
     mean_image: Tensor,
     band: tuple[float, float],
     generator: torch.Generator,
@@ -54,9 +53,8 @@ def band_errors(
     """Denoise a batch at noise levels spread evenly over a band in `ln sigma`.
 
     Args:
-        denoiser: `D(x, sigma, labels)`.
+        denoiser: `D(x, sigma)`.
         images: In [-1, 1], (B, C, H, W).
-        labels: (B,).
         mean_image: The constant to compare with, (C, H, W).
         band: Edges in `sigma`.
         generator: Where the noise comes from, on the images' device.
@@ -68,7 +66,7 @@ def band_errors(
     place = (torch.arange(len(images), device=images.device) + 0.5) / len(images)
     sigma = low * (high / low) ** place
     added = sigma.reshape(-1, 1, 1, 1) * torch.randn(images.shape, generator=generator, device=images.device)
-    error = (denoiser(images + added, sigma, labels) - images).square().mean()
+    error = (denoiser(images + added, sigma) - images).square().mean()
     return torch.stack([error, added.square().mean(), (images - mean_image).square().mean()])
 
 
@@ -102,12 +100,12 @@ def errors_by_noise_level(
             for number, start in enumerate(range(0, count, batch_size)):
                 x = torch.from_numpy(images[start : start + batch_size]).to(module.device).float()
                 x = x.div(127.5).sub(1)
-                y = torch.from_numpy(labels[start : start + batch_size]).to(module.device)
+                denoiser = module.bind(module.conditioner.read(labels[start : start + batch_size]))
                 # The same noise on both sides: their difference is the images' alone.
                 seed = fold(module.seed, Stream.NOISE_BANDS, number, 0)
                 generator = torch.Generator(module.device).manual_seed(seed)
                 for band, (low, high) in enumerate(bands):
-                    errors = band_errors(module, x, y, mean_image, (low, high), generator)
+                    errors = band_errors(denoiser, x, mean_image, (low, high), generator)
                     sums[side, band] += len(x) * errors.double().cpu()
                 bar.update(len(x))
     module.train(was_training)

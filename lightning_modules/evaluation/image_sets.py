@@ -77,10 +77,10 @@ def folder_images(folder: Path, image_size: int | None = None, cache_dir: Path |
     index = files.keep(cache.rows, cache.rejected)
     nobody = np.zeros(len(index), dtype=bool)
     labels, names = index.labels, index.class_names
-    drawn = files.root / FOLDER_MANIFEST
-    if len(names) == 1 and drawn.is_file():
+    sampled = files.root / FOLDER_MANIFEST
+    if len(names) == 1 and sampled.is_file():
         numbers = [int(Path(path).stem) if Path(path).stem.isdecimal() else -1 for path in index.paths]
-        labels, names = _drawn_classes(drawn, numbers) or (labels, names)
+        labels, names = _sampled_classes(sampled, numbers) or (labels, names)
     return ImageSet(str(folder), images, labels, names, nobody, index.fingerprint)
 
 
@@ -104,7 +104,7 @@ def array_images(path: Path) -> ImageSet:
     names: tuple[str, ...] = (path.stem,)
     manifest = path.with_name(f"{path.name}{MANIFEST_ENDING}")
     if manifest.is_file():
-        labels, names = _drawn_classes(manifest, range(len(images))) or (labels, names)
+        labels, names = _sampled_classes(manifest, range(len(images))) or (labels, names)
     nobody = np.zeros(len(images), dtype=bool)
     found = np.ascontiguousarray(images.transpose(0, 3, 1, 2))
     return ImageSet(str(path), found, labels, names, nobody, file_digest(path)[:32])
@@ -248,8 +248,8 @@ def class_shares(samples: ImageSet, real: ImageSet) -> tuple[npt.NDArray[np.floa
     return np.array([share.get(name, 0.0) for name in real.class_names]), "matched to the samples'"
 
 
-def _drawn_classes(manifest: Path, numbers: Sequence[int]) -> tuple[Rows, tuple[str, ...]] | None:
-    """Return the classes of drawn images by their numbers in the set; None if some have none."""
+def _sampled_classes(manifest: Path, numbers: Sequence[int]) -> tuple[Rows, tuple[str, ...]] | None:
+    """Return the classes of samples by their numbers in the set; None if some have none."""
     try:
         wanted = json.loads(manifest.read_text(encoding="utf-8"))["labels"]
         names = tuple(sorted(set(wanted)))

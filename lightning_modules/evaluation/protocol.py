@@ -17,7 +17,7 @@ from lightning_modules.metrics.table import METRICS
 
 
 def compare(real: Tensor, fake: Tensor, network: FeatureNetwork | None = None) -> Figures:
-    """Compare features of as many drawn as real images.
+    """Compare features of as many samples as real images.
 
     Args:
         real: Features, (N, F).
@@ -90,7 +90,7 @@ class Protocol:
         return cached_features(self.network, images, self.cache_dir, self.batch_size, what, self.quiet)
 
     def features(self, images: Images, what: str = "features") -> Tensor:
-        """Take the features of drawn images, (M, F)."""
+        """Take the features of samples, (M, F)."""
         return extract(self.network, images, self.batch_size, what, self.quiet)
 
     def figures(self, features: Tensor) -> Figures:

@@ -37,7 +37,7 @@ from lightning_modules.pictures.captions import class_captions
 from lightning_modules.pictures.images import save_png
 from lightning_modules.pictures.sheets import Sheet
 from lightning_modules.run.directory import run_config
-from lightning_modules.sampling.generate import check_finite, draw_images
+from lightning_modules.sampling.generate import check_finite, sample_images
 from lightning_modules.sampling.settings import Sampling
 from lightning_modules.trained.averages import load_weights
 from lightning_modules.utils.files import file_digest
@@ -161,7 +161,7 @@ class RunEvaluation:
             name += f" away from length {settings.own_guide:g}"
         figures, found = [], None
         for seed in range(self.setup.seed, self.setup.seed + self.setup.seeds):
-            images = self.draw(module, settings, seed, f"drawing, {settings.sampler} NFE {nfe}")
+            images = self.sample(module, settings, seed, f"sampling, {settings.sampler} NFE {nfe}")
             features = self.protocol.features(images)
             figures.append(compare(self.protocol.reference, features, self.setup.network))
             if seed == self.setup.seed:
@@ -171,14 +171,13 @@ class RunEvaluation:
                 self.picture(images, plain, name)
         return Row(name, facts, over_seeds(figures), found)
 
-    def draw(self, module: DiffusionModule, settings: Sampling, seed: int, what: str) -> Images:
-        """Draw N images, uint8 and rounded, with the reference's labels."""
-        labels = self.labels
-        if not self.same_classes:
-            labels = [module.null_label if module.num_classes > 1 else 0] * len(self.labels)
+    def sample(self, module: DiffusionModule, settings: Sampling, seed: int, what: str) -> Images:
+        """Sample N images, uint8 and rounded, with the reference's labels."""
+        conditioner, count = module.conditioner, len(self.labels)
+        condition = conditioner.read(self.labels) if self.same_classes else conditioner.null(count)
         batches = []
-        with progress(total=len(labels), desc=what, unit="image", delay=1.0) as bar:
-            for batch in draw_images(module, settings, labels, seed, self.setup.batch_size):
+        with progress(total=count, desc=what, unit="image", delay=1.0) as bar:
+            for batch in sample_images(module, settings, condition, seed, self.setup.batch_size):
                 check_finite(batch, settings)
                 batches.append(batch.images)
                 bar.update(len(batch.images))

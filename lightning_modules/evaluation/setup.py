@@ -25,7 +25,7 @@ class Setup:
         out: Folder for pictures.
         count: Largest number of images on each side, N.
         seed: Seed of the choice of images and of the first set of samples.
-        seeds: Sets of samples drawn for every row.
+        seeds: Sets of samples for every row.
         batch_size: Images at a time.
         cache_dir: Where decoded images and features of real images are kept; None: nowhere.
     """
@@ -41,7 +41,7 @@ class Setup:
 
 @dataclass(frozen=True)
 class Variant:
-    """What draws a set of samples.
+    """What a set of samples comes from.
 
     Args:
         checkpoint: The checkpoint.
@@ -73,5 +73,5 @@ def describe(real: ImageSet, split: RealSplit, setup: Setup, count: int) -> dict
 
 
 def device() -> str:
-    """Return where samples are drawn."""
+    """Return the device that samples."""
     return "cuda" if torch.cuda.is_available() else "cpu"

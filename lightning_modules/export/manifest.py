@@ -29,7 +29,7 @@ def describe(module: DiffusionModule, facts: CheckpointFacts, sampling: Sampling
     Args:
         module: The model, with the weights that are exported.
         facts: Where they are from.
-        sampling: How images are to be drawn from it.
+        sampling: How images are to be sampled from it.
     """
     channels, _, size = module.image_shape
     return {
@@ -38,9 +38,8 @@ def describe(module: DiffusionModule, facts: CheckpointFacts, sampling: Sampling
         "step": facts.step,
         "model": {"class_path": type(module).__name__, "init_args": _options(module)},
         "images": {"size": size, "channels": channels, "layout": "NCHW", "range": [-1.0, 1.0]},
-        "class_names": list(module.class_names),
-        "null_label": module.null_label,
-        "denoiser": "denoised = c_skip * x + c_out * network(c_in * x, ln(sigma) / 4, labels)",
+        **module.conditioner.facts(),
+        "denoiser": "denoised = c_skip * x + c_out * network(c_in * x, ln(sigma) / 4, condition)",
         "preconditioning": to_plain(module.preconditioner),
         "sampling": sampling.to_dict(),
     }

@@ -1,12 +1,14 @@
 from __future__ import annotations
 
+import dataclasses
 from pathlib import Path
 from typing import Any
 
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 
 from datamodules.utils.io import whole_file
+from lightning_modules.diffusion.denoiser import Condition
 from lightning_modules.export.manifest import manifest_path
 from lightning_modules.module import DiffusionModule
 from lightning_modules.utils.files import file_digest, write_json
@@ -16,15 +18,15 @@ OPSET = 18
 TOLERANCE = 1e-4
 """Largest difference of `denoised`, in units of a range of [-1, 1], between onnxruntime and torch."""
 
-INPUTS = ("x", "sigma", "labels")
+IMAGES = "float32 (batch, channels, size, size)"
 
 
 def export_onnx(module: DiffusionModule, description: dict[str, Any], out: Path) -> None:
-    """Write the denoiser `D(x, sigma, labels)` as ONNX, and then its manifest; each whole or not at all.
+    """Write the denoiser as ONNX, and then its manifest; each whole or not at all.
 
-    The graph takes float32 `x` (batch, 3, H, W) and `sigma` (batch,) and int64 `labels` (batch,), and returns
-    float32 `denoised` (batch, 3, H, W), for any batch. It contains the preconditioning. Before it is
-    published onnxruntime has to agree with torch on it.
+    The graph takes float32 `x` (batch, 3, H, W) and `sigma` (batch,) and the tensors of a condition, for
+    classes int64 `labels` (batch,), and returns float32 `denoised` (batch, 3, H, W), for any batch. It
+    contains the preconditioning. Before it is published onnxruntime has to agree with torch on it.
 
     Args:
         module: The model, on the CPU.
@@ -47,12 +49,8 @@ def export_onnx(module: DiffusionModule, description: dict[str, Any], out: Path)
             raise ValueError(f"onnxruntime and torch differ by {difference:.2g} on the exported model")
     graph = {
         "opset": OPSET,
-        "inputs": {
-            "x": "float32 (batch, channels, size, size)",
-            "sigma": "float32 (batch,)",
-            "labels": "int64 (batch,)",
-        },
-        "outputs": {"denoised": "float32 (batch, channels, size, size)"},
+        "inputs": {name: _form(name, value) for name, value in example(module, 1).items()},
+        "outputs": {"denoised": IMAGES},
         "checked_with": f"onnxruntime {onnxruntime.__version__}",
         "largest_difference": difference,
         "tolerance": TOLERANCE,
@@ -63,43 +61,71 @@ def export_onnx(module: DiffusionModule, description: dict[str, Any], out: Path)
 
 
 def largest_difference(module: DiffusionModule, exported: Path) -> float:
-    """Return how far onnxruntime is from torch at most, over several batch sizes, noise levels and labels."""
+    """Return how far onnxruntime is from torch at most, over batch sizes, noise levels and conditions."""
     import onnxruntime
 
     session = onnxruntime.InferenceSession(str(exported), providers=["CPUExecutionProvider"])
     known = {graph_input.name for graph_input in session.get_inputs()}
     differences: list[float] = []
     for batch in (1, 2, 5):
-        given = dict(zip(INPUTS, example(module, batch), strict=True))
+        given = example(module, batch)
         with torch.no_grad():
-            expected = module(*given.values())
+            expected = OfTensors(module)(*given.values())
         fed = {name: value.numpy() for name, value in given.items() if name in known}
         (output,) = session.run(["denoised"], fed)
         differences.append((torch.from_numpy(output) - expected).abs().max().item())
     return max(differences)
 
 
-def example(module: DiffusionModule, batch: int) -> tuple[Tensor, Tensor, Tensor]:
-    """Return noisy images, noise levels from 0.01 to 80 and labels, the null label among them."""
+class OfTensors(nn.Module):
+    """A model that takes the tensors of a condition as arguments, as a graph does.
+
+    Args:
+        model: The model.
+    """
+
+    def __init__(self, model: DiffusionModule) -> None:
+        super().__init__()
+        self.model = model
+        self.kind = type(model.conditioner.null(1))
+        self.train(model.training)
+
+    def forward(self, x: Tensor, sigma: Tensor, *condition: Tensor) -> Tensor:
+        """Evaluate `D(x, sigma, condition)`."""
+        denoised: Tensor = self.model(x, sigma, self.kind(*condition))
+        return denoised
+
+
+def example(module: DiffusionModule, batch: int) -> dict[str, Tensor]:
+    """Return noisy images, noise levels from 0.01 to 80 and conditions, nothing first, by names of inputs."""
     generator = torch.Generator().manual_seed(batch)
     sigma = torch.logspace(-2, 1.9, batch)
     x = torch.randn(batch, *module.image_shape, generator=generator)
     x = x * (0.25 + sigma**2).sqrt().reshape(-1, 1, 1, 1)
-    labels = module.null_label - torch.arange(batch) % (module.num_classes + 1)
-    return x, sigma, labels
+    condition: Condition = module.conditioner.null(1).cat(module.conditioner.every()).repeated(batch)
+    names = [field.name for field in dataclasses.fields(condition)]
+    return {"x": x, "sigma": sigma, **dict(zip(names, condition.tensors(), strict=True))}
+
+
+def _form(name: str, value: Tensor) -> str:
+    """Return the type and shape of an input as its manifest tells them."""
+    if name == "x":
+        return IMAGES
+    return f"{str(value.dtype).removeprefix('torch.')} ({', '.join(['batch', *map(str, value.shape[1:])])})"
 
 
 def _write(module: DiffusionModule, path: Path) -> None:
-    batch = torch.export.Dim("batch", min=1)
+    batch, given = torch.export.Dim("batch", min=1), example(module, 2)
+    rows = {0: batch}
     with quiet_onnx_export():
         program = torch.onnx.export(
-            module,
-            example(module, 2),
+            OfTensors(module),
+            tuple(given.values()),
             dynamo=True,
             opset_version=OPSET,
-            input_names=list(INPUTS),
+            input_names=list(given),
             output_names=["denoised"],
-            dynamic_shapes={name: {0: batch} for name in INPUTS},
+            dynamic_shapes={"x": rows, "sigma": rows, "condition": (rows,) * (len(given) - 2)},
             verbose=False,
         )
     if program is None:

@@ -36,7 +36,7 @@ _DESCRIPTIONS = {
         "1 the model memorizes."
     ),
     r"samples": "The same noise and classes at every step, drawn with the averaged weights.",
-    r"evaluation/samples": "Drawn with the averaged weights; the class that was asked for stands below.",
+    r"evaluation/samples": "Sampled with the averaged weights; the class that was asked for stands below.",
     r"evaluation/closest_pairs": "The samples nearest to a training image, next to that image.",
 }
 

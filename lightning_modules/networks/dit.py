@@ -8,7 +8,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn.functional import silu
 
-from lightning_modules.networks.layers import Condition, DecayedLinear, zeroed
+from lightning_modules.networks.layers import ConditionEmbedding, DecayedLinear, MakeEmbedding, zeroed
 from lightning_modules.networks.merging import MergedBlocks
 from lightning_modules.networks.positions import RotaryPositions, sine_positions, window_mask
 from lightning_modules.networks.transformer import Block, check_heads, hidden_width, modulate
@@ -27,7 +27,7 @@ class DiT(nn.Module):
         width: Size of a token.
         depth: Number of blocks.
         heads: Number of attention heads; `width / heads` is a multiple of 4.
-        num_classes: Number of classes; label `num_classes` is the null label. 0: unconditional.
+        embed: Makes the embedding of what is asked for; none is an unconditional network.
         channels: Image channels.
         mlp_ratio: Size of the feed-forward hidden layer over `width`; 8/3 has SwiGLU cost what a plain
             layer of ratio 4 costs.
@@ -58,7 +58,7 @@ class DiT(nn.Module):
         width: int = 256,
         depth: int = 6,
         heads: int = 4,
-        num_classes: int = 0,
+        embed: MakeEmbedding | None = None,
         channels: int = 3,
         mlp_ratio: float = 8 / 3,
         modulation: Modulation = "shared",
@@ -82,7 +82,7 @@ class DiT(nn.Module):
         hidden = hidden_width(width, mlp_ratio)
         self.patch = nn.Linear(patch_dim, width)
         self.registers = nn.Parameter(torch.randn(registers, width) * 0.02) if registers else None
-        self.condition = Condition(width, num_classes, augmentations)
+        self.condition = ConditionEmbedding(width, embed, augmentations)
         self.shared_modulation = zeroed(nn.Linear(width, 6 * width)) if modulation == "shared" else None
         self.blocks = nn.ModuleList(
             Block(width, heads, hidden, dropout, modulation == "per_block") for _ in range(depth)
@@ -114,9 +114,9 @@ class DiT(nn.Module):
                     nn.init.zeros_(module.bias)
 
     def forward(
-        self, x: Tensor, noise_level: Tensor, labels: Tensor, augmentation: Tensor | None = None
+        self, x: Tensor, noise_level: Tensor, condition: object, augmentation: Tensor | None = None
     ) -> Tensor:
-        """Map images (B, C, H, W), noise levels (B,) and labels (B,) to images (B, C, H, W).
+        """Map images (B, C, H, W), noise levels (B,) and what is asked for to images (B, C, H, W).
 
         `augmentation` (B, augmentations) says what was done to the images; None is the same as zeros.
 
@@ -126,24 +126,24 @@ class DiT(nn.Module):
         B, C, H, W = x.shape
         if (self.image_size, self.image_size) != (H, W):
             raise ValueError(f"The network is for {self.image_size} px squares, not for {H} x {W}.")
-        condition = silu(self.condition(noise_level, labels, augmentation))  # (B, width)
-        modulation = condition if self.shared_modulation is None else self.shared_modulation(condition)
+        vector = silu(self.condition(noise_level, condition, augmentation))  # (B, width)
+        modulation = vector if self.shared_modulation is None else self.shared_modulation(vector)
         tokens = self.patch(patchify(x, self.patch_size)) + self.position_embedding  # (B, N, width)
         if self.registers is not None:
             tokens = torch.cat([self.registers.expand(B, -1, -1).to(tokens.dtype), tokens], dim=1)
-        tokens = self._run_blocks(tokens, modulation, condition)
+        tokens = self._run_blocks(tokens, modulation, vector)
         if self.registers is not None:
             tokens = tokens[:, self.registers.shape[0] :]
-        shift, scale = self.output_modulation(condition)[:, None].chunk(2, dim=-1)
+        shift, scale = self.output_modulation(vector)[:, None].chunk(2, dim=-1)
         patches = self.output(modulate(tokens, shift, scale))  # (B, N, C * patch_size^2)
         return unpatchify(patches, self.patch_size, C, H)
 
-    def _run_blocks(self, tokens: Tensor, modulation: Tensor, condition: Tensor) -> Tensor:
+    def _run_blocks(self, tokens: Tensor, modulation: Tensor, vector: Tensor) -> Tensor:
         depth = len(self.blocks)
         kept: list[Tensor] = []
         for i, block in enumerate(self.blocks):
             if self.merged is not None and i == depth // 2:
-                tokens = self.merged(tokens, condition)
+                tokens = self.merged(tokens, vector)
             if i >= depth - len(self.skips):
                 tokens = tokens + self.skips[depth - 1 - i](kept.pop())
             tokens = block(tokens, modulation, self.positions, self.mask if i < self.window_depth else None)

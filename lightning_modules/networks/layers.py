@@ -3,12 +3,16 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Callable
 from typing import TypeVar
 
 import torch
 from torch import Tensor, nn
 
 Layer = TypeVar("Layer", nn.Linear, nn.Conv2d)
+
+MakeEmbedding = Callable[[int], nn.Module | None]
+"""Makes what maps a condition of B images to vectors (B, width); none where nothing can be asked for."""
 
 
 class Decayed:
@@ -81,42 +85,39 @@ class NoiseLevelEmbedding(nn.Module):
         return nn.functional.rms_norm(embedded, embedded.shape[-1:])
 
 
-class Condition(nn.Module):
-    """The conditioning vector: noise level plus, where there are classes, the label.
+class ConditionEmbedding(nn.Module):
+    """The conditioning vector: noise level plus, where there is any, what is asked for.
 
-    Both start with entries of about 1. With the usual initialization of 0.02 the modulation layers see next
-    to nothing of the label, and a short training is over before it has learned the classes.
+    The noise level starts with entries of about 1, and so should the rest, to be seen next to it.
 
     Args:
         width: Size of the vector.
-        num_classes: Number of classes; label `num_classes` is the null label. 0 ignores the labels.
+        embed: Makes the embedding of what is asked for; none ignores it.
         augmentations: How many numbers say what was done to an image; 0 where nothing ever is. They count for
             nothing until they are learned, and for nothing where they are 0.
     """
 
-    def __init__(self, width: int, num_classes: int, augmentations: int = 0) -> None:
+    def __init__(self, width: int, embed: MakeEmbedding | None, augmentations: int = 0) -> None:
         super().__init__()
         self.noise_level = NoiseLevelEmbedding(width)
-        self.label = nn.Embedding(num_classes + 1, width) if num_classes > 0 else None
-        if self.label is not None:
-            nn.init.normal_(self.label.weight)
+        self.embedding = None if embed is None else embed(width)
         self.augmentation = nn.Parameter(torch.zeros(augmentations, width)) if augmentations else None
         self.register_load_state_dict_pre_hook(_without_augmentation)  # type: ignore[no-untyped-call]
 
-    def forward(self, noise_level: Tensor, labels: Tensor, augmentation: Tensor | None = None) -> Tensor:
-        """Embed noise levels (B,), labels (B,) and augmentation (B, augmentations) into (B, width).
+    def forward(self, noise_level: Tensor, condition: object, augmentation: Tensor | None = None) -> Tensor:
+        """Embed noise levels (B,), what is asked for and augmentation (B, augmentations) into (B, width).
 
         No augmentation is as good as zeros.
         """
-        condition: Tensor = self.noise_level(noise_level)
-        if self.label is not None:
-            condition = condition + self.label(labels)
+        vector: Tensor = self.noise_level(noise_level)
+        if self.embedding is not None:
+            vector = vector + self.embedding(condition)
         if self.augmentation is not None and augmentation is not None:
-            condition = condition + augmentation.to(condition.dtype) @ self.augmentation
-        return condition
+            vector = vector + augmentation.to(vector.dtype) @ self.augmentation
+        return vector
 
 
 def _without_augmentation(condition: nn.Module, state: dict[str, Tensor], prefix: str, *_: object) -> None:
     """Let a network that knows augmentation take weights of one that does not: both act the same."""
-    if isinstance(condition, Condition) and condition.augmentation is not None:
+    if isinstance(condition, ConditionEmbedding) and condition.augmentation is not None:
         state.setdefault(f"{prefix}augmentation", torch.zeros_like(condition.augmentation))

@@ -18,7 +18,13 @@ from torch.nn.functional import (
     silu,
 )
 
-from lightning_modules.networks.layers import Condition, DecayedConv2d, DecayedLinear, zeroed
+from lightning_modules.networks.layers import (
+    ConditionEmbedding,
+    DecayedConv2d,
+    DecayedLinear,
+    MakeEmbedding,
+    zeroed,
+)
 from lightning_modules.networks.positions import sine_positions
 
 
@@ -122,7 +128,7 @@ class UNet(nn.Module):
         channels: Channels at each level, fine to coarse; multiples of 8.
         blocks: Residual blocks per level on the way down; one more on the way up.
         attention: Resolutions in pixels of the level's feature map at which attention follows each block.
-        num_classes: Number of classes; label `num_classes` is the null label. 0: unconditional.
+        embed: Makes the embedding of what is asked for; none is an unconditional network.
         image_channels: Image channels.
         unshuffle: Pixels are folded into channels by this factor first: 2 halves the resolution of the
             finest level, for about a quarter of the cost.
@@ -141,7 +147,7 @@ class UNet(nn.Module):
         channels: Sequence[int] = (64, 128, 256),
         blocks: int = 2,
         attention: Sequence[int] = (8, 16),
-        num_classes: int = 0,
+        embed: MakeEmbedding | None = None,
         image_channels: int = 3,
         unshuffle: int = 1,
         condition_ratio: int = 4,
@@ -154,7 +160,7 @@ class UNet(nn.Module):
         self.unshuffle = unshuffle
         width = condition_ratio * channels[0]
         folded = image_channels * unshuffle**2
-        self.condition = Condition(width, num_classes, augmentations)
+        self.condition = ConditionEmbedding(width, embed, augmentations)
         self.stem = nn.Conv2d(folded, channels[0], 3, padding=1)
         side = image_size // unshuffle
         positions = sine_positions(side, channels[0]).T.reshape(1, channels[0], side, side)
@@ -189,23 +195,23 @@ class UNet(nn.Module):
         self.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
 
     def forward(
-        self, x: Tensor, noise_level: Tensor, labels: Tensor, augmentation: Tensor | None = None
+        self, x: Tensor, noise_level: Tensor, condition: object, augmentation: Tensor | None = None
     ) -> Tensor:
-        """Map images (B, C, H, W), noise levels (B,) and labels (B,) to images (B, C, H, W).
+        """Map images (B, C, H, W), noise levels (B,) and what is asked for to images (B, C, H, W).
 
         `augmentation` (B, augmentations) says what was done to the images; None is the same as zeros.
         """
-        condition = silu(self.condition(noise_level, labels, augmentation))  # (B, width)
+        vector = silu(self.condition(noise_level, condition, augmentation))  # (B, width)
         x = pixel_unshuffle(x, self.unshuffle) if self.unshuffle > 1 else x
         h = self.stem(x.contiguous(memory_format=torch.channels_last)) + self.position_embedding
         skips = [h]
         for layer in self.down:
-            h = layer(h, condition) if isinstance(layer, Stage) else layer(h)
+            h = layer(h, vector) if isinstance(layer, Stage) else layer(h)
             skips.append(h)
         for layer in self.middle:
-            h = layer(h, condition)
+            h = layer(h, vector)
         for layer in self.up:
-            h = layer(torch.cat([h, skips.pop()], dim=1), condition) if isinstance(layer, Stage) else layer(h)
+            h = layer(torch.cat([h, skips.pop()], dim=1), vector) if isinstance(layer, Stage) else layer(h)
         h = self.output(silu(self.norm(h)))
         return pixel_shuffle(h, self.unshuffle) if self.unshuffle > 1 else h
 

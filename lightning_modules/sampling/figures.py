@@ -1,4 +1,4 @@
-"""Names of the pictures that are drawn beside a set of samples, for those who write and who read them."""
+"""Names of the pictures that stand next to a set of samples, for those who write and who read them."""
 
 from __future__ import annotations
 
@@ -11,22 +11,22 @@ INTERPOLATION = "interpolation.png"
 DENOISING = "denoising.png"
 FILM = "denoising.gif"
 FIGURES = (GRID, CLASSES, INTERPOLATION, DENOISING, FILM)
-"""Every picture that stands beside samples and is none."""
+"""Every picture that stands next to samples and is not one of them."""
 
-FOLDER_MANIFEST = "drawing.json"
-"""What lies in a folder of samples and says what they were drawn with."""
+FOLDER_MANIFEST = "sampling.json"
+"""What lies in a folder of samples and says how they were sampled."""
 
 ARRAY_ENDING = ".npz"
 MANIFEST_ENDING = ".json"
 
 
 def figure_of(out: Path, name: str) -> Path:
-    """Return where a picture of a set of samples is: in the folder, or beside `set.npz` as `set.grid.png`."""
+    """Return where a picture of a set is: in the folder, or next to `set.npz` as `set.grid.png`."""
     return out.with_name(f"{out.stem}.{name}") if out.suffix == ARRAY_ENDING else out / name
 
 
 def without_figures(root: Path, paths: Iterable[str]) -> list[int]:
-    """Return which files below a folder are no pictures of samples that this project has drawn there.
+    """Return which files below a folder are no pictures of samples that this project has put there.
 
     A file is left out only if a set of samples in its own folder says that it is ours: a folder of somebody
     else's may well hold a `classes.png`.

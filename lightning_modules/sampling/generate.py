@@ -1,26 +1,28 @@
-"""Drawing a numbered set of images in batches."""
+"""Sampling images from a model: a batch, or a numbered set of them in batches."""
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from typing import NamedTuple
 
-import torch
 from torch import Tensor
 
+from lightning_modules.diffusion.denoiser import Condition, Denoiser
+from lightning_modules.diffusion.samplers.sampler import NoiseSource
 from lightning_modules.module import DiffusionModule
 from lightning_modules.pictures.images import to_uint8
+from lightning_modules.sampling.image_noise import ImageNoise
 from lightning_modules.sampling.settings import Sampling
 
 
-class DrawnBatch(NamedTuple):
+class SampledBatch(NamedTuple):
     """Some consecutive images of a set."""
 
     indices: range
     """Their numbers in the set."""
 
-    labels: Tensor
-    """Their labels, (B,) int64, on the CPU."""
+    condition: Condition
+    """What was asked of them, on the CPU."""
 
     images: Tensor
     """The images, (B, 3, H, W), uint8, rounded, on the CPU."""
@@ -29,25 +31,100 @@ class DrawnBatch(NamedTuple):
     """How many images came out with values that are not finite, and so show nothing."""
 
 
-def draw_images(
+def sample(
+    module: DiffusionModule,
+    condition: Condition,
+    settings: Sampling = Sampling(),
+    seed: int = 0,
+    indices: Sequence[int] | None = None,
+    guide: DiffusionModule | None = None,
+) -> Tensor:
+    """Sample a batch of images with a module's present weights.
+
+    Args:
+        module: The model.
+        condition: What is asked of B images.
+        settings: Sampler, steps, guidance.
+        seed: Seed of the set of images.
+        indices: The images' numbers in the set, which fix their noise; none counts from 0.
+        guide: A weaker model of the same data to guide away from; none takes what the settings name.
+
+    Returns:
+        Images, (B, C, H, W), float32, about in [-1, 1], not clipped. Image `i` does not depend on the batch
+        that it is sampled in.
+
+    Raises:
+        ValueError: If the settings guide by an average that the module does not have.
+    """
+    numbers = range(len(condition)) if indices is None else indices
+    noise = ImageNoise(seed, numbers, module.image_shape, module.device)
+    return sample_from(module, condition, settings, noise, guide)
+
+
+def sample_from(
+    module: DiffusionModule,
+    condition: Condition,
+    settings: Sampling,
+    noise: NoiseSource,
+    guide: DiffusionModule | None = None,
+    watch: Callable[[Denoiser], Denoiser] | None = None,
+) -> Tensor:
+    """Sample a batch of images from any noise; see `sample` and `Sampling.sample`.
+
+    Raises:
+        ValueError: If the settings guide by an average that the module does not have.
+    """
+    models = [module] if guide is None else [module, guide]
+    modes = [model.training for model in models]
+    for model in models:
+        model.eval()
+    try:
+        weak = weak_denoiser(module, condition, settings, guide)
+        return settings.sample(module.bind(condition), noise, weak, watch)
+    finally:
+        for model, mode in zip(models, modes, strict=True):
+            model.train(mode)
+
+
+def weak_denoiser(
+    module: DiffusionModule, condition: Condition, settings: Sampling, guide: DiffusionModule | None = None
+) -> Denoiser | None:
+    """Return what settings guide away from; none where they do not guide.
+
+    A guide, if there is one; or the average of the model's own weights that the settings name; or the model
+    with nothing asked of it.
+
+    Raises:
+        ValueError: If the module does not have the average.
+    """
+    if settings.guidance == 1:
+        return None
+    if guide is not None:
+        return guide.bind(condition)
+    if settings.own_guide is not None:
+        return module.bind(condition, ema=settings.own_guide)
+    return module.bind(module.conditioner.null(len(condition)))
+
+
+def sample_images(
     module: DiffusionModule,
     settings: Sampling,
-    labels: Sequence[int],
+    condition: Condition,
     seed: int = 0,
     batch_size: int = 64,
     start: int = 0,
     guide: DiffusionModule | None = None,
-) -> Iterator[DrawnBatch]:
-    """Draw images `start` to `len(labels) - 1` of a set, a batch at a time, with the module as it is.
+) -> Iterator[SampledBatch]:
+    """Sample images `start` to N - 1 of a set, a batch at a time, with the module as it is.
 
-    Image `i` depends on the seed, its label and `i` alone: up to the rounding of the network's arithmetic it
-    is the same whatever the batch size and wherever drawing starts. Batches are cut from 0, so that drawing
-    that starts at a batch's first image is the same bit for bit.
+    Image `i` depends on the seed, what is asked of it and `i` alone: up to the rounding of the network's
+    arithmetic it is the same for every batch size and wherever sampling starts. Batches are cut from 0, so
+    that sampling that starts at a batch's first image is the same bit for bit.
 
     Args:
-        module: The model that draws.
+        module: The model.
         settings: Sampler, steps, guidance.
-        labels: A label for each image of the whole set, also of those before `start`.
+        condition: What is asked of the N images of the whole set, also of those before `start`.
         seed: Seed of the set.
         batch_size: Images at a time.
         start: Number of the first image that is wanted.
@@ -56,37 +133,37 @@ def draw_images(
     Yields:
         The batches in order.
     """
-    for indices in batch_ranges(len(labels), batch_size):
+    for indices in batch_ranges(len(condition), batch_size):
         if indices.stop > start:
             wanted = range(max(start, indices.start), indices.stop)
-            yield draw_batch(module, settings, labels[wanted.start : wanted.stop], wanted, seed, guide)
+            asked = condition[wanted.start : wanted.stop]
+            yield sample_batch(module, settings, asked, wanted, seed, guide)
 
 
-def draw_batch(
+def sample_batch(
     module: DiffusionModule,
     settings: Sampling,
-    labels: Sequence[int],
+    condition: Condition,
     indices: range,
     seed: int = 0,
     guide: DiffusionModule | None = None,
-) -> DrawnBatch:
-    """Draw one batch of a set.
+) -> SampledBatch:
+    """Sample one batch of a set.
 
     Args:
-        module: The model that draws.
+        module: The model.
         settings: Sampler, steps, guidance.
-        labels: The batch's labels.
+        condition: What is asked of the batch's images.
         indices: The images' numbers in the set, as many.
         seed: Seed of the set.
         guide: A weaker model to guide away from.
     """
-    wanted = torch.tensor(labels, dtype=torch.int64)
-    images = module.sample(wanted, settings, seed, indices, None if guide is None else guide.eval())
+    images = sample(module, condition, settings, seed, indices, guide)
     broken = len(images) - int(images.isfinite().flatten(1).all(1).sum())
-    return DrawnBatch(indices, wanted, to_uint8(images), broken)
+    return SampledBatch(indices, condition.to("cpu"), to_uint8(images), broken)
 
 
-def check_finite(batch: DrawnBatch, settings: Sampling) -> None:
+def check_finite(batch: SampledBatch, settings: Sampling) -> None:
     """Refuse a batch with images that show nothing.
 
     Raises:

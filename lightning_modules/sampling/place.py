@@ -1,4 +1,4 @@
-"""Where drawn images go when nobody says: a folder in the run, another one for other settings."""
+"""Where samples go when nobody says: a folder in the run, another one for other settings."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from lightning_modules.sampling.class_choice import NONE
+from lightning_modules.conditioning.class_choice import NONE
 from lightning_modules.sampling.figures import FOLDER_MANIFEST
 
 COUNT = "n"
@@ -22,21 +22,21 @@ _UNFIT = re.compile(r"[^A-Za-z0-9=.,+_-]")
 def default_folder(
     home: Path, manifest: Mapping[str, Any], own: Mapping[str, Any], weights: str | None, labeled: bool
 ) -> Path:
-    """Return the folder of a set of images, named by its step and by what differs from the run's own drawing.
+    """Return the folder of a set of images, named by its step and what differs from the run's own sampling.
 
-    The same settings always give the same folder; where it holds images drawn otherwise, as after a name too
-    long to say everything, a hash of the settings stands behind the name.
+    The same settings always give the same folder; where it holds images of other settings, as after a name
+    too long to say everything, a hash of the settings stands behind the name.
 
     Args:
         home: The run, or the folder of a checkpoint that lies by itself.
-        manifest: What the images are drawn with.
-        own: How the run draws its own pictures, `Sampling.to_dict`.
+        manifest: What the images are sampled with.
+        own: How the run samples its own pictures, `Sampling.to_dict`.
         weights: Name of the weights, if one was asked for.
         labeled: Whether classes were asked for.
     """
     words = [f"step={manifest['model']['step']:08d}", *([weights] if weights else [])]
     if labeled:
-        words.append("labels=" + "+".join(NONE if name is None else name for name in manifest["labels"]))
+        words.append("labels=" + "+".join(NONE if name is None else str(name) for name in manifest["labels"]))
     if manifest["seed"]:
         words.append(f"seed={manifest['seed']}")
     words += [
@@ -48,13 +48,13 @@ def default_folder(
         words.append(f"guide={manifest['guide']['step']}")
     said = "-".join(words)
     name = _UNFIT.sub("_", said)[:_LONGEST]
-    hashed = home / "drawn" / f"{name}-{_digest(manifest)}"
-    plain = home / "drawn" / name
+    hashed = home / "sampled" / f"{name}-{_digest(manifest)}"
+    plain = home / "sampled" / name
     return plain if name == said and _is_for(plain, manifest) else hashed
 
 
 def _is_for(folder: Path, manifest: Mapping[str, Any]) -> bool:
-    """Tell whether a folder is free, or holds images that were drawn with these settings."""
+    """Tell whether a folder is free, or holds images that were sampled with these settings."""
     try:
         there = json.loads((folder / FOLDER_MANIFEST).read_text(encoding="utf-8"))
     except FileNotFoundError:

@@ -10,8 +10,8 @@ from typing import Any, Literal, get_args
 import torch
 from torch import Tensor
 
-from lightning_modules.diffusion.guidance import EVERYWHERE, autoguidance, classifier_free_guidance
-from lightning_modules.diffusion.preconditioning import Denoiser
+from lightning_modules.diffusion.denoiser import Denoiser
+from lightning_modules.diffusion.guidance import EVERYWHERE, guided
 from lightning_modules.diffusion.samplers.sampler import NoiseSource, Sampler
 from lightning_modules.diffusion.samplers.single_step import Churn, stochastic_heun
 from lightning_modules.diffusion.samplers.table import SAMPLERS, evaluations
@@ -31,7 +31,7 @@ MAX_STEPS = 100_000
 
 @dataclass(frozen=True)
 class Sampling:
-    """How images are drawn from a denoiser.
+    """How images are sampled from a denoiser.
 
     Args:
         sampler: `euler` (DDIM), `ancestral` (DDPM), `heun` (EDM, two evaluations a step), `stochastic_heun`
@@ -43,7 +43,7 @@ class Sampling:
         guidance: Scale of classifier-free guidance, or of autoguidance where there is a guide; 1 is none.
         guide_length: Guide away from the run's own average of this relative length, one of its `ema.lengths`
             (autoguidance): the average lags behind the model, and so is a worse one of the same data. None
-            guides away from the null label.
+            guides away from the model with nothing asked of it.
         guidance_interval: Noise levels between which guidance acts, `low < sigma <= high`.
         sigma_min: Last noise level before 0 of the `karras` and `log_snr` grids.
         sigma_max: First noise level.
@@ -135,7 +135,7 @@ class Sampling:
 
     @property
     def own_guide(self) -> float | None:
-        """Length of the run's own average that guides; none where nothing guides, or the null label does."""
+        """Length of the run's own average to guide away from; none where there is another guide or none."""
         return None if self.guidance == 1 else self.guide_length
 
     def sigmas(self) -> Tensor:
@@ -145,43 +145,41 @@ class Sampling:
         return SCHEDULES[self.grid](self.steps, self.sigma_min, self.sigma_max)
 
     @torch.no_grad()
-    def draw(
+    def sample(
         self,
         denoiser: Denoiser,
-        labels: Tensor,
-        null_label: int,
         noise: NoiseSource,
-        guide: Denoiser | None = None,
+        weak: Denoiser | None = None,
         watch: Callable[[Denoiser], Denoiser] | None = None,
     ) -> Tensor:
-        """Draw one batch of images.
+        """Sample one batch of images.
 
         Args:
-            denoiser: `D(x, sigma, labels)`.
-            labels: Class indices, (B,).
-            null_label: The label that stands for "none".
+            denoiser: `D(x, sigma)`.
             noise: The images' noise streams, such as `ImageNoise`.
-            guide: A worse denoiser of the same data, to guide away from instead of from the null label.
+            weak: The weaker denoiser to guide away from; needed where `guidance` is not 1.
             watch: Wraps the denoiser that the sampler sees, guided and thresholded, to look on.
 
         Returns:
             Images, (B, C, H, W), float32, about in [-1, 1], not clipped.
+
+        Raises:
+            ValueError: If there is nothing to guide away from.
         """
+        if self.guidance != 1:
+            if weak is None:
+                raise ValueError(f"guidance {self.guidance:g} needs a weaker denoiser to guide away from")
+            denoiser = guided(denoiser, weak, self.guidance, self.guidance_interval)
         sigmas = self.sigmas()
-        estimate = self._thresholded(self._guided(denoiser, null_label, guide))
+        estimate = self._thresholded(denoiser)
         if watch is not None:
             estimate = watch(estimate)
-        return self._sampler()(estimate, float(sigmas[0]) * noise(), sigmas, labels, noise)
+        return self._sampler()(estimate, float(sigmas[0]) * noise(), sigmas, noise)
 
     def _sampler(self) -> Sampler:
         if self.sampler == "stochastic_heun":
             return partial(stochastic_heun, churn=self.churn)
         return SAMPLERS[self.sampler]
-
-    def _guided(self, denoiser: Denoiser, null_label: int, guide: Denoiser | None) -> Denoiser:
-        if guide is None:
-            return classifier_free_guidance(denoiser, self.guidance, null_label, self.guidance_interval)
-        return autoguidance(denoiser, guide, self.guidance, self.guidance_interval)
 
     def _thresholded(self, denoiser: Denoiser) -> Denoiser:
         if self.threshold == "clip":

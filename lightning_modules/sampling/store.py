@@ -1,4 +1,4 @@
-"""Where a numbered set of images is kept while it is drawn, so that a killed drawing goes on."""
+"""Where a numbered set of images is kept while it is sampled, so that killed sampling goes on."""
 
 from __future__ import annotations
 
@@ -18,10 +18,11 @@ from torch import Tensor
 from datamodules.index.walk import SUFFIXES
 from datamodules.utils.io import remove_abandoned, whole_file
 from datamodules.utils.locks import lock, try_lock
+from lightning_modules.diffusion.denoiser import Condition
 from lightning_modules.pictures.images import save_png
 from lightning_modules.run.files import read_json
 from lightning_modules.sampling.figures import ARRAY_ENDING, FOLDER_MANIFEST, MANIFEST_ENDING
-from lightning_modules.sampling.generate import DrawnBatch
+from lightning_modules.sampling.generate import SampledBatch
 from lightning_modules.sampling.place import COUNT
 from lightning_modules.utils.files import write_json
 
@@ -32,11 +33,11 @@ _LONG = 120
 _log = logging.getLogger(__name__)
 
 
-class DrawnSet(Protocol):
+class SampledSet(Protocol):
     """A set of images on disk."""
 
     manifest: Path
-    """What the images were drawn with, as JSON."""
+    """What the images were sampled with, as JSON."""
 
     def is_empty(self) -> bool:
         """Tell whether no image is there."""
@@ -44,20 +45,20 @@ class DrawnSet(Protocol):
     def missing(self, batches: Sequence[range]) -> list[range]:
         """Return the batches of which not every image is there."""
 
-    def add(self, batch: DrawnBatch) -> None:
+    def add(self, batch: SampledBatch) -> None:
         """Keep a batch, each file of it whole or not at all."""
 
     def first(self, count: int) -> Tensor:
         """Return the first images, (count, 3, H, W), uint8, once they are there."""
 
-    def finish(self, labels: Sequence[int]) -> None:
+    def finish(self, condition: Condition) -> None:
         """Give the set its final form, once every image is there."""
 
     def clear(self) -> None:
         """Remove the images and the manifest."""
 
 
-class DrawnFolder:
+class SampledFolder:
     """A folder of PNGs: 00000.png, 00001.png, and so on.
 
     Args:
@@ -76,7 +77,7 @@ class DrawnFolder:
         """Return the batches of which not every image is there."""
         return [batch for batch in batches if not all(self._path(index).is_file() for index in batch)]
 
-    def add(self, batch: DrawnBatch) -> None:
+    def add(self, batch: SampledBatch) -> None:
         """Write the images."""
         for index, image in zip(batch.indices, batch.images, strict=True):
             save_png(image, self._path(index))
@@ -89,7 +90,7 @@ class DrawnFolder:
                 images.append(torch.from_numpy(np.array(picture)).permute(2, 0, 1))
         return torch.stack(images)
 
-    def finish(self, labels: Sequence[int]) -> None:
+    def finish(self, condition: Condition) -> None:
         """Nothing is left to do."""
 
     def clear(self) -> None:
@@ -105,11 +106,11 @@ class DrawnFolder:
         return self.folder / f"{index:05d}.png"
 
 
-class DrawnArray:
-    """One .npz of `arr_0`, images (N, H, W, 3) uint8, and `arr_1`, labels (N,) int64.
+class SampledArray:
+    """One .npz of `arr_0`, images (N, H, W, 3) uint8, and `arr_1`, what was asked of them: labels (N,) int64.
 
     These are the names that Dhariwal & Nichol 2021 gave their sample files, which evaluation programs read.
-    While drawing goes on, batches are kept in a folder beside it.
+    While sampling goes on, batches are kept in a folder next to it.
 
     Args:
         path: The file.
@@ -129,7 +130,7 @@ class DrawnArray:
         there = self._places()
         return [batch for batch in batches if not all(index in there for index in batch)]
 
-    def add(self, batch: DrawnBatch) -> None:
+    def add(self, batch: SampledBatch) -> None:
         """Write the batch as a file of its own."""
         name = f"{batch.indices.start:08d}-{batch.indices.stop:08d}.npy"
         with whole_file(self.parts / name) as temporary, temporary.open("wb") as file:
@@ -139,19 +140,20 @@ class DrawnArray:
         """Read the first images."""
         return torch.from_numpy(np.stack(list(self._images(count)))).permute(0, 3, 1, 2)
 
-    def finish(self, labels: Sequence[int]) -> None:
+    def finish(self, condition: Condition) -> None:
         """Put the batches together, one in memory at a time, and remove them."""
         if not self.parts.is_dir():
             return
-        shape = (len(labels), *next(self._images(1)).shape)
+        shape = (len(condition), *next(self._images(1)).shape)
         header = {"descr": "|u1", "fortran_order": False, "shape": shape}
         with whole_file(self.path) as temporary, zipfile.ZipFile(temporary, "w") as archive:
             with archive.open("arr_0.npy", "w", force_zip64=True) as member:
                 np.lib.format.write_array_header_1_0(member, header)
-                for image in self._images(len(labels)):
+                for image in self._images(len(condition)):
                     member.write(image.tobytes())
-            with archive.open("arr_1.npy", "w") as member:
-                np.lib.format.write_array(member, np.asarray(labels, dtype=np.int64))
+            for number, asked in enumerate(condition.tensors(), start=1):
+                with archive.open(f"arr_{number}.npy", "w") as member:
+                    np.lib.format.write_array(member, asked.numpy())
         shutil.rmtree(self.parts)
 
     def clear(self) -> None:
@@ -169,7 +171,7 @@ class DrawnArray:
                     places = {index: (self.path, index) for index in range(len(archive["arr_1"]))}
             except (zipfile.BadZipFile, KeyError, TypeError, EOFError) as error:
                 raise ValueError(
-                    f"{self.path} is damaged ({error}): take another --out, or --fresh to draw it anew"
+                    f"{self.path} is damaged ({error}): take another --out, or --fresh to sample it anew"
                 ) from error
         for part in sorted(self.parts.glob("[0-9]*.npy")):
             start, stop = map(int, part.stem.split("-"))
@@ -195,7 +197,7 @@ class DrawnArray:
             return images
 
 
-def drawn_set(out: Path) -> DrawnSet:
+def sampled_set(out: Path) -> SampledSet:
     """Return the set at a place: a file if its name ends in .npz, and a folder otherwise.
 
     Raises:
@@ -206,33 +208,33 @@ def drawn_set(out: Path) -> DrawnSet:
         raise ValueError(f"--out {out} is a {'folder' if array else 'file'}: {_PLACES}")
     if not array and out.suffix.lower() in _NO_FOLDERS and not out.exists():
         raise ValueError(f"--out {out} looks like the name of a file: {_PLACES}")
-    return DrawnArray(out) if array else DrawnFolder(out)
+    return SampledArray(out) if array else SampledFolder(out)
 
 
-def begin(drawn: DrawnSet, manifest: dict[str, Any], fresh: bool = False, fewer: bool = False) -> None:
+def begin(kept: SampledSet, manifest: dict[str, Any], fresh: bool = False, fewer: bool = False) -> None:
     """Begin a set, or take up one that was begun with the same settings.
 
     Args:
-        drawn: The set.
-        manifest: What its images are drawn with, plain values, the number of them under `n`.
+        kept: The set.
+        manifest: What its images are sampled with, plain values, the number of them under `n`.
         fresh: Whether to remove what is there first.
         fewer: Whether more images than are wanted may be there, which then stay.
 
     Raises:
-        ValueError: If what is there was drawn with other settings, is more than what is wanted, or does not
-            say what it was drawn with.
+        ValueError: If what is there was sampled with other settings, is more than what is wanted, or does not
+            say what it was sampled with.
     """
-    place = drawn.manifest.parent
+    place = kept.manifest.parent
     remove_abandoned(place)
-    if not drawn.manifest.is_file() and not drawn.is_empty():
+    if not kept.manifest.is_file() and not kept.is_empty():
         raise ValueError(
-            f"{place} holds images already, and no {drawn.manifest.name} that says what they were drawn "
-            f"with. Take another --out."
+            f"{place} holds images already, and no {kept.manifest.name} that says how they were "
+            f"sampled. Take another --out."
         )
     if fresh:
-        drawn.clear()
-    if drawn.manifest.is_file():
-        there = read_json(drawn.manifest, "take another --out, or --fresh to draw the images anew")
+        kept.clear()
+    if kept.manifest.is_file():
+        there = read_json(kept.manifest, "take another --out, or --fresh to sample the images anew")
         if fewer and there.get(COUNT, 0) > manifest[COUNT]:
             manifest = manifest | {COUNT: there[COUNT]}
         differences = [
@@ -242,21 +244,21 @@ def begin(drawn: DrawnSet, manifest: dict[str, Any], fresh: bool = False, fewer:
         ]
         if differences:
             raise ValueError(
-                f"{place} holds images that were drawn otherwise: {'; '.join(differences)}. "
+                f"{place} holds images that were sampled otherwise: {'; '.join(differences)}. "
                 f"Take another --out, or --fresh to replace them."
             )
         if there == manifest:
-            _look_for_locks(drawn)
+            _look_for_locks(kept)
             return
-    write_json(manifest, drawn.manifest)
-    _look_for_locks(drawn)
+    write_json(manifest, kept.manifest)
+    _look_for_locks(kept)
 
 
-def finish(drawn: DrawnSet, labels: Sequence[int]) -> None:
+def finish(kept: SampledSet, condition: Condition) -> None:
     """Finish a set whose every image is there, one process at a time where the file system has locks."""
-    with drawn.manifest.open("rb+") as file:
-        lock(file.fileno(), drawn.manifest)
-        drawn.finish(labels)
+    with kept.manifest.open("rb+") as file:
+        lock(file.fileno(), kept.manifest)
+        kept.finish(condition)
 
 
 def _short(value: Any) -> str:  # noqa: ANN401
@@ -264,16 +266,16 @@ def _short(value: Any) -> str:  # noqa: ANN401
     return text if len(text) <= _LONG else f"{text[:_LONG]}..."
 
 
-def _look_for_locks(drawn: DrawnSet) -> None:
+def _look_for_locks(kept: SampledSet) -> None:
     """Warn before the work, not after it, where processes that share it cannot wait for one another."""
-    with drawn.manifest.open("rb+") as file:
+    with kept.manifest.open("rb+") as file:
         try:
             try_lock(file.fileno())
         except OSError as error:
             _log.warning(
-                "%s cannot be locked (%s): where several processes draw its parts, start the last of "
+                "%s cannot be locked (%s): where several processes sample its parts, start the last of "
                 "them once more if it fails.",
-                drawn.manifest,
+                kept.manifest,
                 error.strerror or error,
             )
 

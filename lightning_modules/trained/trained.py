@@ -26,7 +26,7 @@ class Trained(NamedTuple):
     """The model, not in training."""
 
     sampling: Sampling
-    """How its run draws images."""
+    """How its run samples images."""
 
     facts: CheckpointFacts
     """What its weights are."""

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from functools import partial
+
 import torch
 from torch import Tensor, nn
 
@@ -11,6 +13,7 @@ from tests.helpers.tiny import draw
 
 LEVEL = torch.tensor([-1.0, 0.2, 0.9])
 LABELS = torch.tensor([0, 1, 2])
+LABEL_EMBEDDING = partial(nn.Embedding, 3)
 MERGED = {"merged_depth": 2, "merged_width": 24, "merged_heads": 3}
 DIT_VARIANTS = {
     "plain": {},
@@ -29,15 +32,15 @@ UNET_VARIANTS = {
 
 
 def dit(image_size: int = 8, **options) -> DiT:
-    settings = {"patch_size": 2, "width": 16, "depth": 2, "heads": 2, "num_classes": 2}
+    settings = {"patch_size": 2, "width": 16, "depth": 2, "heads": 2, "embed": LABEL_EMBEDDING}
     torch.manual_seed(0)
     return DiT(image_size, **{**settings, **options})
 
 
 def unet(image_size: int = 8, **options) -> UNet:
-    settings = {"channels": (8, 16), "blocks": 1, "attention": (4,), "num_classes": 2, "head_width": 8}
+    settings = {"channels": (8, 16), "blocks": 1, "attention": (4,), "head_width": 8}
     torch.manual_seed(0)
-    return UNet(image_size, **{**settings, **options})
+    return UNet(image_size, **{**settings, "embed": LABEL_EMBEDDING, **options})
 
 
 @torch.no_grad()

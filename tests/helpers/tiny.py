@@ -14,6 +14,7 @@ from lightning.pytorch.loggers import Logger
 from torch import Tensor, nn
 
 from datamodules.image_folder import ImageFolderDataModule
+from lightning_modules.conditioning.class_labels import ClassCondition
 from lightning_modules.dit import DiTDiffusion
 from lightning_modules.module import DiffusionModule
 from lightning_modules.unet import UNetDiffusion
@@ -30,6 +31,11 @@ def module(kind: str = "dit", **options: Any) -> DiffusionModule:
     if kind == "dit":
         return DiTDiffusion(**{"patch_size": 2, "width": 16, "depth": 2, "heads": 2, **options})
     return UNetDiffusion(**{"channels": (8, 16), "blocks": 1, "attention": (4,), "head_width": 8, **options})
+
+
+def classes(*labels: int) -> ClassCondition:
+    """Ask for classes."""
+    return ClassCondition(torch.tensor(labels))
 
 
 def randomize(network: nn.Module, seed: int = 0) -> nn.Module:

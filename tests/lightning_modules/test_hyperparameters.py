@@ -19,7 +19,7 @@ from lightning_modules.diffusion.weighting import (
     Weighting,
 )
 from lightning_modules.module import AdamWSettings, DiffusionModule
-from tests.helpers.tiny import KINDS, draw, module, randomize, trainer
+from tests.helpers.tiny import KINDS, classes, draw, module, randomize, trainer
 
 PRECONDITIONERS = [EDM(0.7), V(), Eps(), FlowVelocity(0.01), FlowX(0.1)]
 NOISE_LEVELS = [LogNormal(-1.0, 0.9), LogitNormal(0.1, 0.7), Uniform(0.1, 0.9)]
@@ -51,8 +51,8 @@ def test_a_loaded_model_gives_the_same_outputs(kind, tmp_path):
     settings = AdamWSettings(1e-4, (0.8, 0.95), 0.5)
     model = module(kind, **shape[kind], **options, cond_dropout=0.3, seed=7, optimizer=settings)
     loaded = saved(randomize(model), tmp_path)
-    x, sigma, labels = draw(3, 3, 8, 8), torch.tensor([0.1, 1.0, 9.0]), torch.tensor([0, 1, 2])
-    assert torch.equal(loaded(x, sigma, labels), model(x, sigma, labels))
+    x, sigma = draw(3, 3, 8, 8), torch.tensor([0.1, 1.0, 9.0])
+    assert torch.equal(loaded(x, sigma, classes(0, 1, 2)), model(x, sigma, classes(0, 1, 2)))
     assert (loaded.class_names, loaded.cond_dropout, loaded.seed) == (("a", "b"), 0.3, 7)
     assert (loaded.preconditioner, loaded.weighting, loaded.noise_levels) == tuple(options.values())
     assert loaded.optimizer_settings == settings

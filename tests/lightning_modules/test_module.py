@@ -4,16 +4,18 @@ import pytest
 import torch
 from torch import Tensor, nn
 
+from lightning_modules.conditioning.class_labels import ClassCondition, ClassLabels
 from lightning_modules.diffusion.noise_levels import LogNormal
 from lightning_modules.diffusion.preconditioning import EDM, Eps, FlowVelocity, FlowX, V
 from lightning_modules.diffusion.weighting import UniformWeighting
 from lightning_modules.dit import DiTDiffusion
-from lightning_modules.module import AdamWSettings, DiffusionModule, label_count
+from lightning_modules.module import AdamWSettings, DiffusionModule
+from lightning_modules.sampling.generate import sample
 from lightning_modules.sampling.settings import Sampling
 from lightning_modules.unet import UNetDiffusion
-from tests.helpers.tiny import CLASSES, KINDS, data, draw, fit, module, randomize, without_trainer
+from tests.helpers.tiny import KINDS, classes, data, draw, fit, module, randomize, without_trainer
 
-LABELS = torch.tensor([0, 1, 2, 0])
+ASKED = classes(0, 1, 2, 0)
 every_kind = pytest.mark.parametrize("kind", KINDS)
 
 
@@ -22,21 +24,22 @@ def batch(count: int = 4, seed: int = 0) -> tuple[Tensor, Tensor]:
 
 
 class Noter(nn.Module):
-    """A network that predicts 0 and notes the labels that it is given."""
+    """A network that predicts 0 and notes the labels that it is asked for."""
 
     def __init__(self) -> None:
         super().__init__()
         self.scale = nn.Parameter(torch.zeros(()))
         self.labels: list[Tensor] = []
 
-    def forward(self, x: Tensor, noise_level: Tensor, labels: Tensor) -> Tensor:
-        self.labels.append(labels)
+    def forward(self, x: Tensor, noise_level: Tensor, condition: ClassCondition) -> Tensor:
+        self.labels.append(condition.labels)
         return x * self.scale
 
 
 def noting(cond_dropout: float = 0.0, seed: int = 0) -> DiffusionModule:
     settings = (EDM(), LogNormal(), None, cond_dropout, AdamWSettings(), seed, False)
-    return DiffusionModule(Noter(), 8, ("a", "b", "c"), *settings)
+    names = ("a", "b", "c")
+    return DiffusionModule(Noter(), 8, names, ClassLabels(names), *settings)
 
 
 @pytest.mark.parametrize("preconditioner", [EDM(), V(), Eps(), FlowVelocity()], ids=repr)
@@ -66,8 +69,8 @@ def test_forward_is_the_preconditioned_network(kind):
     model = randomize(module(kind))
     x, sigma = draw(4, 3, 8, 8), torch.tensor([0.01, 0.5, 3.0, 80.0])
     c = model.preconditioner.coefficients(sigma)
-    expected = c.c_skip * x + c.c_out * model.network(c.c_in * x, sigma.log() / 4, LABELS)
-    torch.testing.assert_close(model(x, sigma, LABELS), expected)
+    expected = c.c_skip * x + c.c_out * model.network(c.c_in * x, sigma.log() / 4, ASKED)
+    torch.testing.assert_close(model(x, sigma, ASKED), expected)
 
 
 def test_published_defaults():
@@ -77,11 +80,11 @@ def test_published_defaults():
     assert module("dit", weighting=UniformWeighting()).weighting == UniformWeighting()
 
 
-def test_classes_and_null_label():
-    assert module().num_classes == module().null_label == 2
-    assert (label_count(("a",)), label_count(CLASSES)) == (0, 2)
-    assert module("dit", class_names=("images",)).network.condition.label is None
-    assert module("unet").network.condition.label.num_embeddings == 3
+@every_kind
+def test_the_network_holds_the_embedding_of_the_classes(kind):
+    assert module(kind).conditioner == ClassLabels(("a", "b"))
+    assert module(kind, class_names=("images",)).network.condition.embedding is None
+    assert module(kind).network.condition.embedding.table.num_embeddings == 3
 
 
 @every_kind
@@ -111,7 +114,7 @@ def test_overfits_one_batch_far_below_the_constant_baseline(kind, rate, options)
     constant = (images - images.mean(0)).square().mean()
     sigma, noise = torch.full((4,), 2.0), draw(4, 3, 8, 8, seed=9)
     with torch.no_grad():
-        error = (model(images + 2 * noise, sigma, labels) - images).square().mean()
+        error = (model(images + 2 * noise, sigma, ClassCondition(labels)) - images).square().mean()
     assert error < 0.2 * constant
 
 
@@ -121,8 +124,7 @@ def test_labels_are_dropped_at_the_asked_rate(rate):
     images, labels = torch.zeros(4000, 3, 1, 1), torch.arange(4000) % 3
     model.training_step((images, labels), 0)
     (seen,) = model.network.labels
-    dropped = seen == model.null_label
-    assert model.null_label == 3
+    dropped = seen == 3
     assert torch.equal(seen[~dropped], labels[~dropped])
     assert dropped.float().mean().item() == pytest.approx(rate, abs=0.03)
     assert labels.max() == 2  # the batch's own labels are left alone
@@ -193,47 +195,47 @@ def test_validation_loss_is_the_same_again(kind):
 def test_an_image_does_not_depend_on_its_batch(kind, sampler):
     model = randomize(module(kind))
     settings = Sampling(sampler, steps=3, guidance=2.0)
-    together = model.sample(LABELS, settings, seed=5)
+    together = sample(model, ASKED, settings, seed=5)
     assert together.shape == (4, 3, 8, 8)
     assert torch.pdist(together.flatten(1)).min() > 0.1
     for i in range(4):
-        alone = model.sample(LABELS[i : i + 1], settings, seed=5, indices=[i])
+        alone = sample(model, ASKED[i : i + 1], settings, seed=5, indices=[i])
         torch.testing.assert_close(alone[0], together[i], rtol=1e-4, atol=1e-4)
-    backwards = model.sample(LABELS.flip(0), settings, seed=5, indices=[3, 2, 1, 0])
+    backwards = sample(model, classes(0, 2, 1, 0), settings, seed=5, indices=[3, 2, 1, 0])
     torch.testing.assert_close(backwards.flip(0), together, rtol=1e-4, atol=1e-4)
 
 
 def test_sampling_is_repeatable_and_seeded():
     model, settings = randomize(module()), Sampling(steps=2)
     torch.manual_seed(1)
-    first = model.sample(LABELS, settings)
+    first = sample(model, ASKED, settings)
     torch.manual_seed(2)
-    assert torch.equal(model.sample(LABELS, settings), first)
-    assert not torch.equal(model.sample(LABELS, settings, seed=1), first)
+    assert torch.equal(sample(model, ASKED, settings), first)
+    assert not torch.equal(sample(model, ASKED, settings, seed=1), first)
 
 
 @pytest.mark.parametrize("training", [True, False])
 def test_sampling_leaves_the_mode_and_has_no_graph(training):
     model = randomize(module(dropout=0.5)).train(training)
-    images = model.sample(LABELS, Sampling(steps=2))
+    images = sample(model, ASKED, Sampling(steps=2))
     assert model.training is model.network.training is training
     assert not images.requires_grad
-    assert torch.equal(images, model.sample(LABELS, Sampling(steps=2)))  # dropout was off
+    assert torch.equal(images, sample(model, ASKED, Sampling(steps=2)))  # dropout was off
     with pytest.raises(IndexError):
-        model.sample(torch.tensor([99]), Sampling(steps=2))
+        sample(model, classes(99), Sampling(steps=2))
     assert model.training is training
 
 
 def test_guidance_of_one_is_none_and_more_is_not():
     model = randomize(module())
 
-    def sample(guidance: float, **options) -> Tensor:
-        return model.sample(LABELS, Sampling(steps=2, guidance=guidance, **options))
+    def at(guidance: float, **options) -> Tensor:
+        return sample(model, ASKED, Sampling(steps=2, guidance=guidance, **options))
 
-    plain = sample(1.0)
-    torch.testing.assert_close(sample(1.0 + 1e-6), plain, rtol=1e-3, atol=1e-3)
-    assert not torch.allclose(sample(3.0), plain, atol=0.1)
-    assert torch.equal(sample(3.0, guidance_interval=(200.0, 300.0)), plain)
+    plain = at(1.0)
+    torch.testing.assert_close(at(1.0 + 1e-6), plain, rtol=1e-3, atol=1e-3)
+    assert not torch.allclose(at(3.0), plain, atol=0.1)
+    assert torch.equal(at(3.0, guidance_interval=(200.0, 300.0)), plain)
 
 
 def test_other_class_names_than_the_data_s_are_refused(image_folder, tmp_path):

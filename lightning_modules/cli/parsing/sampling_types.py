@@ -1,4 +1,4 @@
-"""Types of the options that say how much is drawn, and by whom."""
+"""Types of the options that say how much is sampled, and how."""
 
 from __future__ import annotations
 

@@ -15,7 +15,7 @@ from typing import NamedTuple
 import torch
 from torch import Tensor
 
-from lightning_modules.diffusion.preconditioning import Denoiser
+from lightning_modules.diffusion.denoiser import Denoiser
 from lightning_modules.diffusion.samplers.sampler import NoiseSource, intervals, level
 
 
@@ -26,19 +26,19 @@ class Evaluation(NamedTuple):
     denoised: Tensor
 
 
-def dpmpp_2m(denoiser: Denoiser, x: Tensor, sigmas: Tensor, labels: Tensor, noise: NoiseSource) -> Tensor:
+def dpmpp_2m(denoiser: Denoiser, x: Tensor, sigmas: Tensor, noise: NoiseSource) -> Tensor:
     """DPM-Solver++(2M), second order, one evaluation a step: Lu et al. 2022, arXiv 2211.01095, algorithm 2.
 
     It extrapolates `D` linearly from the last two evaluations. The first step and the last are first order.
     """
     past: list[Evaluation] = []
     for sigma, sigma_next in intervals(sigmas):
-        past = [*past[-1:], Evaluation(sigma, denoiser(x, level(sigma, x), labels))]
+        past = [*past[-1:], Evaluation(sigma, denoiser(x, level(sigma, x)))]
         x = _dpmpp_step(x, past, sigma_next)
     return x
 
 
-def dpmpp_3m(denoiser: Denoiser, x: Tensor, sigmas: Tensor, labels: Tensor, noise: NoiseSource) -> Tensor:
+def dpmpp_3m(denoiser: Denoiser, x: Tensor, sigmas: Tensor, noise: NoiseSource) -> Tensor:
     """DPM-Solver++(3M), one evaluation a step: the multistep form, over three evaluations, of Lu et al. 2022.
 
     As in the authors' program, which is what goes by this name, the quadratic term has half the weight that
@@ -48,12 +48,12 @@ def dpmpp_3m(denoiser: Denoiser, x: Tensor, sigmas: Tensor, labels: Tensor, nois
     """
     past: list[Evaluation] = []
     for sigma, sigma_next in intervals(sigmas):
-        past = [*past[-2:], Evaluation(sigma, denoiser(x, level(sigma, x), labels))]
+        past = [*past[-2:], Evaluation(sigma, denoiser(x, level(sigma, x)))]
         x = _dpmpp_step(x, past, sigma_next)
     return x
 
 
-def unipc(denoiser: Denoiser, x: Tensor, sigmas: Tensor, labels: Tensor, noise: NoiseSource) -> Tensor:
+def unipc(denoiser: Denoiser, x: Tensor, sigmas: Tensor, noise: NoiseSource) -> Tensor:
     """UniPC-3 with `B_2(h)`, one evaluation a step: Zhao et al. 2023, arXiv 2302.04867.
 
     Algorithms 1 and 2, for data prediction. A predictor (UniP) steps over the last three evaluations; the
@@ -66,7 +66,7 @@ def unipc(denoiser: Denoiser, x: Tensor, sigmas: Tensor, labels: Tensor, noise: 
     predicted = x
     order = 0
     for index, (sigma, sigma_next) in enumerate(steps):
-        here = Evaluation(sigma, denoiser(predicted, level(sigma, x), labels))
+        here = Evaluation(sigma, denoiser(predicted, level(sigma, x)))
         if order > 0:
             x = _unipc_step(x, past[-order:], sigma, here)
         past = [*past[-2:], here]
@@ -75,7 +75,7 @@ def unipc(denoiser: Denoiser, x: Tensor, sigmas: Tensor, labels: Tensor, noise: 
     return predicted
 
 
-def ipndm(denoiser: Denoiser, x: Tensor, sigmas: Tensor, labels: Tensor, noise: NoiseSource) -> Tensor:
+def ipndm(denoiser: Denoiser, x: Tensor, sigmas: Tensor, noise: NoiseSource) -> Tensor:
     """Improved PNDM of order 4, one evaluation a step: Zhang & Chen 2023 ("DEIS", arXiv 2204.13902).
 
     Adams and Bashforth's formulas for even steps, over up to four evaluations of the noise
@@ -86,7 +86,7 @@ def ipndm(denoiser: Denoiser, x: Tensor, sigmas: Tensor, labels: Tensor, noise: 
     """
     past: list[Tensor] = []
     for sigma, sigma_next in intervals(sigmas):
-        past = [*past[-3:], (x - denoiser(x, level(sigma, x), labels)) / sigma]
+        past = [*past[-3:], (x - denoiser(x, level(sigma, x))) / sigma]
         if sigma_next == 0:
             past = past[-1:]
         weights = ADAMS_BASHFORTH[len(past)]

@@ -8,7 +8,7 @@ from typing import Protocol
 
 from torch import Tensor
 
-from lightning_modules.diffusion.preconditioning import Denoiser
+from lightning_modules.diffusion.denoiser import Denoiser
 
 NoiseSource = Callable[[], Tensor]
 """Each call returns the next draw of N(0, I) in the shape of `x`."""
@@ -17,16 +17,13 @@ NoiseSource = Callable[[], Tensor]
 class Sampler(Protocol):
     """A function from pure noise to images."""
 
-    def __call__(
-        self, denoiser: Denoiser, x: Tensor, sigmas: Tensor, labels: Tensor, noise: NoiseSource
-    ) -> Tensor:
+    def __call__(self, denoiser: Denoiser, x: Tensor, sigmas: Tensor, noise: NoiseSource) -> Tensor:
         """Integrate from `x` at `sigmas[0]` to an image at `sigmas[-1]`.
 
         Args:
-            denoiser: `D(x, sigma, labels)`.
+            denoiser: `D(x, sigma)`.
             x: `sigmas[0] * N(0, I)`, (B, C, H, W).
             sigmas: Noise levels, (steps + 1,), descending, the last one 0.
-            labels: Class indices, (B,).
             noise: Fresh noise for the stochastic samplers; the others never call it.
 
         Returns:

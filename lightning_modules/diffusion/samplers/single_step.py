@@ -7,22 +7,22 @@ from dataclasses import dataclass
 
 from torch import Tensor
 
-from lightning_modules.diffusion.preconditioning import Denoiser
+from lightning_modules.diffusion.denoiser import Denoiser
 from lightning_modules.diffusion.samplers.sampler import NoiseSource, intervals, level
 
 
-def euler(denoiser: Denoiser, x: Tensor, sigmas: Tensor, labels: Tensor, noise: NoiseSource) -> Tensor:
+def euler(denoiser: Denoiser, x: Tensor, sigmas: Tensor, noise: NoiseSource) -> Tensor:
     """Euler's method, first order, one evaluation a step.
 
     It is DDIM with eta 0 (Song et al. 2021, arXiv 2010.02502, equation 12) in these coordinates.
     """
     for sigma, sigma_next in intervals(sigmas):
-        denoised = denoiser(x, level(sigma, x), labels)
+        denoised = denoiser(x, level(sigma, x))
         x = denoised + (sigma_next / sigma) * (x - denoised)
     return x
 
 
-def ancestral(denoiser: Denoiser, x: Tensor, sigmas: Tensor, labels: Tensor, noise: NoiseSource) -> Tensor:
+def ancestral(denoiser: Denoiser, x: Tensor, sigmas: Tensor, noise: NoiseSource) -> Tensor:
     """Draw from the posterior `q(x_next | x, x_0 = denoised)`, one evaluation a step.
 
     It is DDPM's sampler (Ho et al. 2020, algorithm 2, with the posterior variance of equation 7) in these
@@ -30,17 +30,17 @@ def ancestral(denoiser: Denoiser, x: Tensor, sigmas: Tensor, labels: Tensor, noi
     `sigma_next^2 (sigma^2 - sigma_next^2) / sigma^2`.
     """
     for sigma, sigma_next in intervals(sigmas):
-        denoised = denoiser(x, level(sigma, x), labels)
+        denoised = denoiser(x, level(sigma, x))
         x = denoised + (sigma_next / sigma) ** 2 * (x - denoised)
         if sigma_next > 0:
             x = x + sigma_next * (1 - (sigma_next / sigma) ** 2) ** 0.5 * noise()
     return x
 
 
-def heun(denoiser: Denoiser, x: Tensor, sigmas: Tensor, labels: Tensor, noise: NoiseSource) -> Tensor:
+def heun(denoiser: Denoiser, x: Tensor, sigmas: Tensor, noise: NoiseSource) -> Tensor:
     """Heun's method, second order, two evaluations a step but one at the last: EDM, algorithm 1."""
     for sigma, sigma_next in intervals(sigmas):
-        x = _heun_step(denoiser, x, sigma, sigma_next, labels)
+        x = _heun_step(denoiser, x, sigma, sigma_next)
     return x
 
 
@@ -87,7 +87,6 @@ def stochastic_heun(
     denoiser: Denoiser,
     x: Tensor,
     sigmas: Tensor,
-    labels: Tensor,
     noise: NoiseSource,
     churn: Churn = Churn(),
 ) -> Tensor:
@@ -101,14 +100,14 @@ def stochastic_heun(
         raised = churn.raised(sigma, len(steps))
         if raised > sigma:
             x = x + churn.scale * (raised**2 - sigma**2) ** 0.5 * noise()
-        x = _heun_step(denoiser, x, raised, sigma_next, labels)
+        x = _heun_step(denoiser, x, raised, sigma_next)
     return x
 
 
-def _heun_step(denoiser: Denoiser, x: Tensor, sigma: float, sigma_next: float, labels: Tensor) -> Tensor:
-    slope = (x - denoiser(x, level(sigma, x), labels)) / sigma
+def _heun_step(denoiser: Denoiser, x: Tensor, sigma: float, sigma_next: float) -> Tensor:
+    slope = (x - denoiser(x, level(sigma, x))) / sigma
     predicted = x + (sigma_next - sigma) * slope
     if sigma_next == 0:
         return predicted
-    slope_next = (predicted - denoiser(predicted, level(sigma_next, x), labels)) / sigma_next
+    slope_next = (predicted - denoiser(predicted, level(sigma_next, x))) / sigma_next
     return x + (sigma_next - sigma) * (slope + slope_next) / 2

@@ -138,14 +138,14 @@ def test_samples_are_drawn_with_the_averaged_weights_and_the_reference_s_classes
 ):
     drawn = []
 
-    def spying(model, settings, labels, *args, **options):
-        drawn.append((weights(model), labels))
-        return iter(original(model, settings, labels, *args, **options))
+    def spying(model, settings, condition, *args, **options):
+        drawn.append((weights(model), condition.labels.tolist()))
+        return iter(original(model, settings, condition, *args, **options))
 
     from lightning_modules.callbacks import evaluation as file
 
-    original = file.draw_images
-    monkeypatch.setattr(file, "draw_images", spying)
+    original = file.sample_images
+    monkeypatch.setattr(file, "sample_images", spying)
     fit(tmp_path, model := module(), data(images), [EMA(0.9), evaluation(every=3)], max_steps=3)
     ((used, labels),) = drawn
     assert_bitwise_equal(used, weights(model))  # the average is what training leaves in the module

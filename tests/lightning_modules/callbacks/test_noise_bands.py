@@ -6,9 +6,10 @@ import pytest
 import torch
 
 from lightning_modules.callbacks.noise_bands import LossByNoiseLevel
+from lightning_modules.conditioning.class_labels import ClassLabels
 from lightning_modules.diffusion.preconditioning import EDM
 from lightning_modules.ema.callback import EMA
-from tests.helpers.tiny import Memory, data, draw, fit, module
+from tests.helpers.tiny import Memory, classes, data, draw, fit, module
 
 EDGES = (0.1, 1.0, 10.0)
 
@@ -16,14 +17,14 @@ EDGES = (0.1, 1.0, 10.0)
 class Stub:
     """A module whose denoiser is any function, and that notes what is logged."""
 
-    device, seed = torch.device("cpu"), 0
+    device, seed, conditioner = torch.device("cpu"), 0, ClassLabels()
 
     def __init__(self, denoiser=None) -> None:
         self.denoiser = denoiser
         self.logged: dict[str, float] = {}
 
-    def __call__(self, x, sigma, labels):
-        return self.denoiser(x, sigma, labels)
+    def bind(self, condition):
+        return self.denoiser
 
     def log_metrics(self, values, step):
         self.logged |= values
@@ -73,7 +74,7 @@ def test_edges_ascend_and_are_positive(edges):
 
 
 def test_the_identity_has_the_noise_s_variance(images):
-    logged = validate(lambda x, *_: x, images)
+    logged = validate(lambda x, sigma: x, images)
     for group, band in zip(LossByNoiseLevel(EDGES).groups, [(0.1, 1.0), (1.0, 10.0)], strict=True):
         expected = levels(*band).square().mean().item()
         assert logged[f"{group}/identity"] == pytest.approx(expected, rel=0.03)
@@ -82,7 +83,7 @@ def test_the_identity_has_the_noise_s_variance(images):
 
 def test_the_constant_has_the_variance_about_the_mean_training_image(images):
     mean = draw(3, 16, 16, seed=1)
-    logged = validate(lambda x, *_: mean.expand_as(x), images, mean_image=mean)
+    logged = validate(lambda x, sigma: mean.expand_as(x), images, mean_image=mean)
     expected = (images - mean).square().mean().item()
     for group in LossByNoiseLevel(EDGES).groups:
         assert logged[f"{group}/constant"] == pytest.approx(expected, rel=1e-5)
@@ -92,7 +93,7 @@ def test_the_constant_has_the_variance_about_the_mean_training_image(images):
 def test_an_untrained_denoiser_has_its_closed_form(images):
     """`c_skip x` errs by (sigma sd)^2 / (sigma^2 + sd^2), below the identity and the constant."""
     model = module("unet", image_size=16, preconditioner=EDM())
-    logged = validate(model, images)
+    logged = validate(model.bind(classes(*[0] * 32)), images)
     for group, band in zip(LossByNoiseLevel(EDGES).groups, [(0.1, 1.0), (1.0, 10.0)], strict=True):
         variance = levels(*band).square()
         expected = (0.25 * variance / (0.25 + variance)).mean().item()
@@ -101,7 +102,7 @@ def test_an_untrained_denoiser_has_its_closed_form(images):
 
 
 def test_every_image_counts_once_whatever_the_batches(images):
-    def one_image_wrong(x, sigma, labels):
+    def one_image_wrong(x, sigma):
         clean = torch.zeros_like(x)
         clean[0] = 1
         return clean
@@ -113,9 +114,9 @@ def test_every_image_counts_once_whatever_the_batches(images):
 
 
 def test_the_noise_is_the_same_at_every_validation(images):
-    first = validate(lambda x, *_: x, images)
+    first = validate(lambda x, sigma: x, images)
     torch.manual_seed(5)
-    assert validate(lambda x, *_: x, images) == first
+    assert validate(lambda x, sigma: x, images) == first
 
 
 def train(callback, stub, step, sigma, error, log_every=1):
@@ -205,7 +206,8 @@ def test_val_errors_of_a_run_are_those_of_the_averaged_weights(image_folder, tmp
     # After the fit the module holds the averaged weights.
     mean = images.mean_image()
     run = SimpleNamespace(datamodule=SimpleNamespace(mean_image=lambda: mean), global_rank=0)
-    callback, stub = LossByNoiseLevel(EDGES), Stub(model)
+    callback, stub = LossByNoiseLevel(EDGES), Stub()
+    stub.conditioner, stub.bind = model.conditioner, model.bind
     callback.on_validation_epoch_start(run, stub)
     with torch.no_grad():
         for number, batch in enumerate(images.val_dataloader()):

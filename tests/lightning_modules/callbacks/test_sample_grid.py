@@ -10,9 +10,11 @@ from PIL import Image
 from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
 
 from lightning_modules.callbacks.sample_grid import SampleGrid
+from lightning_modules.conditioning.class_labels import ClassLabels
 from lightning_modules.ema.callback import EMA
-from lightning_modules.module import AdamWSettings, DiffusionModule
+from lightning_modules.module import AdamWSettings
 from lightning_modules.pictures.images import to_uint8
+from lightning_modules.sampling.generate import sample
 from lightning_modules.sampling.settings import Sampling
 from tests.helpers.tiny import data, fit, module, randomize
 
@@ -43,13 +45,13 @@ def test_a_png_at_every_due_step_and_at_the_end(image_folder, tmp_path, every, l
 
 
 def test_one_grid_per_step_under_accumulation(image_folder, tmp_path, monkeypatch):
-    steps, sample = [], DiffusionModule.sample
+    steps = []
 
-    def counting(self, *args, **options):
-        steps.append(self.trainer.global_step)
-        return sample(self, *args, **options)
+    def counting(model, *args, **options):
+        steps.append(model.trainer.global_step)
+        return sample(model, *args, **options)
 
-    monkeypatch.setattr(DiffusionModule, "sample", counting)
+    monkeypatch.setattr("lightning_modules.callbacks.sample_grid.sample", counting)
     fit(tmp_path, module(), data(image_folder), [grid(1)], max_steps=3, accumulate_grad_batches=3)
     assert steps == [1, 2, 3]
 
@@ -71,7 +73,7 @@ def test_the_noise_and_the_labels_are_the_same_each_time(image_folder, tmp_path,
     model = randomize(module(optimizer=AdamWSettings(rate, weight_decay=0.0)))
     fit(tmp_path, model, data(image_folder), [grid(1)], max_steps=3)
     pictures = set()
-    _, top = grid().sheet(("a", "b"), 1).place(0, (8, 8))  # the step stands above
+    _, top = grid().sheet(ClassLabels(("a", "b")), 1).place(0, (8, 8))  # the step stands above
     for name in drawn(tmp_path):
         with Image.open(tmp_path / "samples" / name) as picture:
             pictures.add(picture.crop((0, top, *picture.size)).tobytes())
@@ -79,12 +81,12 @@ def test_the_noise_and_the_labels_are_the_same_each_time(image_folder, tmp_path,
 
 
 def test_the_picture_is_that_of_the_averaged_weights(image_folder, tmp_path):
-    """After the fit the module holds the averaged weights and draws the last grid again."""
+    """After the fit the module holds the averaged weights and gives the last grid again."""
     model = randomize(module(optimizer=AdamWSettings(0.05)))
     callback = grid(4, seed=3)
     fit(tmp_path, model, data(image_folder), [EMA(0.9), callback], max_steps=4)
-    images = to_uint8(model.sample(callback.labels(2), SAMPLING, seed=3))
-    expected = callback.sheet(("a", "b"), 4).draw(images)
+    images = to_uint8(sample(model, callback.condition(model.conditioner), SAMPLING, seed=3))
+    expected = callback.sheet(model.conditioner, 4).draw(images)
     with Image.open(tmp_path / "samples" / "step=00000004.png") as picture:
         actual = torch.from_numpy(np.array(picture.convert("RGB")))
     assert torch.equal(actual.permute(2, 0, 1), expected)
@@ -92,7 +94,7 @@ def test_the_picture_is_that_of_the_averaged_weights(image_folder, tmp_path):
 
 @pytest.mark.parametrize(("classes", "row"), [(1, [0, 0, 0]), (2, [0, 1, 0]), (3, [0, 1, 2]), (5, [0, 1, 2])])
 def test_a_column_is_a_class(classes, row):
-    assert grid().labels(classes).tolist() == row * 2
+    assert grid().condition(ClassLabels(tuple("abcde"[:classes]))).labels.tolist() == row * 2
 
 
 @pytest.mark.parametrize(
@@ -105,7 +107,7 @@ def test_a_column_is_a_class(classes, row):
     ],
 )
 def test_what_stands_above_the_columns(names, title, columns):
-    sheet = grid().sheet(names, 1200)
+    sheet = grid().sheet(ClassLabels(tuple(names)), 1200)
     assert (sheet.title, list(sheet.column_names)) == (title, columns)
 
 

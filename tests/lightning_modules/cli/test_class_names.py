@@ -8,8 +8,8 @@ from pathlib import Path
 
 import pytest
 
+from lightning_modules.conditioning.class_choice import spelled
 from lightning_modules.models import checkpoint_classes
-from lightning_modules.sampling.class_choice import spelled
 from tests.helpers.command_line import LIGHTNING_WARNINGS, Run, load_script, tiny
 
 pytestmark = LIGHTNING_WARNINGS
@@ -61,7 +61,7 @@ def test_every_class_is_drawn_by_its_name_and_its_place(named: Run, tmp_path: Pa
     for out, labels in (("names", by_name), ("places", by_place), ("all", None)):
         args = [str(named.folder), "--n", str(len(NAMES)), "--out", str(tmp_path / out)]
         load_script("sample").main([*args, *([] if labels is None else [f"--labels={labels}"])])
-    for name in ("drawing.json", *(f"{index:05d}.png" for index in range(len(NAMES)))):
+    for name in ("sampling.json", *(f"{index:05d}.png" for index in range(len(NAMES)))):
         drawn = {(tmp_path / out / name).read_bytes() for out in ("names", "places", "all")}
         assert len(drawn) == 1
 
@@ -72,6 +72,6 @@ def test_the_class_none_is_not_the_null_label(named: Run, tmp_path: Path) -> Non
         load_script("sample").main(
             [str(named.folder), "--n", "1", "--labels", labels, "--out", str(tmp_path / out)]
         )
-        told.append(json.loads((tmp_path / out / "drawing.json").read_text())["labels"])
+        told.append(json.loads((tmp_path / out / "sampling.json").read_text())["labels"])
     assert told == [["none"], [None]]
     assert (tmp_path / "class" / "00000.png").read_bytes() != (tmp_path / "null" / "00000.png").read_bytes()

@@ -66,7 +66,7 @@ def test_a_lone_checkpoint_draws_the_very_images_of_its_run(trained: Run, lone: 
         name = f"{index:05d}.png"
         assert (tmp_path / "run" / name).read_bytes() == (tmp_path / "lone" / name).read_bytes()
     load_script("sample").main([str(lone), "--n", "1"])
-    assert Path("drawn/step=00000004/00000.png").is_file()
+    assert Path("sampled/step=00000004/00000.png").is_file()
 
 
 def test_a_run_without_its_configuration_draws_and_is_evaluated(trained: Run, cats: Path, tmp_path):
@@ -123,7 +123,7 @@ def test_a_file_of_images_alone_has_no_classes(cats: Path, tmp_path, monkeypatch
     assert report["protocol"]["class balance"].startswith("NOT matched")
 
 
-def test_weights_that_have_diverged_are_not_drawn(lone: Path, cats: Path, tmp_path, capsys):
+def test_weights_that_have_diverged_are_not_sampled(lone: Path, cats: Path, tmp_path, capsys):
     stored = torch.load(lone, weights_only=True)
     for weights in ("state_dict", "current_model_state"):
         stored[weights] = {name: value * float("nan") for name, value in stored[weights].items()}

@@ -8,6 +8,7 @@ import pytest
 import torch
 from PIL import Image
 
+from lightning_modules.conditioning.class_labels import ClassCondition
 from lightning_modules.export.safetensors_file import load_export
 from lightning_modules.models import load_model
 from tests.helpers.command_line import LIGHTNING_WARNINGS, Run, load_script, refusal
@@ -44,10 +45,12 @@ def test_onnx_of_a_run(trained: Run, tmp_path: Path) -> None:
     session = onnxruntime.InferenceSession(str(out))
     fed = {"x": x.numpy(), "sigma": sigma.numpy(), "labels": labels.numpy()}
     with torch.no_grad():
-        np.testing.assert_allclose(session.run(None, fed)[0], model(x, sigma, labels).numpy(), atol=1e-4)
+        np.testing.assert_allclose(
+            session.run(None, fed)[0], model(x, sigma, ClassCondition(labels)).numpy(), atol=1e-4
+        )
 
 
-def test_an_export_draws_what_its_run_draws(trained: Run, tmp_path: Path) -> None:
+def test_an_export_samples_what_its_run_samples(trained: Run, tmp_path: Path) -> None:
     out = tmp_path / "cats.safetensors"
     export(trained.folder, "--to", "safetensors", "--out", str(out))
     for place, folder in ((trained.folder, "run"), (out, "export")):

@@ -28,8 +28,8 @@ def guided(cats: Path, tmp_path_factory: pytest.TempPathFactory) -> Run:
     return Run((folder / "runs" / "guided" / "latest").resolve())
 
 
-def drawn(run: Path, out: Path, *args: str) -> np.ndarray:
-    """The first two images that sample.py draws, (2, H, W, 3)."""
+def images_of(run: Path, out: Path, *args: str) -> np.ndarray:
+    """The first two images that sample.py makes, (2, H, W, 3)."""
     load_script("sample").main([str(run), "--n", "2", "--out", str(out), *args])
     return np.stack([np.asarray(Image.open(out / f"{i:05d}.png")).astype(int) for i in range(2)])
 
@@ -41,20 +41,20 @@ def test_grid_and_script_guide_alike(guided: Run, tmp_path: Path) -> None:
     sheet = SampleGrid(columns=2).sheet(
         checkpoint_classes(guided.folder / "checkpoints" / "last.ckpt"), step=4
     )
-    images = drawn(guided.folder, tmp_path / "own")
+    images = images_of(guided.folder, tmp_path / "own")
     for number, image in enumerate(images):
         left, top = sheet.place(number, (16, 16))
         shown = grid[top : top + 16 * scale : scale, left : left + 16 * scale : scale]
         assert np.abs(shown - image).max() <= 1
-    plain = drawn(guided.folder, tmp_path / "plain", "--guidance", "1")
+    plain = images_of(guided.folder, tmp_path / "plain", "--guidance", "1")
     assert np.abs(plain - images).max() > 8
 
 
 def test_length_is_an_option(guided: Run, tmp_path: Path) -> None:
-    own = drawn(guided.folder, tmp_path / "own")
+    own = images_of(guided.folder, tmp_path / "own")
     for length in ("0.1", "0"):  # 0: away from the images of all classes
-        assert np.abs(drawn(guided.folder, tmp_path / length, "--guide-length", length) - own).max() > 1
-    told = json.loads((tmp_path / "0" / "drawing.json").read_text())
+        assert np.abs(images_of(guided.folder, tmp_path / length, "--guide-length", length) - own).max() > 1
+    told = json.loads((tmp_path / "0" / "sampling.json").read_text())
     assert told["sampling"]["guide_length"] is None
 
 
@@ -79,8 +79,8 @@ def test_an_export_holds_no_guide(guided: Run, tmp_path: Path, capsys) -> None:
     assert "it draws unguided" in capsys.readouterr().out
     told = json.loads((tmp_path / "cats.safetensors.json").read_text())["sampling"]
     assert (told["guidance"], told["guide_length"]) == (1.0, None)
-    plain = drawn(guided.folder, tmp_path / "run", "--guidance", "1")
-    assert np.array_equal(drawn(out, tmp_path / "export"), plain)
+    plain = images_of(guided.folder, tmp_path / "run", "--guidance", "1")
+    assert np.array_equal(images_of(out, tmp_path / "export"), plain)
 
 
 def test_scales_are_compared(guided: Run, tmp_path: Path) -> None:
@@ -101,9 +101,11 @@ def test_a_run_evaluates_itself_with_its_guide(args: list[str], tmp_path: Path) 
         module = load_script("fit")
         from lightning_modules.module import DiffusionModule
 
-        averaged = DiffusionModule.averaged
+        weights = DiffusionModule.ema_weights
         patch.setattr(
-            DiffusionModule, "averaged", lambda self, length: lengths.append(length) or averaged(self, length)
+            DiffusionModule,
+            "ema_weights",
+            lambda self, length: lengths.append(length) or weights(self, length),
         )
         module.main([*args, *own, *guide, "--evaluation.features", "random"])
     assert lengths

@@ -10,7 +10,7 @@ import pytest
 import torch
 
 from lightning_modules.callbacks.evaluation import Evaluation
-from lightning_modules.callbacks.rehearsal import rehearse, rehearse_drawing
+from lightning_modules.callbacks.rehearsal import rehearse, rehearse_sampling
 from lightning_modules.callbacks.sample_grid import SampleGrid
 from lightning_modules.sampling.settings import SAMPLERS, Sampling
 from tests.helpers.command_line import LIGHTNING_WARNINGS, options, refusal
@@ -30,7 +30,7 @@ FAILS_LATER = {
     "overflow": {"sample_grid.sampling.guidance": 1e38},
     "best by held-out images that are not there": {"checkpoint.keep_best": 1, "data.val_fraction": 0},
     "unknown features": {"evaluation.every_n_steps": 2, "evaluation.features": "nothing"},
-    "evaluation that draws nothing finite": {
+    "evaluation that samples nothing finite": {
         "evaluation.every_n_steps": 2,
         "evaluation.features": "random",
         "evaluation.sampling.guidance": 1e38,
@@ -69,7 +69,7 @@ def test_an_evaluation_with_too_few_images_is_refused() -> None:
 @pytest.mark.parametrize("sampler", SAMPLERS)
 @pytest.mark.parametrize("guidance", [1.0, 3.0])
 def test_every_sampler_can_be_rehearsed(sampler: str, guidance: float) -> None:
-    rehearse_drawing(Sampling(sampler=sampler, guidance=guidance, guide_length=0.1), "sample_grid", 0)
+    rehearse_sampling(Sampling(sampler=sampler, guidance=guidance, guide_length=0.1), "sample_grid", 0)
 
 
 def test_a_rehearsal_leaves_weights_and_generators_as_they_were() -> None:

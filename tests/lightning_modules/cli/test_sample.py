@@ -5,17 +5,18 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-import torch
 from PIL import Image
 
+from lightning_modules.conditioning.class_labels import ClassLabels
 from lightning_modules.diffusion.samplers.single_step import Churn
 from lightning_modules.dit import DiTDiffusion
 from lightning_modules.pictures.images import to_uint8
 from lightning_modules.pictures.sheets import Sheet
-from lightning_modules.sampling.class_choice import choose_labels
+from lightning_modules.sampling import generate
 from lightning_modules.sampling.settings import Sampling
 from lightning_modules.sampling.stored import run_sampling
 from tests.helpers.command_line import LIGHTNING_WARNINGS, Run, load_script, printed, python, refusal
+from tests.helpers.tiny import classes
 
 pytestmark = LIGHTNING_WARNINGS
 
@@ -33,22 +34,22 @@ def pictures(folder: Path) -> np.ndarray:
     return np.stack([np.asarray(Image.open(path)) for path in paths]).astype(np.int64)
 
 
-def drawn_with(run: Run, weights: str, labels: list[int]) -> np.ndarray:
-    """What the module itself draws, with one of the two sets of weights in a checkpoint."""
+def sampled_with(run: Run, weights: str, labels: list[int]) -> np.ndarray:
+    """What the module itself gives, with one of the two sets of weights in a checkpoint."""
     path = run.folder / "checkpoints" / "last.ckpt"
     model = DiTDiffusion.load_from_checkpoint(path, weights_only=True, map_location="cpu")
     model.load_state_dict(run.checkpoint()[weights])
-    images = to_uint8(model.sample(torch.tensor(labels), run_sampling(path), 0))
+    images = to_uint8(generate.sample(model, classes(*labels), run_sampling(path), 0))
     return images.permute(0, 2, 3, 1).numpy().astype(np.int64)
 
 
-# What is drawn
+# What is sampled
 
 
 def test_grid_and_images_have_their_sizes(trained: Run, tmp_path: Path) -> None:
     out = sample(trained.folder, tmp_path / "out", "--n", "5")
     names = [f"{i:05d}.png" for i in range(5)]
-    assert sorted(path.name for path in out.iterdir()) == [*names, "drawing.json", "grid.png"]
+    assert sorted(path.name for path in out.iterdir()) == [*names, "grid.png", "sampling.json"]
     assert pictures(out).shape == (5, 16, 16, 3)
     with Image.open(out / "grid.png") as grid:
         # Three columns, two rows, each pixel a square of 8.
@@ -73,12 +74,12 @@ def test_run_experiment_and_checkpoint_draw_the_same(place: str, trained: Run, t
 
 
 def test_averaged_weights_draw_and_not_the_raw_ones(trained: Run, tmp_path: Path) -> None:
-    drawn = pictures(sample(trained.folder, tmp_path / "out", "--n", "6"))
+    images = pictures(sample(trained.folder, tmp_path / "out", "--n", "6"))
     averaged, raw = (
-        drawn_with(trained, weights, list(range(6))) for weights in ("state_dict", "current_model_state")
+        sampled_with(trained, weights, list(range(6))) for weights in ("state_dict", "current_model_state")
     )
-    assert np.abs(drawn - averaged).max() <= 1
-    assert np.abs(drawn - raw).max() > 8
+    assert np.abs(images - averaged).max() <= 1
+    assert np.abs(images - raw).max() > 8
 
 
 def test_image_does_not_depend_on_the_batch_size(trained: Run, tmp_path: Path) -> None:
@@ -130,10 +131,10 @@ def test_option_changes_images_of_more_steps(args: list[str], trained: Run, tmp_
 def test_default_folder_is_in_the_run(trained: Run, tmp_path: Path, elsewhere: Path) -> None:
     run = shutil.copytree(trained.folder, tmp_path / "copy", symlinks=True)
     load_script("sample").main([str(run), "--n", "1"])
-    assert sorted(path.name for path in (run / "drawn" / "step=00000004").iterdir()) == [
+    assert sorted(path.name for path in (run / "sampled" / "step=00000004").iterdir()) == [
         "00000.png",
-        "drawing.json",
         "grid.png",
+        "sampling.json",
     ]
     assert not list(elsewhere.iterdir())
 
@@ -169,18 +170,21 @@ def test_labels_by_name_and_by_number_are_the_same(trained: Run, tmp_path: Path)
     names = pictures(sample(trained.folder, tmp_path / "names", "--n", "3", "--labels", "tabby, calico"))
     numbers = pictures(sample(trained.folder, tmp_path / "numbers", "--n", "3", "--labels", "4,0"))
     np.testing.assert_array_equal(names, numbers)
-    assert np.abs(names - drawn_with(trained, "state_dict", [4, 0, 4])).max() <= 1
+    assert np.abs(names - sampled_with(trained, "state_dict", [4, 0, 4])).max() <= 1
 
 
 def test_label_none_is_the_null_label(trained: Run, tmp_path: Path) -> None:
-    drawn = pictures(sample(trained.folder, tmp_path / "none", "--n", "2", "--labels", "none"))
-    assert np.abs(drawn - drawn_with(trained, "state_dict", [6, 6])).max() <= 1
+    images = pictures(sample(trained.folder, tmp_path / "none", "--n", "2", "--labels", "none"))
+    assert np.abs(images - sampled_with(trained, "state_dict", [6, 6])).max() <= 1
 
 
 def test_default_labels_are_the_classes_in_turn() -> None:
-    assert choose_labels(None, CLASSES, 8) == [0, 1, 2, 3, 4, 5, 0, 1]
-    assert choose_labels(None, ["cats"], 3) == [0, 0, 0]
-    assert choose_labels("7,5", ["5", "7"], 2) == [1, 0]  # a name goes before a number
+    def chosen(text: str | None, names: list[str], count: int) -> list[int]:
+        return ClassLabels(tuple(names)).choose(text).repeated(count).labels.tolist()
+
+    assert chosen(None, CLASSES, 8) == [0, 1, 2, 3, 4, 5, 0, 1]
+    assert chosen(None, ["cats"], 3) == [0, 0, 0]
+    assert chosen("7,5", ["5", "7"], 2) == [1, 0]  # a name goes before a number
 
 
 @pytest.mark.parametrize("label", ["lion", "6", "-1", ""])

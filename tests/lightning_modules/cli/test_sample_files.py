@@ -1,4 +1,4 @@
-"""Where drawn images are kept, and drawing that was interrupted."""
+"""Where samples are kept, and sampling that was interrupted."""
 
 from __future__ import annotations
 
@@ -65,24 +65,24 @@ def test_array_grows(trained: Run, tmp_path: Path) -> None:
 # Going on
 
 
-def test_the_same_command_again_draws_nothing(
+def test_the_same_command_again_samples_nothing(
     trained: Run, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     for out in (tmp_path / "folder", tmp_path / "set.npz"):
         sample(trained, out, *SIX)
     before = contents(tmp_path / "folder"), (tmp_path / "set.npz").read_bytes()
 
-    def no_drawing(*_: object) -> None:
-        pytest.fail("an image was drawn again")
+    def no_sampling(*_: object) -> None:
+        pytest.fail("an image was sampled again")
 
-    monkeypatch.setattr("lightning_modules.cli.sample.draw_batch", no_drawing)
+    monkeypatch.setattr("lightning_modules.cli.sample.sample_batch", no_sampling)
     for out in (tmp_path / "folder", tmp_path / "set.npz"):
         sample(trained, out, *SIX)
     assert (contents(tmp_path / "folder"), (tmp_path / "set.npz").read_bytes()) == before
 
 
 @pytest.mark.parametrize("name", ["folder", "set.npz"])
-def test_interrupted_drawing_ends_as_if_it_had_not_been(
+def test_interrupted_sampling_ends_as_if_it_had_not_been(
     name: str,
     trained: Run,
     tmp_path: Path,
@@ -92,20 +92,20 @@ def test_interrupted_drawing_ends_as_if_it_had_not_been(
     from lightning_modules.cli import sample as sample_command
 
     whole = sample(trained, tmp_path / "whole" / name, *SIX)
-    drawn, once = [], sample_command.draw_batch
+    taken, once = [], sample_command.sample_batch
 
     def stops(*args: object) -> object:
-        if len(drawn) == 2:
+        if len(taken) == 2:
             raise KeyboardInterrupt
-        drawn.append(args)
+        taken.append(args)
         return once(*args)
 
-    monkeypatch.setattr(sample_command, "draw_batch", stops)
+    monkeypatch.setattr(sample_command, "sample_batch", stops)
     with pytest.raises(SystemExit) as stop:
         sample(trained, tmp_path / "cut" / name, *SIX)
     assert stop.value.code == 75
     assert "the same command goes on" in capsys.readouterr().err
-    monkeypatch.setattr(sample_command, "draw_batch", once)
+    monkeypatch.setattr(sample_command, "sample_batch", once)
     cut = sample(trained, tmp_path / "cut" / name, *SIX)
     assert contents(cut if name == "folder" else cut.parent).keys() == (
         contents(whole if name == "folder" else whole.parent).keys()
@@ -117,7 +117,7 @@ def test_interrupted_drawing_ends_as_if_it_had_not_been(
             np.testing.assert_array_equal(one["arr_0"], other["arr_0"])
 
 
-def test_killed_drawing_goes_on_bit_for_bit(trained: Run, tmp_path: Path) -> None:
+def test_killed_sampling_goes_on_bit_for_bit(trained: Run, tmp_path: Path) -> None:
     args = ["--n", "40", "--batch-size", "1", "--steps", "40"]
     command = [sys.executable, str(SCRIPTS / "sample.py"), str(trained.folder), "--out", "cut", *args]
     process = subprocess.Popen(command, cwd=tmp_path, stdout=subprocess.PIPE, stderr=subprocess.PIPE)
@@ -127,7 +127,7 @@ def test_killed_drawing_goes_on_bit_for_bit(trained: Run, tmp_path: Path) -> Non
         time.sleep(0.02)
     process.send_signal(signal.SIGKILL)
     process.communicate()
-    assert {"drawing.json", "00002.png"} <= names(tmp_path / "cut")
+    assert {"sampling.json", "00002.png"} <= names(tmp_path / "cut")
     sample(trained, tmp_path / "cut", *args)
     whole = sample(trained, tmp_path / "whole", *args)
     np.testing.assert_array_equal(pictures(tmp_path / "cut"), pictures(whole))
@@ -196,13 +196,13 @@ def test_somebody_s_own_pictures_are_left_alone(
     args = [str(trained.folder), "--out", str(tmp_path / "mine"), *fresh]
     status, message = refusal(args, capsys, "sample")
     assert status == 1
-    assert "no drawing.json" in message
+    assert "no sampling.json" in message
     assert contents(tmp_path / "mine") == before
 
 
 def test_manifest_names_what_the_images_depend_on(trained: Run, tmp_path: Path) -> None:
     out = sample(trained, tmp_path / "out", "--n", "2", "--interval", "0.1", "2", "--guidance", "3")
-    told = json.loads((out / "drawing.json").read_text())
+    told = json.loads((out / "sampling.json").read_text())
     assert told["model"]["weights"] == "averaged"
     assert told["model"]["step"] == 4
     assert len(told["model"]["sha256"]) == 64
@@ -224,7 +224,7 @@ def test_parts_together_draw_what_one_process_draws(
     whole = sample(trained, tmp_path / "whole" / name, *SIX)
     shared = tmp_path / "shared" / name
     sample(trained, shared, *SIX, "--part", "2/2")
-    assert "part 2 of 2 is drawn" in capsys.readouterr().out
+    assert "part 2 of 2 is sampled" in capsys.readouterr().out
     monkeypatch.setenv("RANK", "0")
     monkeypatch.setenv("WORLD_SIZE", "2")
     sample(trained, shared, *SIX)
@@ -270,7 +270,7 @@ def test_guide_run_changes_the_images(trained: Run, tmp_path: Path) -> None:
     plain = sample(trained, tmp_path / "plain", "--n", "2")
     guided = sample(trained, tmp_path / "guided", "--n", "2", "--guidance", "3", "--guide-run", str(early))
     assert np.abs(pictures(plain).astype(int) - pictures(guided)).max() > 1
-    told = json.loads((guided / "drawing.json").read_text())
+    told = json.loads((guided / "sampling.json").read_text())
     assert told["guide"]["step"] == 2
 
 
@@ -389,9 +389,9 @@ def test_without_a_place_other_settings_take_another_folder(own: Run) -> None:
         for args in SETTINGS:
             filled = [arg.format(run=own.folder) for arg in args]
             load_script("sample").main([str(own.folder), "--n", "2", *filled])
-        folders = list((own.folder / "drawn").iterdir())
+        folders = list((own.folder / "sampled").iterdir())
         assert len(folders) == len(SETTINGS), again
-    assert len({(folder / "drawing.json").read_bytes() for folder in folders}) == len(SETTINGS)
+    assert len({(folder / "sampling.json").read_bytes() for folder in folders}) == len(SETTINGS)
     called = {folder.name for folder in folders}
     assert {"step=00000004", "step=00000004-seed=1", "step=00000004-labels=tabby"} <= called
     assert all(len(name) < 120 for name in called)
@@ -400,7 +400,7 @@ def test_without_a_place_other_settings_take_another_folder(own: Run) -> None:
 def test_without_a_place_more_are_added_and_fewer_change_nothing(
     own: Run, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    out = own.folder / "drawn" / "step=00000004"
+    out = own.folder / "sampled" / "step=00000004"
     load_script("sample").main([str(own.folder), "--n", "2"])
     load_script("sample").main([str(own.folder), "--n", "5"])
     before = {name: data for name, data in contents(out).items() if name != "grid.png"}
@@ -410,13 +410,13 @@ def test_without_a_place_more_are_added_and_fewer_change_nothing(
 
 
 def test_without_a_place_images_of_something_else_are_left_alone(own: Run) -> None:
-    mine = own.folder / "drawn" / "step=00000004"
+    mine = own.folder / "sampled" / "step=00000004"
     mine.mkdir(parents=True)
     Image.new("RGB", (4, 4)).save(mine / "00000.png")
     before = contents(mine)
     load_script("sample").main([str(own.folder), "--n", "1"])
     assert contents(mine) == before
-    assert len(list((own.folder / "drawn").iterdir())) == 2
+    assert len(list((own.folder / "sampled").iterdir())) == 2
 
 
 @pytest.mark.parametrize(
@@ -443,10 +443,10 @@ def test_a_damaged_manifest_is_named(
     damage: str, trained: Run, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     out = sample(trained, tmp_path / "out", "--n", "1")
-    (out / "drawing.json").write_text(damage)
+    (out / "sampling.json").write_text(damage)
     status, message = refusal([str(trained.folder), "--n", "1", "--out", str(out)], capsys, "sample")
     assert status == 1
-    assert "drawing.json is damaged" in message
+    assert "sampling.json is damaged" in message
     assert "--fresh" in message
     sample(trained, out, "--n", "1", "--fresh")
 

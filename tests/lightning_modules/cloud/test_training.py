@@ -149,7 +149,7 @@ def test_the_budget_stops_the_run_at_a_checkpoint_and_more_of_it_goes_on(cloud: 
     assert len(cloud.server.runs("train")) == 2
 
 
-def test_what_a_run_leaves_can_be_looked_at_fetched_and_drawn_from(cloud: Cloud, tmp_path: Path) -> None:
+def test_what_a_run_leaves_can_be_looked_at_fetched_and_sampled_from(cloud: Cloud, tmp_path: Path) -> None:
     status, first = cloud.fit(trainer__max_steps=3)
     assert status == 0, first
     block = first[first.index("--- container start") :]
@@ -169,9 +169,9 @@ def test_what_a_run_leaves_can_be_looked_at_fetched_and_drawn_from(cloud: Cloud,
 
     status, output = cloud.run("sample", f"demo/{RUN}", "--n", "4", "--steps", "2", "--modal.gpu", "[]")
     assert status == 0, output
-    drawn = cloud.here / "drawn" / "demo" / RUN
+    out = cloud.here / "sampled" / "demo" / RUN
     images = [f"{i:05}.png" for i in range(4)]
-    assert sorted(path.name for path in drawn.iterdir()) == [*images, "drawing.json", "grid.png"]
+    assert sorted(path.name for path in out.iterdir()) == [*images, "grid.png", "sampling.json"]
 
     status, output = cloud.run("sample", "demo", "--labels", "dog", "--modal.gpu", "[]")
     assert status == 2

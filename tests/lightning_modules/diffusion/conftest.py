@@ -20,7 +20,7 @@ class Gaussian:
     def covariance(self) -> Tensor:
         return self.basis @ self.variances.diag() @ self.basis.T
 
-    def denoise(self, x: Tensor, sigma: Tensor, labels: Tensor) -> Tensor:
+    def denoise(self, x: Tensor, sigma: Tensor) -> Tensor:
         """`mean + C (C + sigma^2 I)^-1 (x - mean)`."""
         return self._scale(x, self.variances / (self.variances + sigma[:, None] ** 2))
 
@@ -42,16 +42,15 @@ def gaussian() -> Gaussian:
 
 
 @pytest.fixture
-def toy_network() -> Callable[[Tensor, Tensor, Tensor], Tensor]:
-    """A fixed random two-layer network on images (1, 2, 2) with three labels, smooth and not linear."""
+def toy_network() -> Callable[[Tensor, Tensor], Tensor]:
+    """A fixed random two-layer network on images (1, 2, 2), smooth and not linear."""
     generator = torch.Generator().manual_seed(5)
-    into, level, label, out = (
-        torch.randn(shape, generator=generator, dtype=torch.float64)
-        for shape in [(4, 16), (16,), (3, 16), (16, 4)]
+    into, level, out = (
+        torch.randn(shape, generator=generator, dtype=torch.float64) for shape in [(4, 16), (16,), (16, 4)]
     )
 
-    def network(x: Tensor, c_noise: Tensor, labels: Tensor) -> Tensor:
-        hidden = torch.tanh(x.flatten(1) @ into + c_noise[:, None] * level + label[labels])
+    def network(x: Tensor, c_noise: Tensor) -> Tensor:
+        hidden = torch.tanh(x.flatten(1) @ into + c_noise[:, None] * level)
         return (hidden @ out / 4).reshape(x.shape)
 
     return network

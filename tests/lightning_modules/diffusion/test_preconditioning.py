@@ -12,7 +12,6 @@ from tests.helpers.tables import made
 
 EVERY = [EDM(sigma_data=1.3), *made(PRECONDITIONERS)]
 SIGMAS = torch.logspace(-3, 3, 25, dtype=torch.float64)
-LABELS = torch.zeros(len(SIGMAS), dtype=torch.int64)
 
 every_preconditioner = pytest.mark.parametrize("preconditioner", EVERY, ids=repr)
 
@@ -36,7 +35,7 @@ def per_image(values: torch.Tensor) -> torch.Tensor:
 def test_a_network_that_hits_its_target_denoises_perfectly(preconditioner, triple):
     x_0, _, x = triple
     target = preconditioner.target(x_0, x, SIGMAS)
-    denoised = preconditioner.denoise(lambda *_: target, x, SIGMAS, LABELS)
+    denoised = preconditioner.denoise(lambda *_: target, x, SIGMAS)
     torch.testing.assert_close(denoised, x_0, rtol=1e-9, atol=1e-9)
 
 
@@ -44,24 +43,22 @@ def test_a_network_that_hits_its_target_denoises_perfectly(preconditioner, tripl
 def test_predictions_convert_there_and_back(one, other, triple):
     _, _, x = triple
     prediction = draw(2)
-    denoised = one.denoise(lambda *_: prediction, x, SIGMAS, LABELS)
+    denoised = one.denoise(lambda *_: prediction, x, SIGMAS)
     converted = other.target(denoised, x, SIGMAS)
-    back = one.target(other.denoise(lambda *_: converted, x, SIGMAS, LABELS), x, SIGMAS)
+    back = one.target(other.denoise(lambda *_: converted, x, SIGMAS), x, SIGMAS)
     torch.testing.assert_close(back, prediction, rtol=1e-9, atol=1e-9)
 
 
 @every_preconditioner
-def test_network_sees_scaled_images_one_noise_scale_and_the_labels(preconditioner, triple):
+def test_network_sees_scaled_images_and_one_noise_scale(preconditioner, triple):
     _, _, x = triple
-    labels = torch.arange(len(SIGMAS))
     seen = []
-    preconditioner.denoise(lambda *inputs: seen.append(inputs) or x, x, SIGMAS, labels)
-    (scaled, c_noise, seen_labels), *rest = seen
+    preconditioner.denoise(lambda *inputs: seen.append(inputs) or x, x, SIGMAS)
+    (scaled, c_noise), *rest = seen
     assert not rest
     torch.testing.assert_close(scaled, per_image(preconditioner.scalars(SIGMAS)[2]) * x, rtol=1e-15, atol=0)
     torch.testing.assert_close(c_noise, torch.logit(SIGMAS / (1 + SIGMAS)) / 4, rtol=1e-9, atol=1e-12)
     torch.testing.assert_close(c_noise, SIGMAS.log() / 4, rtol=1e-15, atol=0)
-    assert torch.equal(seen_labels, labels)
 
 
 @every_preconditioner
@@ -159,7 +156,7 @@ def test_noised_target_says_whether_the_target_depends_on_the_noise(precondition
 def test_mixing_keeps_the_precision_of_the_images(preconditioner, triple):
     x, sigma = triple[2].float(), SIGMAS.float()
     prediction = draw(3).bfloat16()
-    denoised = preconditioner.denoise(lambda *_: prediction, x, sigma, LABELS)
+    denoised = preconditioner.denoise(lambda *_: prediction, x, sigma)
     assert denoised.dtype == torch.float32
     c = preconditioner.coefficients(sigma)
     assert torch.equal(denoised, c.c_skip * x + c.c_out * prediction.float())
@@ -168,8 +165,7 @@ def test_mixing_keeps_the_precision_of_the_images(preconditioner, triple):
 @every_preconditioner
 def test_images_are_denoised_independently(preconditioner, triple):
     x, order = triple[2], torch.randperm(len(SIGMAS), generator=torch.Generator().manual_seed(0))
-    network = lambda x, c_noise, labels: torch.tanh(x + per_image(c_noise + labels))  # noqa: E731
-    labels = torch.arange(len(SIGMAS))
-    denoised = preconditioner.denoise(network, x, SIGMAS, labels)
-    permuted = preconditioner.denoise(network, x[order], SIGMAS[order], labels[order])
+    network = lambda x, c_noise: torch.tanh(x + per_image(c_noise))  # noqa: E731
+    denoised = preconditioner.denoise(network, x, SIGMAS)
+    permuted = preconditioner.denoise(network, x[order], SIGMAS[order])
     assert torch.equal(permuted, denoised[order])

@@ -18,14 +18,10 @@ ORDERS = {"euler": 1, "heun": 2, "dpmpp_2m": 2, "dpmpp_3m": 2, "unipc": 4, "ipnd
 SIGMA_MAX = 10.0
 
 
-def labels(count: int) -> torch.Tensor:
-    return torch.zeros(count, dtype=torch.int64)
-
-
 def ode_error(name, gaussian, sigmas, no_noise) -> float:
     generator = torch.Generator().manual_seed(0)
     x = SIGMA_MAX * torch.randn(8, 1, 2, 2, generator=generator, dtype=torch.float64)
-    sampled = SAMPLERS[name](gaussian.denoise, x, sigmas, labels(8), no_noise)
+    sampled = SAMPLERS[name](gaussian.denoise, x, sigmas, no_noise)
     return (sampled - gaussian.ode_end(x, SIGMA_MAX)).abs().max().item()
 
 
@@ -102,13 +98,13 @@ def variance(sampler, gaussian, sigmas: torch.Tensor) -> torch.Tensor:
     x[0] = sigmas[0]
     units = iter(torch.eye(count, dtype=torch.float64)[1:])
 
-    def denoise(x, sigma, labels):
+    def denoise(x, sigma):
         return gaussian.variances.reshape(2, 2) / (gaussian.variances.reshape(2, 2) + sigma[0] ** 2) * x
 
     def noise():
         return next(units).reshape(-1, 1, 1, 1).expand_as(x)
 
-    sampled = sampler(denoise, x, sigmas, labels(count), noise)
+    sampled = sampler(denoise, x, sigmas, noise)
     return sampled.flatten(1).square().sum(0)
 
 
@@ -159,9 +155,7 @@ def test_samples_have_the_mean_and_covariance_of_the_data(name, steps, grid, gau
     def noise():
         return torch.randn(count, 1, 2, 2, generator=generator, dtype=torch.float64)
 
-    sampled = SAMPLERS[name](
-        gaussian.denoise, 80.0 * noise(), grid(steps, 0.002, 80.0), labels(count), noise
-    ).flatten(1)
+    sampled = SAMPLERS[name](gaussian.denoise, 80.0 * noise(), grid(steps, 0.002, 80.0), noise).flatten(1)
     # Statistical errors: 1 / sqrt(count) = 0.007 for a mean, 0.01 for a variance, of the largest direction.
     torch.testing.assert_close(sampled.mean(0), gaussian.mean, rtol=0, atol=0.03)
     torch.testing.assert_close(sampled.T.cov(), gaussian.covariance, rtol=0, atol=0.05)

@@ -31,7 +31,6 @@ pytestmark = pytest.mark.filterwarnings(
     "ignore:__array__ implementation doesn't accept a copy keyword:DeprecationWarning"
 )
 
-LABELS = torch.tensor([0, 1, 2, 1, 0])
 STEPS = [5, 20, 50]
 
 # float64 throughout where the scheduler allows it; some round the images to float32 at every step.
@@ -60,7 +59,7 @@ def reference(scheduler, levels, scale, denoiser, x, **options) -> torch.Tensor:
         scheduler: After `set_timesteps`.
         levels: Noise level of each of its evaluations.
         scale: 1 for variance-exploding schedulers.
-        denoiser: `D(x, sigma, labels)`.
+        denoiser: `D(x, sigma)`.
         x: Images at noise level `levels[0]`.
         options: For every `scheduler.step`.
     """
@@ -68,7 +67,7 @@ def reference(scheduler, levels, scale, denoiser, x, **options) -> torch.Tensor:
     for timestep, sigma in zip(scheduler.timesteps, levels, strict=True):
         scheduler.scale_model_input(images, timestep)  # some insist on the call; the scaling is done here
         x = images / scale(sigma)
-        noise = (x - denoiser(x, sigma.expand(len(x)), LABELS)) / sigma
+        noise = (x - denoiser(x, sigma.expand(len(x)))) / sigma
         images = scheduler.step(noise, timestep, images, **options).prev_sample
     return images
 
@@ -103,7 +102,7 @@ def test_euler_is_ddim(steps, denoiser, no_noise):
     sigmas = discrete(scheduler, steps)
     x = start(sigmas[0].item())
     expected = reference(scheduler, sigmas[:-1], preserving, denoiser, x, eta=0.0)
-    torch.testing.assert_close(SAMPLERS["euler"](denoiser, x, sigmas, LABELS, no_noise), expected, **EXACT)
+    torch.testing.assert_close(SAMPLERS["euler"](denoiser, x, sigmas, no_noise), expected, **EXACT)
 
 
 @pytest.mark.parametrize("steps", STEPS)
@@ -112,7 +111,7 @@ def test_euler(steps, denoiser, no_noise):
     sigmas = continuous(scheduler, steps)
     x = start(sigmas[0].item())
     expected = reference(scheduler, sigmas[:-1], exploding, denoiser, x)
-    torch.testing.assert_close(SAMPLERS["euler"](denoiser, x, sigmas, LABELS, no_noise), expected, **ROUNDED)
+    torch.testing.assert_close(SAMPLERS["euler"](denoiser, x, sigmas, no_noise), expected, **ROUNDED)
 
 
 @pytest.mark.parametrize("steps", STEPS)
@@ -122,9 +121,7 @@ def test_ancestral_is_ddim_with_eta_one(steps, denoiser):
     x = start(sigmas[0].item())
     generator = torch.Generator().manual_seed(9)
     expected = reference(scheduler, sigmas[:-1], preserving, denoiser, x, eta=1.0, generator=generator)
-    torch.testing.assert_close(
-        SAMPLERS["ancestral"](denoiser, x, sigmas, LABELS, drawn(9)), expected, **EXACT
-    )
+    torch.testing.assert_close(SAMPLERS["ancestral"](denoiser, x, sigmas, drawn(9)), expected, **EXACT)
 
 
 @pytest.mark.parametrize("steps", STEPS)
@@ -134,9 +131,7 @@ def test_ancestral_is_ddpm(steps, denoiser):
     x = start(sigmas[0].item())
     generator = torch.Generator().manual_seed(9)
     expected = reference(scheduler, sigmas[:-1], preserving, denoiser, x, generator=generator)
-    torch.testing.assert_close(
-        SAMPLERS["ancestral"](denoiser, x, sigmas, LABELS, drawn(9)), expected, **EXACT
-    )
+    torch.testing.assert_close(SAMPLERS["ancestral"](denoiser, x, sigmas, drawn(9)), expected, **EXACT)
 
 
 @pytest.mark.parametrize("steps", STEPS)
@@ -146,7 +141,7 @@ def test_ancestral(steps, denoiser):
     x = start(sigmas[0].item())
     generator = torch.Generator().manual_seed(9)
     expected = reference(scheduler, sigmas[:-1], exploding, denoiser, x, generator=generator)
-    sampled = SAMPLERS["ancestral"](denoiser, x, sigmas, LABELS, drawn(9))
+    sampled = SAMPLERS["ancestral"](denoiser, x, sigmas, drawn(9))
     torch.testing.assert_close(sampled, expected, **ROUNDED)
 
 
@@ -157,7 +152,7 @@ def test_heun(steps, denoiser, no_noise):
     sigmas = torch.cat([levels[:1], levels[1:-1:2], levels[-1:]])
     x = start(sigmas[0].item())
     expected = reference(scheduler, levels[:-1], exploding, denoiser, x)
-    torch.testing.assert_close(SAMPLERS["heun"](denoiser, x, sigmas, LABELS, no_noise), expected, **EXACT)
+    torch.testing.assert_close(SAMPLERS["heun"](denoiser, x, sigmas, no_noise), expected, **EXACT)
 
 
 @pytest.mark.parametrize("steps", STEPS)
@@ -173,7 +168,7 @@ def test_dpmpp_2m(steps, karras, denoiser, no_noise):
     sigmas = continuous(scheduler, steps)
     x = start(sigmas[0].item())
     expected = reference(scheduler, sigmas[:-1], preserving, denoiser, x)
-    sampled = SAMPLERS["dpmpp_2m"](denoiser, x, sigmas, LABELS, no_noise)
+    sampled = SAMPLERS["dpmpp_2m"](denoiser, x, sigmas, no_noise)
     torch.testing.assert_close(sampled, expected, **ROUNDED)
 
 
@@ -191,7 +186,7 @@ def test_dpmpp_3m(steps, karras, denoiser, no_noise):
     sigmas = continuous(scheduler, steps)
     x = start(sigmas[0].item())
     expected = reference(scheduler, sigmas[:-1], preserving, denoiser, x)
-    sampled = SAMPLERS["dpmpp_3m"](denoiser, x, sigmas, LABELS, no_noise)
+    sampled = SAMPLERS["dpmpp_3m"](denoiser, x, sigmas, no_noise)
     torch.testing.assert_close(sampled, expected, **ROUNDED)
 
 
@@ -207,7 +202,7 @@ def test_unipc(steps, karras, denoiser, no_noise):
     sigmas = continuous(scheduler, steps)
     x = start(sigmas[0].item())
     expected = reference(scheduler, sigmas[:-1], preserving, denoiser, x)
-    sampled = SAMPLERS["unipc"](denoiser, x, sigmas, LABELS, no_noise)
+    sampled = SAMPLERS["unipc"](denoiser, x, sigmas, no_noise)
     torch.testing.assert_close(sampled, expected, **ROUNDED)
 
 
@@ -227,15 +222,13 @@ def test_ipndm(steps, denoiser, no_noise):
     for timestep, sigma, alpha, beta in zip(
         scheduler.timesteps, sigmas, scheduler.alphas, scheduler.betas, strict=False
     ):
-        denoised = denoiser(images / alpha, sigma.expand(len(x)), LABELS)
+        denoised = denoiser(images / alpha, sigma.expand(len(x)))
         if sigma == sigmas[-2]:
             images = denoised
             break
         v = alpha * (images - alpha * denoised) / beta - beta * denoised
         images = scheduler.step(v, timestep, images).prev_sample
-    torch.testing.assert_close(
-        SAMPLERS["ipndm"](denoiser, x, sigmas, LABELS, no_noise), images, rtol=0, atol=1e-10
-    )
+    torch.testing.assert_close(SAMPLERS["ipndm"](denoiser, x, sigmas, no_noise), images, rtol=0, atol=1e-10)
 
 
 @pytest.mark.parametrize("steps", STEPS)
@@ -252,7 +245,7 @@ def test_stochastic_heun(steps, amount, denoiser):
 
         def output(images, level):
             levels = torch.full((len(images),), level, dtype=torch.float64)
-            return (denoiser(images, levels, LABELS) - images) / level
+            return (denoiser(images, levels) - images) / level
 
         step = scheduler.step(output(churned, raised), raised, sigma_next, churned)
         expected = step.prev_sample
@@ -271,7 +264,7 @@ def test_stochastic_heun(steps, amount, denoiser):
             if churn.raised(sigma, steps) > sigma
         ]
     )
-    sampled = stochastic_heun(denoiser, x, sigmas, LABELS, lambda: next(used), churn=churn)
+    sampled = stochastic_heun(denoiser, x, sigmas, lambda: next(used), churn=churn)
     torch.testing.assert_close(sampled, expected, **ROUNDED)
 
 
@@ -288,10 +281,10 @@ def test_edm_preconditioning_on_the_karras_grid(name, scheduler_type, steps, toy
     x = expected = start(80.0)
     for c_noise in scheduler.timesteps:
         scaled = scheduler.scale_model_input(expected, c_noise)
-        prediction = toy_network(scaled, c_noise.double().expand(len(x)), LABELS)
+        prediction = toy_network(scaled, c_noise.double().expand(len(x)))
         expected = scheduler.step(prediction, c_noise, expected).prev_sample
     denoiser = partial(EDM(0.5).denoise, toy_network)
-    sampled = SAMPLERS[name](denoiser, x, sigmas, LABELS, no_noise)
+    sampled = SAMPLERS[name](denoiser, x, sigmas, no_noise)
     torch.testing.assert_close(sampled, expected, **ROUNDED)
 
 
@@ -307,8 +300,8 @@ def test_euler_is_flow_matching_on_the_flow_grid(steps, shift, toy_network, no_n
     x = start(80.0)
     expected = x / (1 + 80.0)
     for timestep, sigma in zip(scheduler.timesteps, sigmas[:-1], strict=True):
-        velocity = toy_network(expected, (sigma.log() / 4).expand(len(x)), LABELS)
+        velocity = toy_network(expected, (sigma.log() / 4).expand(len(x)))
         expected = scheduler.step(velocity, timestep, expected).prev_sample
     denoiser = partial(FlowVelocity().denoise, toy_network)
-    sampled = SAMPLERS["euler"](denoiser, x, sigmas, LABELS, no_noise)
+    sampled = SAMPLERS["euler"](denoiser, x, sigmas, no_noise)
     torch.testing.assert_close(sampled, expected, **ROUNDED)

@@ -7,7 +7,6 @@ from diffusers import DDPMScheduler
 from lightning_modules.diffusion.thresholding import dynamic_thresholding, static_thresholding
 
 SIGMA = torch.ones(3)
-LABELS = torch.zeros(3, dtype=torch.int64)
 
 
 def estimate(scale: float = 2.0) -> torch.Tensor:
@@ -17,11 +16,11 @@ def estimate(scale: float = 2.0) -> torch.Tensor:
 
 
 def apply(thresholded) -> torch.Tensor:
-    return thresholded(torch.zeros(3, 3, 8, 8), SIGMA, LABELS)
+    return thresholded(torch.zeros(3, 3, 8, 8), SIGMA)
 
 
 def constant(images: torch.Tensor):
-    return lambda x, sigma, labels: images
+    return lambda x, sigma: images
 
 
 def test_static_thresholding_clips():
@@ -47,7 +46,7 @@ def test_dynamic_thresholding_treats_each_image_by_itself():
     together = apply(dynamic_thresholding(constant(images), 0.9))
     for index in range(3):
         alone = dynamic_thresholding(constant(images[index : index + 1]), 0.9)
-        assert torch.equal(alone(torch.zeros(1, 3, 8, 8), SIGMA[:1], LABELS[:1])[0], together[index])
+        assert torch.equal(alone(torch.zeros(1, 3, 8, 8), SIGMA[:1])[0], together[index])
     assert together.abs().max() == 1
 
 

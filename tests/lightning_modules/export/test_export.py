@@ -9,6 +9,7 @@ import onnxruntime
 import pytest
 import torch
 
+from lightning_modules.conditioning.class_labels import ClassCondition
 from lightning_modules.diffusion.preconditioning import EDM, FlowX, V
 from lightning_modules.diffusion.weighting import MinSNRWeighting
 from lightning_modules.export.manifest import (
@@ -22,6 +23,8 @@ from lightning_modules.export.manifest import (
 from lightning_modules.export.onnx_file import TOLERANCE, example, export_onnx, largest_difference
 from lightning_modules.export.safetensors_file import export_safetensors, load_export
 from lightning_modules.models import CheckpointFacts
+from lightning_modules.sampling.generate import sample
+from lightning_modules.sampling.image_noise import ImageNoise
 from lightning_modules.sampling.settings import Sampling
 from tests.helpers.tiny import KINDS, module, randomize
 
@@ -80,10 +83,11 @@ def test_safetensors_load_back_to_the_same_denoiser_bit_for_bit(kind, options, t
     model, loaded = trained(kind, **options), load_export(exported(tmp_path, kind, **options))
     assert type(loaded) is type(model)
     assert loaded.hparams == model.hparams
-    given = example(model, 5)
+    x, sigma, labels = example(model, 5).values()
+    asked = ClassCondition(labels)
     with torch.no_grad():
-        assert torch.equal(loaded(*given), model(*given))
-    assert torch.equal(loaded.sample(given[2], SETTINGS), model.sample(given[2], SETTINGS))
+        assert torch.equal(loaded(x, sigma, asked), model(x, sigma, asked))
+    assert torch.equal(sample(loaded, asked, SETTINGS), sample(model, asked, SETTINGS))
 
 
 def test_a_file_that_is_not_the_manifest_s_is_refused(tmp_path):
@@ -154,24 +158,23 @@ def run(path: Path, *given: torch.Tensor) -> torch.Tensor:
 @pytest.mark.parametrize("batch", [1, 2, 3, 17])
 def test_onnxruntime_agrees_with_torch_at_any_batch(batch, graph):
     model, path = graph
-    given = example(model, batch)
+    x, sigma, labels = example(model, batch).values()
     with torch.no_grad():
-        expected = model(*given)
+        expected = model(x, sigma, ClassCondition(labels))
     assert expected.std() > 0.1
-    torch.testing.assert_close(run(path, *given), expected, rtol=0, atol=TOLERANCE)
+    torch.testing.assert_close(run(path, x, sigma, labels), expected, rtol=0, atol=TOLERANCE)
 
 
 def test_sampling_through_onnxruntime_gives_the_same_images(graph):
     model, path = graph
     labels = torch.tensor([0, 1, 2])
 
-    def denoiser(x, sigma, labels):
+    def denoiser(x, sigma):
         return run(path, x, sigma, labels)
 
-    from lightning_modules.sampling.image_noise import ImageNoise
-
-    drawn = SETTINGS.draw(denoiser, labels, 2, ImageNoise(3, range(3), model.image_shape))
-    torch.testing.assert_close(drawn, model.sample(labels, SETTINGS, seed=3), rtol=0, atol=10 * TOLERANCE)
+    images = SETTINGS.sample(denoiser, ImageNoise(3, range(3), model.image_shape))
+    expected = sample(model, ClassCondition(labels), SETTINGS, seed=3)
+    torch.testing.assert_close(images, expected, rtol=0, atol=10 * TOLERANCE)
 
 
 def test_graph_is_valid_and_its_inputs_are_named_and_dynamic(graph):
@@ -208,11 +211,11 @@ def test_a_model_that_disagrees_is_not_published(tmp_path, monkeypatch):
 def test_unconditional_model(tmp_path):
     model = trained(class_names=("images",))
     export_onnx(model, describe(model, FACTS, SETTINGS), tmp_path / "model.onnx")
-    x, sigma, labels = example(model, 3)
+    x, sigma, labels = example(model, 3).values()
     session = onnxruntime.InferenceSession(str(tmp_path / "model.onnx"))
     assert [value.name for value in session.get_inputs()] == ["x", "sigma", "labels"]
     with torch.no_grad():
-        expected = model(x, sigma, labels).numpy()
+        expected = model(x, sigma, ClassCondition(labels)).numpy()
     np.testing.assert_allclose(
         run(tmp_path / "model.onnx", x, sigma, labels).numpy(), expected, atol=TOLERANCE
     )

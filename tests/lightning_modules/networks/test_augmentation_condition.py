@@ -6,10 +6,12 @@ import pytest
 import torch
 
 from datamodules.batches.augmentation import AUGMENTATIONS, Augmentation
+from lightning_modules.sampling.generate import sample
 from lightning_modules.sampling.settings import Sampling
 from tests.helpers.tiny import (
     KINDS,
     assert_bitwise_equal,
+    classes,
     data,
     draw,
     fit,
@@ -19,7 +21,7 @@ from tests.helpers.tiny import (
     without_trainer,
 )
 
-LABELS = torch.tensor([0, 1, 2, 0])
+ASKED = classes(0, 1, 2, 0)
 SIGMA = torch.tensor([0.1, 0.5, 3.0, 20.0])
 every_kind = pytest.mark.parametrize("kind", KINDS)
 
@@ -40,27 +42,27 @@ def test_before_it_is_learnt_the_condition_changes_no_bit(kind):
     plain, told = randomize(module(kind)), module(kind, augmentations=AUGMENTATIONS)
     told.load_state_dict(plain.state_dict())
     x = draw(4, 3, 8, 8)
-    assert told(x, SIGMA, LABELS, draw(4, AUGMENTATIONS)).equal(plain(x, SIGMA, LABELS))
+    assert told(x, SIGMA, ASKED, draw(4, AUGMENTATIONS)).equal(plain(x, SIGMA, ASKED))
 
 
 @every_kind
 def test_zeros_are_as_good_as_none_and_others_are_not(kind):
     told = randomize(module(kind, augmentations=AUGMENTATIONS))
     x = draw(4, 3, 8, 8)
-    none = told(x, SIGMA, LABELS)
-    assert told(x, SIGMA, LABELS, torch.zeros(4, AUGMENTATIONS)).equal(none)
+    none = told(x, SIGMA, ASKED)
+    assert told(x, SIGMA, ASKED, torch.zeros(4, AUGMENTATIONS)).equal(none)
     for column in range(AUGMENTATIONS):
         one = torch.zeros(4, AUGMENTATIONS)
         one[:, column] = 1
-        assert not told(x, SIGMA, LABELS, one).allclose(none)
+        assert not told(x, SIGMA, ASKED, one).allclose(none)
 
 
 @every_kind
 def test_condition_belongs_to_its_image(kind):
     told = randomize(module(kind, augmentations=AUGMENTATIONS))
     x, augmentation, order = draw(4, 3, 8, 8), draw(4, AUGMENTATIONS), torch.tensor([2, 0, 3, 1])
-    whole = told(x, SIGMA, LABELS, augmentation)
-    mixed = told(x[order], SIGMA[order], LABELS[order], augmentation[order])
+    whole = told(x, SIGMA, ASKED, augmentation)
+    mixed = told(x[order], SIGMA[order], ASKED[order], augmentation[order])
     torch.testing.assert_close(mixed, whole[order])
 
 
@@ -72,7 +74,7 @@ def test_training_teaches_the_condition_and_sampling_goes_without(kind, image_fo
     assert told.network.condition.augmentation.any()
     seen = []
     told.network.condition.register_forward_pre_hook(lambda _, args: seen.append(args[2]))
-    samples = told.sample(torch.tensor([0, 1]), Sampling(steps=2))
+    samples = sample(told, classes(0, 1), Sampling(steps=2))
     assert samples.isfinite().all()
     assert seen
     assert all(condition is None for condition in seen)

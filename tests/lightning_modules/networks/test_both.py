@@ -57,7 +57,7 @@ def test_noise_level_and_label_change_the_output(make, options):
 
 @every_network
 def test_unconditional_ignores_labels(make):
-    network = randomize(make(num_classes=0))
+    network = randomize(make(embed=None))
     assert torch.equal(run(network, images()), run(network, images(), labels=torch.tensor([7, -1, 10**6])))
 
 

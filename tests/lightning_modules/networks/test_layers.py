@@ -2,6 +2,7 @@ from __future__ import annotations
 
 import math
 import re
+from functools import partial
 
 import pytest
 import torch
@@ -9,7 +10,7 @@ from torch import nn
 
 from lightning_modules.networks.dit import DiT
 from lightning_modules.networks.layers import (
-    Condition,
+    ConditionEmbedding,
     DecayedConv2d,
     DecayedLinear,
     NoiseLevelEmbedding,
@@ -18,13 +19,14 @@ from lightning_modules.networks.layers import (
 )
 from lightning_modules.networks.transformer import HeadNorm
 from lightning_modules.networks.unet import UNet
+from tests.helpers.small import LABEL_EMBEDDING
 from tests.helpers.tiny import draw, randomize
 
 NETWORKS = {
-    "dit-shared": lambda: DiT(8, 4, 16, 3, 2, num_classes=2, registers=2, long_skips=True),
+    "dit-shared": lambda: DiT(8, 4, 16, 3, 2, embed=LABEL_EMBEDDING, registers=2, long_skips=True),
     "dit-per-block": lambda: DiT(8, 4, 16, 2, 2, modulation="per_block"),
     "dit-merged": lambda: DiT(8, 4, 16, 2, 2, merged_depth=2, merged_width=24, merged_heads=3),
-    "unet": lambda: UNet(8, (8, 16), 1, (4,), num_classes=2),
+    "unet": lambda: UNet(8, (8, 16), 1, (4,), embed=LABEL_EMBEDDING),
     "unet-unconditional": lambda: UNet(8, (8, 16), 1, (), unshuffle=2),
 }
 DECAYED = {
@@ -132,7 +134,7 @@ def test_phases_are_exact_under_autocast():
 
 
 def test_condition_depends_on_level_and_label():
-    condition = randomize(Condition(8, num_classes=3))
+    condition = randomize(ConditionEmbedding(8, partial(nn.Embedding, 4)))
     level, labels = draw(4), torch.tensor([0, 1, 2, 3])
     same_level = condition(level[:1].expand(4), labels)
     assert torch.pdist(same_level).min() > 0.1
@@ -140,14 +142,9 @@ def test_condition_depends_on_level_and_label():
     assert torch.pdist(same_label).min() > 0.1
 
 
-def test_a_label_beyond_the_null_label_is_refused():
-    with pytest.raises(IndexError):
-        Condition(8, num_classes=3)(torch.zeros(1), torch.tensor([4]))
-
-
 def test_unconditional_ignores_labels():
-    condition = Condition(8, num_classes=0)
-    assert condition.label is None
+    condition = ConditionEmbedding(8, None)
+    assert condition.embedding is None
     level = draw(3)
     expected = condition(level, torch.zeros(3, dtype=torch.int64))
     assert torch.equal(condition(level, torch.tensor([999, -5, 1])), expected)

@@ -13,17 +13,18 @@ from lightning_modules.sampling.demonstrations import (
     denoising_strip,
     interpolation_grid,
 )
+from lightning_modules.sampling.generate import sample
 from lightning_modules.sampling.image_noise import ImageNoise, InterpolatedNoise, slerp
 from lightning_modules.sampling.settings import Sampling
-from tests.helpers.tiny import SIZE, module, randomize
+from tests.helpers.tiny import SIZE, classes, module, randomize
 
 SETTINGS = Sampling(steps=4)
 
 
 def model():
-    drawn = module()
-    randomize(drawn.network)
-    return drawn
+    trained = module()
+    randomize(trained.network)
+    return trained
 
 
 def tile(laid_out: LaidOut, row: int, column: int) -> torch.Tensor:
@@ -36,14 +37,14 @@ def test_class_grid_has_a_class_a_column_and_the_same_noise_a_row():
     assert len(grid.images) == 4
     for row in range(2):
         for column in range(2):
-            alone = to_uint8(model().sample(torch.tensor([column]), SETTINGS, 3, [row]))[0].int()
+            alone = to_uint8(sample(model(), classes(column), SETTINGS, 3, [row]))[0].int()
             assert (tile(grid, row, column) - alone).abs().max() <= 1
     assert (tile(grid, 0, 0) - tile(grid, 0, 1)).abs().max() > 1
 
 
 def test_interpolation_starts_and_ends_at_the_images_of_the_set():
-    grid = interpolation_grid(model(), SETTINGS, [0, 1], seed=3, columns=5)
-    images = to_uint8(model().sample(torch.tensor([0, 0, 1, 1]), SETTINGS, 3)).int()
+    grid = interpolation_grid(model(), SETTINGS, classes(0, 1), seed=3, columns=5)
+    images = to_uint8(sample(model(), classes(0, 0, 1, 1), SETTINGS, 3)).int()
     assert list(grid.sheet.column_names) == ["0%", "25%", "50%", "75%", "100%"]
     assert list(grid.sheet.row_names) == ["a", "b"]
     for row in range(2):
@@ -53,9 +54,9 @@ def test_interpolation_starts_and_ends_at_the_images_of_the_set():
 
 
 def test_frames_are_the_estimates_and_end_with_the_images():
-    frames = denoising_frames(model(), SETTINGS, [0, 1, 1], seed=3)
+    frames = denoising_frames(model(), SETTINGS, classes(0, 1, 1), seed=3)
     assert len(frames) == SETTINGS.evaluations
-    images = to_uint8(model().sample(torch.tensor([0, 1, 1]), SETTINGS, 3))
+    images = to_uint8(sample(model(), classes(0, 1, 1), SETTINGS, 3))
     assert torch.equal(frames[-1], images)
     assert not torch.equal(frames[0], images)
 
@@ -69,7 +70,7 @@ def test_strip_shows_the_first_and_the_last_frame():
     assert denoising_strip(frames[:3], columns=5).sheet.columns == 3
 
 
-def test_more_classes_than_columns_are_drawn_once_each():
+def test_more_classes_than_columns_are_sampled_once_each():
     names = [f"class {number}" for number in range(30)]
     many = module(class_names=names)
     grid = class_grid(randomize(many), SETTINGS)
@@ -79,9 +80,9 @@ def test_more_classes_than_columns_are_drawn_once_each():
 
 
 def test_pictures_leave_the_module_in_training():
-    drawn = model().train()
-    denoising_frames(drawn, SETTINGS, [0])
-    assert drawn.training
+    trained = model().train()
+    denoising_frames(trained, SETTINGS, classes(0))
+    assert trained.training
 
 
 def test_slerp_keeps_the_length_and_divides_the_angle():
@@ -104,12 +105,12 @@ def test_interpolated_noise_is_as_long_as_noise():
 
 
 @pytest.mark.parametrize("count", [21, 130])
-def test_many_classes_are_drawn_once_each_in_a_square(count: int) -> None:
-    drawn = module(class_names=tuple(map(str, range(count))))
-    randomize(drawn.network)
-    grid = class_grid(drawn, Sampling(steps=1), seed=3, batch_size=50)
+def test_many_classes_are_sampled_once_each_in_a_square(count: int) -> None:
+    trained = module(class_names=tuple(map(str, range(count))))
+    randomize(trained.network)
+    grid = class_grid(trained, Sampling(steps=1), seed=3, batch_size=50)
     assert len(grid.images) == count
     assert grid.sheet.columns == math.ceil(math.sqrt(count))
     row, column = divmod(count - 1, grid.sheet.columns)
-    alone = to_uint8(drawn.sample(torch.tensor([count - 1]), Sampling(steps=1), 3, [0]))[0].int()
+    alone = to_uint8(sample(trained, classes(count - 1), Sampling(steps=1), 3, [0]))[0].int()
     assert (tile(grid, row, column) - alone).abs().max() <= 1

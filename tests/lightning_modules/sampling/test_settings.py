@@ -11,11 +11,12 @@ import torch
 from lightning_modules.diffusion.samplers.single_step import Churn, stochastic_heun
 from lightning_modules.diffusion.samplers.table import SAMPLERS
 from lightning_modules.diffusion.schedules import SCHEDULES, flow_schedule
+from lightning_modules.sampling.generate import sample
 from lightning_modules.sampling.image_noise import ImageNoise
 from lightning_modules.sampling.settings import SamplerName, Sampling, ScheduleName
-from tests.helpers.tiny import module, randomize
+from tests.helpers.tiny import classes, module, randomize
 
-LABELS = torch.tensor([0, 1, 2])
+ASKED = classes(0, 1, 2)
 SHAPE = (3, 8, 8)
 
 
@@ -25,14 +26,14 @@ class Counted:
     def __init__(self, scale: float = 1.0):
         self.scale, self.calls, self.images = scale, 0, 0
 
-    def __call__(self, x, sigma, labels):
+    def __call__(self, x, sigma):
         self.calls += 1
         self.images += len(x)
-        return self.scale * torch.tanh(x / (1 + sigma.reshape(-1, 1, 1, 1)) + labels.reshape(-1, 1, 1, 1))
+        return self.scale * torch.tanh(x / (1 + sigma.reshape(-1, 1, 1, 1)))
 
 
-def draw(settings: Sampling, denoiser=None, guide=None) -> torch.Tensor:
-    return settings.draw(denoiser or Counted(), LABELS, 2, ImageNoise(3, range(3), SHAPE), guide)
+def sampled(settings: Sampling, denoiser=None, weak=None) -> torch.Tensor:
+    return settings.sample(denoiser or Counted(), ImageNoise(3, range(3), SHAPE), weak)
 
 
 def test_names_are_those_of_the_functions():
@@ -42,10 +43,10 @@ def test_names_are_those_of_the_functions():
 
 @pytest.mark.parametrize("sampler", SAMPLERS)
 @pytest.mark.parametrize("grid", SCHEDULES)
-def test_every_sampler_draws_on_every_grid_at_its_declared_cost(sampler, grid):
+def test_every_sampler_works_on_every_grid_at_its_declared_cost(sampler, grid):
     denoiser = Counted()
     settings = Sampling(sampler, 5, grid)
-    images = draw(settings, denoiser)
+    images = sampled(settings, denoiser)
     assert images.shape == (3, *SHAPE)
     assert images.isfinite().all()
     assert denoiser.calls == settings.evaluations
@@ -60,28 +61,33 @@ def test_churn_reaches_the_sampler():
     churn = Churn(8.0, 0.1, 10.0, 1.0)
     settings = Sampling("stochastic_heun", 6, churn=churn)
     noise, sigmas = ImageNoise(3, range(3), SHAPE), settings.sigmas()
-    expected = stochastic_heun(Counted(), 80.0 * noise(), sigmas, LABELS, noise, churn=churn)
-    assert torch.equal(draw(settings), expected)
-    assert not torch.equal(draw(settings), draw(Sampling("stochastic_heun", 6)))
+    expected = stochastic_heun(Counted(), 80.0 * noise(), sigmas, noise, churn=churn)
+    assert torch.equal(sampled(settings), expected)
+    assert not torch.equal(sampled(settings), sampled(Sampling("stochastic_heun", 6)))
 
 
 @pytest.mark.parametrize("threshold", ["clip", "dynamic"])
 def test_thresholds_keep_images_in_range(threshold):
-    assert draw(Sampling(steps=4), Counted(3.0)).abs().max() > 1
-    assert draw(Sampling(steps=4, threshold=threshold), Counted(3.0)).abs().max() <= 1
+    assert sampled(Sampling(steps=4), Counted(3.0)).abs().max() > 1
+    assert sampled(Sampling(steps=4, threshold=threshold), Counted(3.0)).abs().max() <= 1
 
 
 def test_thresholding_follows_guidance():
-    settings = {"steps": 4, "guidance": 5.0}
-    assert draw(Sampling(**settings)).abs().max() > 1
-    assert draw(Sampling(**settings, threshold="clip")).abs().max() <= 1
+    settings, weak = {"steps": 4, "guidance": 5.0}, Counted(0.5)
+    assert sampled(Sampling(**settings), weak=weak).abs().max() > 1
+    assert sampled(Sampling(**settings, threshold="clip"), weak=weak).abs().max() <= 1
 
 
-def test_a_guide_takes_the_null_label_s_place():
-    denoiser, guide = Counted(), Counted(0.5)
-    images = draw(Sampling(steps=4, guidance=2.0), denoiser, guide)
-    assert (denoiser.images, guide.images) == (12, 12)
-    torch.testing.assert_close(images, draw(Sampling(steps=4), Counted(1.5)), rtol=1e-5, atol=1e-5)
+def test_guidance_evaluates_both_denoisers():
+    denoiser, weak = Counted(), Counted(0.5)
+    images = sampled(Sampling(steps=4, guidance=2.0), denoiser, weak)
+    assert (denoiser.images, weak.images) == (12, 12)
+    torch.testing.assert_close(images, sampled(Sampling(steps=4), Counted(1.5)), rtol=1e-5, atol=1e-5)
+
+
+def test_guidance_without_a_weaker_denoiser_is_refused():
+    with pytest.raises(ValueError, match="guidance 2 needs"):
+        sampled(Sampling(guidance=2.0))
 
 
 def test_a_module_guides_another():
@@ -89,22 +95,23 @@ def test_a_module_guides_another():
     randomize(model.network, 1)
     randomize(guide.network, 2)
     settings = Sampling(steps=2, guidance=2.0)
-    images = model.sample(LABELS, settings, guide=guide)
-    assert not torch.allclose(images, model.sample(LABELS, settings), atol=1e-3)
-    assert torch.equal(model.sample(LABELS, settings, guide=model), model.sample(LABELS, Sampling(steps=2)))
+    images = sample(model, ASKED, settings, guide=guide)
+    assert not torch.allclose(images, sample(model, ASKED, settings), atol=1e-3)
+    itself = sample(model, ASKED, settings, guide=model)
+    torch.testing.assert_close(itself, sample(model, ASKED, Sampling(steps=2)))
 
 
 def test_a_module_guides_away_from_its_own_average():
     model, other = module(), module()
     randomize(model.network, 1)
     randomize(other.network, 2)
-    model.averages = {0.25: {name: p.detach() for name, p in other.named_parameters()}}
+    model.ema = {0.25: {name: p.detach() for name, p in other.named_parameters()}}
     settings = Sampling(steps=2, guidance=2.0, guide_length=0.25)
-    assert torch.equal(model.sample(LABELS, settings), model.sample(LABELS, settings, guide=other))
+    assert torch.equal(sample(model, ASKED, settings), sample(model, ASKED, settings, guide=other))
     unguided = Sampling(steps=2, guide_length=0.25)
-    assert torch.equal(model.sample(LABELS, unguided), model.sample(LABELS, Sampling(steps=2)))
+    assert torch.equal(sample(model, ASKED, unguided), sample(model, ASKED, Sampling(steps=2)))
     with pytest.raises(ValueError, match=r"of this length \(lengths kept: 0\.25\)"):
-        model.sample(LABELS, replace(settings, guide_length=0.2))
+        sample(model, ASKED, replace(settings, guide_length=0.2))
 
 
 @pytest.mark.parametrize(

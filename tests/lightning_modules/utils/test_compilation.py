@@ -12,7 +12,7 @@ import torch
 
 from datamodules.sources.rendered_cats import RenderedCats
 from tests.helpers.places import SCRIPTS
-from tests.helpers.tiny import KINDS, SIZE, draw, module, randomize
+from tests.helpers.tiny import KINDS, SIZE, classes, draw, module, randomize
 
 FIT = SCRIPTS / "fit.py"
 SMALL = [
@@ -49,14 +49,14 @@ def test_without_a_compiler_training_says_so_and_goes_on(tmp_path: Path) -> None
 def test_a_compiled_network_guides_with_the_average_s_weights(kind: str) -> None:
     model = module(kind).eval()
     randomize(model.network)
-    own = {name: weight.detach().clone() for name, weight in model.named_parameters()}
-    model.averages = {0.25: {name: 0.9 * weight for name, weight in own.items()}}
-    noisy = draw(2, 3, SIZE, SIZE), torch.tensor([0.5, 2.0]), torch.tensor([0, 1])
+    model.ema = {0.25: {name: 0.9 * weight.detach() for name, weight in model.named_parameters()}}
+    noisy = draw(2, 3, SIZE, SIZE), torch.tensor([0.5, 2.0])
+    own, averaged = model.bind(classes(0, 1)), model.bind(classes(0, 1), ema=0.25)
     with torch.no_grad():
-        expected, present = model.averaged(0.25)(*noisy), model(*noisy)
+        expected, present = averaged(*noisy), own(*noisy)
         model.network.compile(backend="aot_eager")  # traced as ever, and no compiler needed
-        torch.testing.assert_close(model(*noisy), present)
-        torch.testing.assert_close(model.averaged(0.25)(*noisy), expected)
-        torch.testing.assert_close(model(*noisy), present)
+        torch.testing.assert_close(own(*noisy), present)
+        torch.testing.assert_close(averaged(*noisy), expected)
+        torch.testing.assert_close(own(*noisy), present)
     assert (present - expected).abs().max() > 0.01
     torch.compiler.reset()

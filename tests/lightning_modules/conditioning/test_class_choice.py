@@ -2,7 +2,7 @@ from __future__ import annotations
 
 import pytest
 
-from lightning_modules.sampling.class_choice import choose_labels, chosen_classes, listed, spelled
+from lightning_modules.conditioning.class_choice import chosen_classes, listed, spelled
 
 NASTY = (
     *(
@@ -99,9 +99,9 @@ def test_a_name_that_needs_quotes_says_how(name):
     assert spelled(name) in str(error.value)
 
 
-def test_classes_come_in_turn():
-    assert choose_labels(None, ["a", "b"], 5) == [0, 1, 0, 1, 0]
-    assert choose_labels("b,none", ["a", "b"], 3) == [1, 2, 1]
+def test_all_classes_are_chosen_unless_some_are():
+    assert chosen_classes(None, ["a", "b"]) == [0, 1]
+    assert chosen_classes("b,none", ["a", "b"]) == [1, 2]
 
 
 def test_of_many_classes_a_few_are_named_and_the_nearest():

@@ -152,8 +152,8 @@ def _add_output(group: Group) -> None:
         "--part",
         type=share,
         metavar="K/N",
-        help="sample every Nth batch from the Kth on, on GPU K where there are any; N processes with the same "
-        "--out share the work (default: RANK and WORLD_SIZE, as torchrun sets them)",
+        help="sample every Nth batch from the Kth on, on GPU K where there are any; N processes with the "
+        "same --out share the work (default: RANK and WORLD_SIZE, as torchrun sets them)",
     )
     group.add_argument("--classes", action="store_true", help="classes.png: every class from the same noise")
     group.add_argument(

@@ -18,7 +18,7 @@ _DESCRIPTIONS = {
     r"images_seen": "Images trained on so far: steps times the images of a step, over all devices.",
     r"skipped_steps": "Steps that were not taken, because loss or gradient was not finite or an outlier.",
     r"cost/usd": "US dollars spent on the run so far.",
-    r"throughput/images_per_second": "Without validation, saving and drawing.",
+    r"throughput/images_per_second": "Without validation, saving and sampling.",
     r"throughput/data_wait_share": "Share of the time that training waits for data; workers help.",
     r"error_sigma_.*/train": "Squared error per pixel value on training images in this band of noise levels.",
     r"error_sigma_.*/val": (
@@ -35,7 +35,7 @@ _DESCRIPTIONS = {
         "Median distance of samples to the nearest training image, over that of held-out images. Well below "
         "1 the model memorizes."
     ),
-    r"samples": "The same noise and classes at every step, drawn with the averaged weights.",
+    r"samples": "The same noise and classes at every step, sampled with the averaged weights.",
     r"evaluation/samples": "Sampled with the averaged weights; the class that was asked for stands below.",
     r"evaluation/closest_pairs": "The samples nearest to a training image, next to that image.",
 }

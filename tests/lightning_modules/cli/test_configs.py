@@ -101,7 +101,7 @@ def test_config_builds_at_its_own_size(name: str, cats: Path, tmp_path: Path) ->
     cpu = {"data.image_size": own, "trainer.precision": "32-true", "model.compile": False}
     cli = FitCLI(["--config", name, *long_enough(cats, tmp_path), *options(cpu)])
     assert cli.model.image_shape == (3, own, own)
-    assert cli.model.num_classes == 6
+    assert len(cli.model.class_names) == 6
 
 
 @pytest.mark.parametrize("name", FOR_A_FOLDER)

@@ -185,7 +185,7 @@ def test_model_option_alone_switches_the_network_and_trains(args: list[str], tmp
     restored = UNetDiffusion.load_from_checkpoint(
         run.folder / "checkpoints" / "last.ckpt", weights_only=True, map_location="cpu"
     )
-    assert restored.num_classes == 6
+    assert len(restored.class_names) == 6
 
 
 def test_flat_folder_trains_without_labels(args: list[str], cats: Path, tmp_path: Path) -> None:

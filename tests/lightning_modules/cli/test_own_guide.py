@@ -10,7 +10,7 @@ import pytest
 from PIL import Image
 
 from lightning_modules.callbacks.sample_grid import SampleGrid
-from lightning_modules.models import checkpoint_classes
+from lightning_modules.models import load_model
 from lightning_modules.pictures.images import viewing_scale
 from tests.helpers.command_line import LIGHTNING_WARNINGS, Run, load_script, refusal, tiny
 
@@ -38,9 +38,8 @@ def test_grid_and_script_guide_alike(guided: Run, tmp_path: Path) -> None:
     with Image.open(guided.folder / "samples" / "step=00000004.png") as picture:
         grid = np.asarray(picture.convert("RGB")).astype(int)
     scale = viewing_scale(16)
-    sheet = SampleGrid(columns=2).sheet(
-        checkpoint_classes(guided.folder / "checkpoints" / "last.ckpt"), step=4
-    )
+    conditioner = load_model(guided.folder / "checkpoints" / "last.ckpt").conditioner
+    sheet = SampleGrid(columns=2).sheet(conditioner, step=4)
     images = images_of(guided.folder, tmp_path / "own")
     for number, image in enumerate(images):
         left, top = sheet.place(number, (16, 16))
@@ -76,7 +75,7 @@ def test_training_is_refused_before_there_is_a_run(args: list[str], tmp_path: Pa
 def test_an_export_holds_no_guide(guided: Run, tmp_path: Path, capsys) -> None:
     out = tmp_path / "cats.safetensors"
     load_script("export").main([str(guided.folder), "--to", "safetensors", "--out", str(out)])
-    assert "it draws unguided" in capsys.readouterr().out
+    assert "it samples unguided" in capsys.readouterr().out
     told = json.loads((tmp_path / "cats.safetensors.json").read_text())["sampling"]
     assert (told["guidance"], told["guide_length"]) == (1.0, None)
     plain = images_of(guided.folder, tmp_path / "run", "--guidance", "1")

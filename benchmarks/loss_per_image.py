@@ -59,7 +59,7 @@ def main(args: Sequence[str] | None = None) -> None:
     torch.set_num_threads(options.threads)
     keep_freed_memory()
     try:
-        prepare(options.data, options.out / "data", options.size, options.val, labels=False)
+        prepare(options.data, options.out / "data", options.size, options.held_out, labels=False)
     except DataError as error:
         sys.exit(f"error: {error}")
     train, val = (np.load(options.out / "data" / f"{name}.npy") for name in ("train", "val"))

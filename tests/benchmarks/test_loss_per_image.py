@@ -22,7 +22,7 @@ facts = {}
 
 class Constant(torch.nn.Module):
     value = 0.25
-    def forward(self, x, noise_level, labels):
+    def forward(self, x, noise_level, condition):
         return torch.full_like(x, self.value)
 
 step = ROWS["ours-dit"].make(torch.zeros(2, 3, 32, 32), 10)
@@ -35,7 +35,7 @@ with torch.device("meta"):
     peer = ROWS["published-dit"].make(torch.zeros(2, 3, 32, 32), 10)
 peer.predict = lambda x, time, labels: times.extend(time.tolist()) or x
 sigma = torch.tensor([1 / 3, 1.0, 3.0])
-peer.evaluate(torch.zeros(3, 1, 1, 1), sigma.log() / 4, torch.zeros(3))
+peer.evaluate(torch.zeros(3, 1, 1, 1), sigma.log() / 4)
 facts["times"] = times
 
 facts["schedule"] = [subject.schedule(index, 100) for index in (0, 2, 50, 70, 99)]

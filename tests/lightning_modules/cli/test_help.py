@@ -136,7 +136,7 @@ HABITUAL = {
     "--fresh my_images": "--data.root my_images",
     "--trainer.foo 3": "--trainer.foo is not an option",
     "--data.batch_size": "--data.batch_size needs a value",
-    "--data.source DrawnCat": "Did you mean RenderedCats",
+    "--data.source RenderedCat": "Did you mean RenderedCats",
     "--sample_grid.sampling.sampler heum": "Did you mean heun",
     "--model.noise_levels.st 3": "--model.noise_levels.std",
     "--trainer.max_steps 3.5": "--trainer.max_steps must be a whole number",

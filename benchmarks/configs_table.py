@@ -177,12 +177,12 @@ def figures(name: str) -> Figures:
         config["trainer"]["max_steps"],
         config["data"]["batch_size"],
         config["data"]["image_size"],
-        network_in_words(config["model"]["init_args"]),
+        network_in_words(config["model"]["init_args"]["network"]),
     )
 
 
 def network_in_words(settings: dict[str, Any]) -> str:
-    """Return what a config says of its network."""
+    """Return the shape of a config's network."""
     if "channels" in settings:
         return f"UNet, {tuple(settings['channels'])}"
     return f"DiT, patch {settings['patch_size']}, {settings['width']} x {settings['depth']}"

@@ -173,7 +173,7 @@ def parse(args: Sequence[str] | None) -> argparse.Namespace:
     parser.add_argument("--data", help="image folder (default: 120 rendered cats in a temporary folder)")
     parser.add_argument("--accelerator", default="auto", help="auto, cpu or gpu (default auto)")
     parser.add_argument("--out", type=Path, help="JSON file for the figures")
-    parser.add_argument("fit", nargs="*", help="further options of fit.py, after --: -- --model.width 64")
+    parser.add_argument("fit", nargs="*", help="further options of fit.py, after --: -- --ema.decay 0.9")
     return parser.parse_args(args)
 
 

@@ -17,9 +17,9 @@ from torch.utils.flop_counter import FlopCounterMode, sdpa_backward_flop_count, 
 from lightning_modules.diffusion.loss import denoising_loss
 from lightning_modules.diffusion.noise_levels import LogitNormal
 from lightning_modules.diffusion.preconditioning import FlowX
-from lightning_modules.networks.dit import DiT
-from lightning_modules.networks.layers import weight_decay_groups
-from lightning_modules.networks.unet import UNet
+from lightning_modules.networks.dit import DiT, DiTConfig
+from lightning_modules.networks.layers import weight_decay_groups, zeroed
+from lightning_modules.networks.unet import UNet, UNetConfig
 
 _LEVELS = 1000
 _HEAD = 64  # features of an attention head, in every transformer
@@ -186,18 +186,22 @@ class PeerStep(Step):
 
 def own_dit(images: Tensor, millions: int) -> Step:
     width, depth = DIT[millions]
-    return OwnStep(DiT(images.shape[-1], 4, width, depth, heads_of(width)), images)
+    return OwnStep(DiT(DiTConfig(4, width, depth, heads_of(width)), images.shape[-1]), images)
 
 
 def own_dit_merged(images: Tensor, millions: int) -> Step:
     width, merged_width, merged_heads, merged_depth = DIT_MERGED[millions]
     merged = {"merged_depth": merged_depth, "merged_width": merged_width, "merged_heads": merged_heads}
-    return OwnStep(DiT(images.shape[-1], 4, width, 2, heads_of(width), **merged), images)
+    return OwnStep(DiT(DiTConfig(4, width, 2, heads_of(width), **merged), images.shape[-1]), images)
 
 
 def own_dit_per_block(images: Tensor, millions: int) -> Step:
     width, depth = DIT_PER_BLOCK[millions]
-    network = DiT(images.shape[-1], 4, width, depth, width // _HEAD, modulation="per_block")
+    network = DiT(DiTConfig(4, width, depth, width // _HEAD), images.shape[-1])
+    # As published: every block maps the condition by itself, where ours shares one map.
+    network.shared_modulation = nn.Identity()  # type: ignore[assignment]
+    for block in network.blocks:
+        block.modulation = zeroed(nn.Linear(width, 6 * width))
     return OwnStep(network, images)
 
 
@@ -205,7 +209,7 @@ def own_unet(images: Tensor, millions: int, unshuffle: int = 2) -> Step:
     channels, blocks = UNET[unshuffle][millions]
     size = images.shape[-1]
     coarsest = size // unshuffle // 2 ** (len(channels) - 1)
-    return OwnStep(UNet(size, channels, blocks, (coarsest,), unshuffle=unshuffle), images)
+    return OwnStep(UNet(UNetConfig(channels, blocks, (coarsest,), unshuffle), size), images)
 
 
 def own_unet_contiguous(images: Tensor, millions: int) -> Step:

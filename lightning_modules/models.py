@@ -1,93 +1,75 @@
-"""The models there are, and loading one from a checkpoint."""
+"""The models there are: a network's shape, and how it is trained unless it is said otherwise."""
 
 from __future__ import annotations
 
-from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any
 
-from lightning_modules.checkpoints.errors import DamagedCheckpointError
-from lightning_modules.checkpoints.opening import open_checkpoint, verify
-from lightning_modules.dit import DiTDiffusion
-from lightning_modules.ema.post_hoc import KEY
+from lightning_modules.diffusion.noise_levels import LogitNormal, LogNormal, NoiseLevels
+from lightning_modules.diffusion.preconditioning import EDM, FlowX, Preconditioner, check_capacity
 from lightning_modules.module import DiffusionModule
-from lightning_modules.unet import UNetDiffusion
-from lightning_modules.utils.memory import is_out_of_memory
-
-MODELS: dict[str, type[DiffusionModule]] = {model.__name__: model for model in (DiTDiffusion, UNetDiffusion)}
+from lightning_modules.networks.dit import DiTConfig
+from lightning_modules.networks.unet import UNetConfig
 
 
-def load_model(checkpoint: Path, device: str = "cpu") -> DiffusionModule:
-    """Load a model with its averaged weights, and those averages that were kept beside them.
+class DiTDiffusion(DiffusionModule):
+    """A diffusion transformer.
 
     Args:
-        checkpoint: A file that training saved.
-        device: Where to put the model.
+        image_size: Height and width of the images in pixels.
+        network: Shape of the network.
+        preconditioner: How the network's output becomes `denoised`, that is what the network predicts.
+        noise_levels: The distribution that training draws noise levels from.
+        **others: See `DiffusionModule`.
 
     Raises:
-        FileNotFoundError: If the file is not there.
-        DamagedCheckpointError: If it is not a whole checkpoint of one of the models.
-        UnsafeCheckpointError: If loading it could run code.
+        ValueError: If a setting is out of its range, the network does not fit the images, or it is too narrow
+            for what it is to predict.
     """
-    verify(checkpoint)
-    stored = open_checkpoint(checkpoint)
-    kind = _model_of(checkpoint, stored)
-    try:
-        module = kind.load_from_checkpoint(checkpoint, map_location=device, weights_only=True)
-        module.ema = {float(length): kept["weights"] for length, kept in stored.get(KEY, {}).items()}
-        return module
-    except (RuntimeError, LookupError, TypeError, ValueError, AttributeError) as error:
-        if is_out_of_memory(error):
-            raise
-        reason = (str(error).strip() or type(error).__name__).splitlines()[0]
-        raise DamagedCheckpointError(
-            f"{checkpoint} is not a whole checkpoint of a model of this project ({reason})"
-        ) from error
 
-
-class CheckpointFacts(NamedTuple):
-    """What a checkpoint's weights are."""
-
-    step: int
-    """The optimizer step they were saved at."""
-
-    weights: str
-    """`averaged` if `load_model` loads averaged weights (EMA), else `raw`."""
-
-
-def checkpoint_classes(checkpoint: Path) -> tuple[str, ...]:
-    """Return the classes of a checkpoint's model, without loading it."""
-    return tuple(_hyper_parameters(checkpoint)["class_names"])
-
-
-def image_size(checkpoint: Path) -> int:
-    """Return the side in pixels of the images of a checkpoint's model, without loading it."""
-    return int(_hyper_parameters(checkpoint)["image_size"])
-
-
-def checkpoint_facts(checkpoint: Path) -> CheckpointFacts:
-    """Tell what a checkpoint's weights are, without loading them."""
-    stored = open_checkpoint(checkpoint)
-    # Lightning keeps the raw weights under this name where the model's own are averaged.
-    return CheckpointFacts(stored["global_step"], "averaged" if "current_model_state" in stored else "raw")
-
-
-def _hyper_parameters(checkpoint: Path) -> dict[str, Any]:
-    stored = open_checkpoint(checkpoint)
-    _model_of(checkpoint, stored)
-    found: dict[str, Any] = stored["hyper_parameters"]
-    return found
-
-
-def _model_of(checkpoint: Path, stored: dict[str, Any]) -> type[DiffusionModule]:
-    """Return the model that a checkpoint is of.
-
-    Raises:
-        DamagedCheckpointError: If it is of none.
-    """
-    name = stored.get("model")
-    if name not in MODELS:
-        raise DamagedCheckpointError(
-            f"{checkpoint} is not a whole checkpoint of a model of this project: it says {name} where one of "
-            f"{', '.join(MODELS)} is expected"
+    def __init__(
+        self,
+        image_size: int,
+        network: DiTConfig = DiTConfig(),
+        preconditioner: Preconditioner = FlowX(),
+        noise_levels: NoiseLevels = LogitNormal(mean=0.3, std=1.4),
+        **others: Any,  # noqa: ANN401
+    ) -> None:
+        patch, width = network.patch_size, network.width
+        check_capacity(patch, width, preconditioner, "network.patch_size", "network.width")
+        super().__init__(
+            image_size, network=network, preconditioner=preconditioner, noise_levels=noise_levels, **others
         )
-    return MODELS[name]
+
+
+class UNetDiffusion(DiffusionModule):
+    """A convolutional U-Net.
+
+    Args:
+        image_size: Height and width of the images in pixels.
+        network: Shape of the network.
+        preconditioner: How the network's output becomes `denoised`, that is what the network predicts.
+        noise_levels: The distribution that training draws noise levels from.
+        **others: See `DiffusionModule`.
+
+    Raises:
+        ValueError: If a setting is out of its range, the network does not fit the images, or it is too narrow
+            for what it is to predict.
+    """
+
+    def __init__(
+        self,
+        image_size: int,
+        network: UNetConfig = UNetConfig(),
+        preconditioner: Preconditioner = EDM(),
+        noise_levels: NoiseLevels = LogNormal(),
+        **others: Any,  # noqa: ANN401
+    ) -> None:
+        patch, width = network.unshuffle, network.channels[0]
+        check_capacity(patch, width, preconditioner, "network.unshuffle", "network.channels[0]")
+        super().__init__(
+            image_size, network=network, preconditioner=preconditioner, noise_levels=noise_levels, **others
+        )
+
+
+MODELS: dict[str, type[DiffusionModule]] = {model.__name__: model for model in (DiTDiffusion, UNetDiffusion)}
+"""By name, as `--model` takes them."""

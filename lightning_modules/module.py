@@ -7,12 +7,13 @@ from typing import Any, NamedTuple
 
 import torch
 from lightning.pytorch import LightningModule
-from torch import Tensor, nn
+from torch import Tensor
 from torch.func import functional_call
 
 from datamodules.batches.step_plan import Place, StepPlan
 from datamodules.utils.text import counted, listed
 from lightning_modules.checkpoints.optimizer_settings import keep_settings
+from lightning_modules.conditioning.class_labels import ClassLabels
 from lightning_modules.conditioning.conditioner import Conditioner
 from lightning_modules.diffusion.denoiser import Bound, Condition
 from lightning_modules.diffusion.loss import denoising_loss
@@ -20,6 +21,7 @@ from lightning_modules.diffusion.noise_levels import NoiseLevels
 from lightning_modules.diffusion.preconditioning import Preconditioner
 from lightning_modules.diffusion.setting import Setting
 from lightning_modules.diffusion.weighting import Weighting
+from lightning_modules.networks.config import NetworkConfig
 from lightning_modules.networks.layers import weight_decay_groups
 from lightning_modules.utils.compilation import compile_where_possible
 from lightning_modules.utils.lightning_internals import data_module, set_position, trainer_of
@@ -78,17 +80,21 @@ class DiffusionModule(LightningModule):
     conditions come from a generator made for the step.
 
     Args:
-        network: `F(x, noise_level, condition)`; its output is 0 at initialization.
         image_size: Height and width of the images in pixels.
-        class_names: Names of the data's classes in the order of their labels.
-        conditioner: What can be asked for, whose embedding the network holds.
+        class_names: Names of the data's classes in the order of their labels; one class is unconditional.
+        network: Shape of the network `F(x, noise_level, condition)`, whose output is 0 at initialization.
+        conditioner: What can be asked for, whose embedding the network holds; null is the labels of classes.
         preconditioner: How the network's output becomes `denoised`, that is what the network predicts.
         noise_levels: The distribution that training draws noise levels from.
-        weighting: Loss weight by noise level; none takes the one the preconditioner was published with.
+        weighting: Loss weight by noise level; null takes the one the preconditioner was published with.
         cond_dropout: Share of images of which nothing is asked, which classifier-free guidance needs.
+        augmentations: How many numbers tell the network what was done to a training image; 0 for none.
         optimizer: Settings of AdamW.
         seed: Seed of everything random in a step.
         compile: Whether to run the network through `torch.compile`, where a compiler is there.
+
+    Raises:
+        ValueError: If a setting is out of its range, or the network does not fit the images.
 
     Attributes:
         ema: Averages of the weights that are kept along with the module's own, by relative length and
@@ -97,24 +103,28 @@ class DiffusionModule(LightningModule):
 
     def __init__(
         self,
-        network: nn.Module,
         image_size: int,
-        class_names: Sequence[str],
-        conditioner: Conditioner[Any],
+        class_names: Sequence[str] = ("images",),
+        *,
+        network: NetworkConfig,
+        conditioner: Conditioner[Any] | None = None,
         preconditioner: Preconditioner,
         noise_levels: NoiseLevels,
-        weighting: Weighting | None,
-        cond_dropout: float,
-        optimizer: AdamWSettings,
-        seed: int,
-        compile: bool,
+        weighting: Weighting | None = None,
+        cond_dropout: float = 0.1,
+        augmentations: int = 0,
+        optimizer: AdamWSettings = AdamWSettings(),
+        seed: int = 0,
+        compile: bool = False,
     ) -> None:
-        check_ranges(share("cond_dropout", cond_dropout))
+        check_ranges(at_least("image_size", image_size, 1), share("cond_dropout", cond_dropout))
         super().__init__()
-        self.network = network
+        self.save_hyperparameters()  # those of the subclass too, and the defaults of this class
+        self.hparams["class_names"] = list(class_names)
+        self.conditioner: Conditioner[Any] = conditioner or ClassLabels(tuple(class_names))
+        self.network = network.build(image_size, 3, self.conditioner.embedding, augmentations)
         self.image_shape = (3, image_size, image_size)
         self.class_names = tuple(class_names)
-        self.conditioner = conditioner
         self.preconditioner = preconditioner
         self.noise_levels = noise_levels
         self.weighting = weighting or preconditioner.default_weighting()

@@ -61,16 +61,23 @@ def edits_sys_path(source: str) -> bool:
     return False
 
 
+def is_standard(name: str) -> bool:
+    return name.split(".")[0] in sys.stdlib_module_names
+
+
 @pytest.mark.parametrize("package", ["lightning_modules/diffusion", "lightning_modules/networks"])
 def test_diffusion_and_networks_import_torch_and_themselves_only(package):
-    own = package.replace("/", ".")
+    """And the range checks, which import nothing."""
+    ranges = "lightning_modules.utils.ranges"
+    allowed = ("torch", package.replace("/", "."), ranges)
     strangers = {
         f"{path.relative_to(ROOT)}: {name}"
         for path in sources(package)
         for name in imported_by(path)
-        if not (within(name, own) or name.split(".")[0] in {"torch", *sys.stdlib_module_names})
+        if not (is_standard(name) or any(within(name, each) for each in allowed))
     }
     assert not strangers
+    assert all(map(is_standard, imported_by(ROOT / f"{ranges.replace('.', '/')}.py")))
 
 
 def test_datamodules_never_import_the_models():

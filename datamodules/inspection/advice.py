@@ -51,5 +51,5 @@ def suggestion(inspection: Inspection, folder: str, flags: Sequence[str] = ()) -
 def _small(count: int) -> list[str]:
     fewest, most = _DEMO_STEPS
     steps = min(max(100 * round(_PASSES * count / _DEMO_BATCH / 100), fewest), most)
-    augmented = ["--data.augmentation.probability", "0.12", "--model.dropout", "0.1"]
+    augmented = ["--data.augmentation.probability", "0.12", "--model.network.dropout", "0.1"]
     return [*augmented, "--trainer.max_steps", str(steps)]

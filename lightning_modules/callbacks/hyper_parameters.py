@@ -75,7 +75,9 @@ def changed(config: Mapping[str, Any], defaults: Mapping[str, Any]) -> dict[str,
 
 
 def _own_defaults(made: type) -> dict[str, Any]:
-    parameters = signature(made).parameters.values()
+    """Return the defaults of a class, and of what it hands on to its base classes."""
+    bases = [vars(each)["__init__"] for each in reversed(made.__mro__) if "__init__" in vars(each)]
+    parameters = [each for made_by in bases for each in signature(made_by).parameters.values()]
     return {each.name: each.default for each in parameters if each.default is not Parameter.empty}
 
 

@@ -31,7 +31,6 @@ from lightning_modules.evaluation.setup import Setup, Variant, describe, device,
 from lightning_modules.metrics.features import Images
 from lightning_modules.metrics.memorization import Memorization
 from lightning_modules.metrics.pairs import EvaluationError
-from lightning_modules.models import checkpoint_classes, image_size
 from lightning_modules.module import DiffusionModule
 from lightning_modules.pictures.captions import class_captions
 from lightning_modules.pictures.images import save_png
@@ -40,6 +39,7 @@ from lightning_modules.run.directory import run_config
 from lightning_modules.sampling.generate import check_finite, sample_images
 from lightning_modules.sampling.settings import Sampling
 from lightning_modules.trained.averages import load_weights
+from lightning_modules.trained.checkpoint import checkpoint_classes, image_size
 from lightning_modules.utils.files import file_digest
 
 _MAX_BAND_IMAGES = 512

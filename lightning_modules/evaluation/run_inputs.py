@@ -9,9 +9,9 @@ from jsonargparse import ArgumentError, ArgumentParser
 
 from datamodules.errors import DataError
 from datamodules.image_folder import ImageFolderDataModule
+from lightning_modules.checkpoints.facts import checkpoint_facts
 from lightning_modules.checkpoints.opening import open_checkpoint
 from lightning_modules.evaluation.request import AS_THE_RUN, DataOptions
-from lightning_modules.models import checkpoint_facts
 from lightning_modules.run.directory import run_config
 
 OTHER_WORDS = {

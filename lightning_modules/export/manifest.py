@@ -3,15 +3,16 @@
 from __future__ import annotations
 
 import dataclasses
-import inspect
 import json
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
+from lightning_modules.checkpoints.facts import CheckpointFacts
 from lightning_modules.diffusion.setting import Setting
-from lightning_modules.models import MODELS, CheckpointFacts
+from lightning_modules.models import MODELS
 from lightning_modules.module import DiffusionModule
+from lightning_modules.networks.config import NetworkConfig
 from lightning_modules.sampling.settings import Sampling
 from lightning_modules.utils.files import file_digest
 
@@ -82,7 +83,7 @@ def rebuild(manifest: dict[str, Any]) -> DiffusionModule:
 
 def to_plain(value: Any) -> Any:  # noqa: ANN401
     """Turn a setting into what JSON has: a dataclass becomes `class_path` and `init_args`, as in a YAML."""
-    if isinstance(value, Setting) and dataclasses.is_dataclass(value):
+    if isinstance(value, (Setting, NetworkConfig)) and dataclasses.is_dataclass(value):
         fields = {field.name: to_plain(getattr(value, field.name)) for field in dataclasses.fields(value)}
         return {"class_path": type(value).__name__, "init_args": fields}
     if isinstance(value, (list, tuple)):
@@ -97,7 +98,7 @@ def from_plain(value: Any) -> Any:  # noqa: ANN401
         ValueError: If there is no such setting.
     """
     if isinstance(value, dict):
-        known = {setting.__name__: setting for setting in _settings(Setting)}
+        known = {kind.__name__: kind for base in (Setting, NetworkConfig) for kind in _kinds(base)}
         if value["class_path"] not in known:
             raise ValueError(f"there is no setting {value['class_path']!r}")
         options = {name: from_plain(item) for name, item in value["init_args"].items()}
@@ -108,11 +109,10 @@ def from_plain(value: Any) -> Any:  # noqa: ANN401
 
 
 def _options(module: DiffusionModule) -> dict[str, Any]:
-    names = inspect.signature(type(module)).parameters
-    return {name: to_plain(value) for name, value in module.hparams.items() if name in names}
+    return {name: to_plain(value) for name, value in module.hparams.items() if not name.startswith("_")}
 
 
-def _settings(base: type[Setting]) -> Iterator[type[Setting]]:
-    for setting in base.__subclasses__():
-        yield setting
-        yield from _settings(setting)
+def _kinds(base: type[object]) -> Iterator[type[object]]:
+    for kind in base.__subclasses__():
+        yield kind
+        yield from _kinds(kind)

@@ -2,111 +2,131 @@
 
 from __future__ import annotations
 
-from typing import Literal
+from dataclasses import dataclass
 
-import torch
 from torch import Tensor, nn
 from torch.nn.functional import silu
 
-from lightning_modules.networks.layers import ConditionEmbedding, DecayedLinear, MakeEmbedding, zeroed
+from lightning_modules.networks.config import NetworkConfig
+from lightning_modules.networks.layers import ConditionEmbedding, MakeEmbedding, zeroed
 from lightning_modules.networks.merging import MergedBlocks
-from lightning_modules.networks.positions import RotaryPositions, sine_positions, window_mask
+from lightning_modules.networks.positions import RotaryPositions, sine_positions
 from lightning_modules.networks.transformer import Block, check_heads, hidden_width, modulate
+from lightning_modules.utils.ranges import above, at_least, check_ranges, share
 
-Modulation = Literal["shared", "per_block"]
+
+@dataclass(frozen=True)
+class DiTConfig(NetworkConfig):
+    """Shape of a `DiT`.
+
+    Args:
+        patch_size: Height and width of a token's patch in pixels; divides the image size.
+        width: Size of a token.
+        depth: Number of transformer blocks.
+        heads: Number of attention heads; `width / heads` is a multiple of 4.
+        mlp_ratio: Size of the feed-forward hidden layer over `width`; 8/3 has SwiGLU cost what a plain
+            layer of ratio 4 costs.
+        dropout: Share of feed-forward units dropped in training.
+        merged_depth: Number of further blocks, after half of the others, that see 2 x 2 tokens as one; 0 for
+            no such blocks. See `MergedBlocks`.
+        merged_width: Size of a merged token.
+        merged_heads: Number of attention heads of the merged blocks; `merged_width / merged_heads` is a
+            multiple of 4.
+
+    Raises:
+        ValueError: If an option is out of its range, or the heads do not divide the width.
+    """
+
+    patch_size: int = 4
+    width: int = 256
+    depth: int = 6
+    heads: int = 4
+    mlp_ratio: float = 8 / 3
+    dropout: float = 0.0
+    merged_depth: int = 0
+    merged_width: int = 384
+    merged_heads: int = 6
+
+    def __post_init__(self) -> None:
+        check_ranges(
+            *(
+                at_least(f"network.{name}", getattr(self, name), 1)
+                for name in ("patch_size", "width", "depth", "heads", "merged_width", "merged_heads")
+            ),
+            above("network.mlp_ratio", self.mlp_ratio),
+            share("network.dropout", self.dropout, whole=False),
+            at_least("network.merged_depth", self.merged_depth, 0),
+        )
+        check_heads("width", self.width, "heads", self.heads)
+        if self.merged_depth:
+            check_heads("merged_width", self.merged_width, "merged_heads", self.merged_heads)
+
+    def build(self, image_size: int, channels: int, embed: MakeEmbedding | None, augmentations: int) -> DiT:
+        """Make the network; see `NetworkConfig.build`."""
+        return DiT(self, image_size, channels, embed, augmentations)
 
 
 class DiT(nn.Module):
     """Images as tokens of `patch_size`^2 pixels through a stack of modulated transformer blocks.
 
-    Output is 0 at initialization (adaLN-Zero), for any input.
+    All blocks share one map from the condition to their modulation (Chen et al. 2024, "PixArt-alpha",
+    arXiv 2310.00426, adaLN-single). Output is 0 at initialization (adaLN-Zero), for any input.
 
     Args:
-        image_size: Height and width in pixels, a multiple of `patch_size`.
-        patch_size: Height and width of a token's patch in pixels.
-        width: Size of a token.
-        depth: Number of blocks.
-        heads: Number of attention heads; `width / heads` is a multiple of 4.
-        embed: Makes the embedding of what is asked for; none is an unconditional network.
+        config: The shape.
+        image_size: Height and width in pixels, a multiple of the patch size.
         channels: Image channels.
-        mlp_ratio: Size of the feed-forward hidden layer over `width`; 8/3 has SwiGLU cost what a plain
-            layer of ratio 4 costs.
-        modulation: `per_block` maps the condition in each block, `shared` once for all.
-        registers: Number of learned tokens beside the patches (Darcet et al. 2024, arXiv 2309.16588).
-        window: Side in tokens of the local attention windows of the first `window_depth` blocks.
-        window_depth: Number of first blocks with local windows; registers see and are seen by all.
-        long_skips: Whether block `i`'s output is added, through a zero-initialized linear layer, before block
-            `depth - 1 - i` (Bao et al. 2023, "U-ViT", arXiv 2209.12152).
-        dropout: Share of feed-forward units dropped in training.
-        augmentations: How many numbers say what was done to an image; 0 where nothing is.
-        merged_depth: Number of further blocks, after half of the others, that see 2 x 2 tokens as one; 0 for
-            none. See `MergedBlocks`.
-        merged_width: Size of a merged token.
-        merged_heads: Number of attention heads of the merged blocks.
+        embed: Makes the embedding of what is asked for; None is an unconditional network.
+        augmentations: Number of values that say what was done to an image; 0 where nothing ever is.
 
     Raises:
-        ValueError: If the sizes do not divide.
+        ValueError: If the patches do not tile the image.
     """
-
-    positional: Tensor
-    mask: Tensor | None
 
     def __init__(
         self,
+        config: DiTConfig,
         image_size: int,
-        patch_size: int = 4,
-        width: int = 256,
-        depth: int = 6,
-        heads: int = 4,
-        embed: MakeEmbedding | None = None,
         channels: int = 3,
-        mlp_ratio: float = 8 / 3,
-        modulation: Modulation = "shared",
-        registers: int = 0,
-        window: int = 4,
-        window_depth: int = 0,
-        long_skips: bool = False,
-        dropout: float = 0.0,
+        embed: MakeEmbedding | None = None,
         augmentations: int = 0,
-        merged_depth: int = 0,
-        merged_width: int = 384,
-        merged_heads: int = 6,
     ) -> None:
         super().__init__()
-        _check_patches(image_size, patch_size)
-        check_heads("width", width, heads)
+        width = config.width
+        _check_patches(image_size, config.patch_size)
         self.image_size = image_size
-        self.patch_size = patch_size
-        side = image_size // patch_size
-        patch_dim = channels * patch_size**2
-        hidden = hidden_width(width, mlp_ratio)
+        self.patch_size = config.patch_size
+        side = image_size // config.patch_size
+        patch_dim = channels * config.patch_size**2
+        hidden = hidden_width(width, config.mlp_ratio)
         self.patch = nn.Linear(patch_dim, width)
-        self.registers = nn.Parameter(torch.randn(registers, width) * 0.02) if registers else None
         self.condition = ConditionEmbedding(width, embed, augmentations)
-        self.shared_modulation = zeroed(nn.Linear(width, 6 * width)) if modulation == "shared" else None
+        self.shared_modulation = zeroed(nn.Linear(width, 6 * width))
         self.blocks = nn.ModuleList(
-            Block(width, heads, hidden, dropout, modulation == "per_block") for _ in range(depth)
-        )
-        self.skips = nn.ModuleList(
-            zeroed(DecayedLinear(width, width)) for _ in range(depth // 2 if long_skips else 0)
+            Block(width, config.heads, hidden, config.dropout) for _ in range(config.depth)
         )
         self.merged = (
-            MergedBlocks(side, width, merged_width, merged_depth, merged_heads, mlp_ratio, dropout)
-            if merged_depth
+            MergedBlocks(
+                side,
+                width,
+                config.merged_width,
+                config.merged_depth,
+                config.merged_heads,
+                config.mlp_ratio,
+                config.dropout,
+            )
+            if config.merged_depth
             else None
         )
         self.output_modulation = zeroed(nn.Linear(width, 2 * width))
         self.output = zeroed(nn.Linear(width, patch_dim))
-        self.positions = RotaryPositions(side, width // heads, registers)
+        self.positions = RotaryPositions(side, width // config.heads)
         self.position_embedding = nn.Parameter(sine_positions(side, width))
-        self.window_depth = window_depth
-        mask = window_mask(side, window, registers) if window_depth else None
-        self.register_buffer("mask", mask, persistent=False)
         self._initialize()
 
     def _initialize(self) -> None:
         # The published initialization: every linear layer Xavier-uniform, as if it were one dense matrix.
-        # Layers that were made zero stay zero: modulation, skips and output.
+        # Layers that were made zero stay zero: modulation and output.
         for module in self.modules():
             if isinstance(module, nn.Linear) and module.weight.any():
                 nn.init.xavier_uniform_(module.weight)
@@ -123,33 +143,19 @@ class DiT(nn.Module):
         Raises:
             ValueError: If the images are of another size.
         """
-        B, C, H, W = x.shape
+        C, H, W = x.shape[1:]
         if (self.image_size, self.image_size) != (H, W):
             raise ValueError(f"The network is for {self.image_size} px squares, not for {H} x {W}.")
         vector = silu(self.condition(noise_level, condition, augmentation))  # (B, width)
-        modulation = vector if self.shared_modulation is None else self.shared_modulation(vector)
+        modulation = self.shared_modulation(vector)
         tokens = self.patch(patchify(x, self.patch_size)) + self.position_embedding  # (B, N, width)
-        if self.registers is not None:
-            tokens = torch.cat([self.registers.expand(B, -1, -1).to(tokens.dtype), tokens], dim=1)
-        tokens = self._run_blocks(tokens, modulation, vector)
-        if self.registers is not None:
-            tokens = tokens[:, self.registers.shape[0] :]
+        for i, block in enumerate(self.blocks):
+            if self.merged is not None and i == len(self.blocks) // 2:
+                tokens = self.merged(tokens, vector)
+            tokens = block(tokens, modulation, self.positions)
         shift, scale = self.output_modulation(vector)[:, None].chunk(2, dim=-1)
         patches = self.output(modulate(tokens, shift, scale))  # (B, N, C * patch_size^2)
         return unpatchify(patches, self.patch_size, C, H)
-
-    def _run_blocks(self, tokens: Tensor, modulation: Tensor, vector: Tensor) -> Tensor:
-        depth = len(self.blocks)
-        kept: list[Tensor] = []
-        for i, block in enumerate(self.blocks):
-            if self.merged is not None and i == depth // 2:
-                tokens = self.merged(tokens, vector)
-            if i >= depth - len(self.skips):
-                tokens = tokens + self.skips[depth - 1 - i](kept.pop())
-            tokens = block(tokens, modulation, self.positions, self.mask if i < self.window_depth else None)
-            if i < len(self.skips):
-                kept.append(tokens)
-        return tokens
 
 
 def patchify(x: Tensor, patch_size: int) -> Tensor:
@@ -169,6 +175,6 @@ def unpatchify(patches: Tensor, patch_size: int, channels: int, image_size: int)
 def _check_patches(image_size: int, patch_size: int) -> None:
     if image_size % patch_size:
         raise ValueError(
-            f"image_size {image_size} is not a multiple of patch_size {patch_size}: the patches would not "
-            f"tile the image. Take a patch_size that divides it."
+            f"image_size {image_size} is not a multiple of network.patch_size {patch_size}: the patches "
+            f"would not tile the image. Take a patch_size that divides it."
         )

@@ -2,21 +2,19 @@
 
 from __future__ import annotations
 
-import torch
 from torch import Tensor, nn
 from torch.nn.functional import rms_norm
 
 from lightning_modules.networks.layers import DecayedLinear, zeroed
 from lightning_modules.networks.positions import RotaryPositions, sine_positions
-from lightning_modules.networks.transformer import Block, check_heads, hidden_width
+from lightning_modules.networks.transformer import Block, hidden_width
 
 
 class MergedBlocks(nn.Module):
     """Blocks that see 2 x 2 tokens as one wider token, and add what they find to the four.
 
     A quarter of the tokens lets a block be twice as wide at the same operations, with four times its
-    parameters. All share one modulation. Tokens beside the grid (registers) pass by. Adds nothing at
-    initialization.
+    parameters. All share one modulation. Adds nothing at initialization.
 
     Args:
         side: Height and width of the token grid, even.
@@ -28,7 +26,7 @@ class MergedBlocks(nn.Module):
         dropout: Share of feed-forward units dropped in training.
 
     Raises:
-        ValueError: If the sizes do not divide.
+        ValueError: If the side is odd.
     """
 
     def __init__(
@@ -42,34 +40,28 @@ class MergedBlocks(nn.Module):
         dropout: float,
     ) -> None:
         super().__init__()
-        check_heads("merged_width", merged_width, heads)
         if side % 2:
             raise ValueError(
-                f"merged_depth {depth} merges 2 x 2 tokens, and there are {side} x {side}: take an "
+                f"network.merged_depth {depth} merges 2 x 2 tokens, and there are {side} x {side}: take an "
                 "image_size that is a multiple of twice the patch_size, or merged_depth 0."
             )
         self.side = side
         self.merge = DecayedLinear(4 * width, merged_width)
         self.position_embedding = nn.Parameter(sine_positions(side // 2, merged_width))
-        self.positions = RotaryPositions(side // 2, merged_width // heads, registers=0)
+        self.positions = RotaryPositions(side // 2, merged_width // heads)
         self.modulation = zeroed(nn.Linear(width, 6 * merged_width))
         hidden = hidden_width(merged_width, mlp_ratio)
-        self.blocks = nn.ModuleList(
-            Block(merged_width, heads, hidden, dropout, own_modulation=False) for _ in range(depth)
-        )
+        self.blocks = nn.ModuleList(Block(merged_width, heads, hidden, dropout) for _ in range(depth))
         self.split = zeroed(DecayedLinear(merged_width, 4 * width))
 
     def forward(self, tokens: Tensor, condition: Tensor) -> Tensor:
-        """Update the last `side^2` of the tokens, (B, N, width), under the condition (B, width)."""
-        beside = tokens.shape[1] - self.side**2
-        grid = tokens[:, beside:]
-        merged = self.merge(merge(grid, self.side)) + self.position_embedding
+        """Update tokens, (B, side^2, width), under the condition (B, width)."""
+        merged = self.merge(merge(tokens, self.side)) + self.position_embedding
         modulation = self.modulation(condition)
         for block in self.blocks:
-            merged = block(merged, modulation, self.positions, None)
+            merged = block(merged, modulation, self.positions)
         merged = rms_norm(merged, merged.shape[-1:], eps=1e-6)
-        grid = grid + split(self.split(merged), self.side)
-        return torch.cat([tokens[:, :beside], grid], dim=1) if beside else grid
+        return tokens + split(self.split(merged), self.side)
 
 
 def merge(tokens: Tensor, side: int) -> Tensor:

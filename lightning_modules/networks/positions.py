@@ -35,13 +35,12 @@ class RotaryPositions(nn.Module):
     Args:
         side: Height and width of the token grid.
         head_width: Features of a head, a multiple of 4.
-        registers: Number of tokens before the grid, which are not turned.
     """
 
     cosine: Tensor
     sine: Tensor
 
-    def __init__(self, side: int, head_width: int, registers: int) -> None:
+    def __init__(self, side: int, head_width: int) -> None:
         super().__init__()
         waves = head_width // 4
         wavelengths = 2 * torch.logspace(0, math.log2(max(side, 2)), waves, base=2.0)
@@ -49,7 +48,6 @@ class RotaryPositions(nn.Module):
         rows, columns = torch.meshgrid(place, place, indexing="ij")
         turns = torch.stack([rows, columns], dim=-1).reshape(-1, 2, 1) / wavelengths  # (N, 2, waves)
         angles = 2 * math.pi * turns.flatten(1)  # (N, head_width / 2)
-        angles = torch.cat([angles.new_zeros(registers, head_width // 2), angles])
         self.register_buffer("cosine", torch.cat([angles.cos(), angles.cos()], dim=1), persistent=False)
         self.register_buffer("sine", torch.cat([-angles.sin(), angles.sin()], dim=1), persistent=False)
 
@@ -59,22 +57,3 @@ class RotaryPositions(nn.Module):
         swapped = torch.cat([second, first], dim=-1)
         cosine, sine = self.cosine.to(features.dtype), self.sine.to(features.dtype)
         return torch.addcmul(features * cosine, swapped, sine)
-
-
-def window_mask(side: int, window: int, registers: int) -> Tensor:
-    """Tell which tokens attend to which when attention is local.
-
-    Args:
-        side: Height and width of the token grid.
-        window: Height and width of a window; the grid is cut into windows from the top left.
-        registers: Number of tokens before the grid; they attend to all and all attend to them.
-
-    Returns:
-        A mask, (registers + side^2,) squared, True where attention is allowed.
-    """
-    row = torch.arange(side) // window
-    windows_across = -(-side // window)
-    number = (row[:, None] * windows_across + row[None, :]).flatten()
-    mask = torch.ones(registers + side**2, registers + side**2, dtype=torch.bool)
-    mask[registers:, registers:] = number[:, None] == number[None, :]
-    return mask

@@ -6,7 +6,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn.functional import rms_norm, scaled_dot_product_attention, silu
 
-from lightning_modules.networks.layers import DecayedLinear, zeroed
+from lightning_modules.networks.layers import DecayedLinear
 from lightning_modules.networks.positions import RotaryPositions
 
 
@@ -42,14 +42,14 @@ class Attention(nn.Module):
         self.key_norm = HeadNorm(width // heads)
         self.output = DecayedLinear(width, width, bias=False)
 
-    def forward(self, tokens: Tensor, positions: RotaryPositions, mask: Tensor | None) -> Tensor:
-        """Mix tokens, (B, N, width) -> (B, N, width); `mask` (N, N) is True where attention is allowed."""
+    def forward(self, tokens: Tensor, positions: RotaryPositions) -> Tensor:
+        """Mix tokens, (B, N, width) -> (B, N, width)."""
         B, N, width = tokens.shape
         qkv = self.qkv(tokens).view(B, N, 3, self.heads, width // self.heads)
         query, key, value = qkv.permute(2, 0, 3, 1, 4)  # each (B, heads, N, head width)
         query = positions.rotate(self.query_norm(query))
         key = positions.rotate(self.key_norm(key))
-        mixed = scaled_dot_product_attention(query, key, value.to(query.dtype), attn_mask=mask)
+        mixed = scaled_dot_product_attention(query, key, value.to(query.dtype))
         output: Tensor = self.output(mixed.transpose(1, 2).reshape(B, N, width))
         return output
 
@@ -79,35 +79,27 @@ class SwiGLU(nn.Module):
 class Block(nn.Module):
     """Attention and feed-forward, each scaled, shifted and gated by the condition (adaLN-Zero).
 
+    The six modulation vectors are those that all blocks share, plus an offset that the block learns, which
+    saves a third of the parameters of a map in every block (adaLN-single).
+
     Args:
         width: Size of a token.
         heads: Number of attention heads.
         hidden: Size of the feed-forward layer's hidden layer.
         dropout: Share of hidden units dropped in training.
-        own_modulation: Whether the block maps the condition to its six modulation vectors by itself; if not,
-            it adds a learned offset to vectors that all blocks share (Chen et al. 2024, "PixArt-alpha",
-            arXiv 2310.00426, adaLN-single), which saves a third of the parameters.
     """
 
-    def __init__(self, width: int, heads: int, hidden: int, dropout: float, own_modulation: bool) -> None:
+    def __init__(self, width: int, heads: int, hidden: int, dropout: float) -> None:
         super().__init__()
         self.attention = Attention(width, heads)
         self.feed_forward = SwiGLU(width, hidden, dropout)
-        self.modulation = zeroed(nn.Linear(width, 6 * width)) if own_modulation else Offset(6 * width)
+        self.modulation = Offset(6 * width)
 
-    def forward(
-        self, tokens: Tensor, condition: Tensor, positions: RotaryPositions, mask: Tensor | None
-    ) -> Tensor:
-        """Update tokens, (B, N, width).
-
-        `condition` is the activated conditioning vector (B, width) if the block has a modulation of its own,
-        and the shared modulation vectors (B, 6 * width) if not.
-        """
-        modulation = self.modulation(condition)[:, None].chunk(6, dim=-1)  # each (B, 1, width)
-        shift_a, scale_a, gate_a, shift_f, scale_f, gate_f = modulation
-        tokens = torch.addcmul(
-            tokens, gate_a, self.attention(modulate(tokens, shift_a, scale_a), positions, mask)
-        )
+    def forward(self, tokens: Tensor, modulation: Tensor, positions: RotaryPositions) -> Tensor:
+        """Update tokens, (B, N, width), under the shared modulation vectors, (B, 6 * width)."""
+        vectors = self.modulation(modulation)[:, None].chunk(6, dim=-1)  # each (B, 1, width)
+        shift_a, scale_a, gate_a, shift_f, scale_f, gate_f = vectors
+        tokens = torch.addcmul(tokens, gate_a, self.attention(modulate(tokens, shift_a, scale_a), positions))
         return torch.addcmul(tokens, gate_f, self.feed_forward(modulate(tokens, shift_f, scale_f)))
 
 
@@ -137,14 +129,14 @@ def hidden_width(width: int, ratio: float) -> int:
     return max(8, round(width * ratio / 8) * 8)
 
 
-def check_heads(option: str, width: int, heads: int) -> None:
+def check_heads(width_option: str, width: int, heads_option: str, heads: int) -> None:
     """Refuse a width that the heads do not divide into multiples of 4.
 
     Raises:
-        ValueError: If they do not; `option` is what sets the width.
+        ValueError: If they do not, with the options of the network.
     """
     if width % heads or (width // heads) % 4:
         raise ValueError(
-            f"{option} {width} over {heads} heads gives heads of {width / heads:g}: the 2-D rotary positions "
-            f"need a whole multiple of 4."
+            f"network.{width_option} {width} over network.{heads_option} {heads} gives heads of "
+            f"{width / heads:g}: the 2-D rotary positions need a whole multiple of 4."
         )

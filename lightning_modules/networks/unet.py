@@ -6,7 +6,7 @@ Ho et al. 2020, Song et al. 2021 (arXiv 2011.13456, DDPM++), Dhariwal & Nichol 2
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from dataclasses import dataclass
 
 import torch
 from torch import Tensor, nn
@@ -18,6 +18,7 @@ from torch.nn.functional import (
     silu,
 )
 
+from lightning_modules.networks.config import NetworkConfig
 from lightning_modules.networks.layers import (
     ConditionEmbedding,
     DecayedConv2d,
@@ -26,6 +27,50 @@ from lightning_modules.networks.layers import (
     zeroed,
 )
 from lightning_modules.networks.positions import sine_positions
+from lightning_modules.utils.ranges import Rule, at_least, check_ranges, share
+
+CONDITION_RATIO = 4
+"""Size of the conditioning vector over the channels of the finest level."""
+
+
+@dataclass(frozen=True)
+class UNetConfig(NetworkConfig):
+    """Shape of a `UNet`.
+
+    Args:
+        channels: Channels at each level, fine to coarse; multiples of 8.
+        blocks: Residual blocks per level on the way down; one more on the way up.
+        attention: Resolutions in pixels of the feature map at which attention follows each block.
+        unshuffle: Pixels are folded into channels by this factor first: 2 halves the resolution of the
+            finest level, for about a quarter of the cost. It times 2^(levels - 1) divides the image size.
+        head_width: Least channels of an attention head.
+        dropout: Share of features dropped in training.
+
+    Raises:
+        ValueError: If an option is out of its range.
+    """
+
+    channels: tuple[int, ...] = (64, 128, 256)
+    blocks: int = 2
+    attention: tuple[int, ...] = (8, 16)
+    unshuffle: int = 1
+    head_width: int = 64
+    dropout: float = 0.0
+
+    def __post_init__(self) -> None:
+        fits = bool(self.channels) and all(count > 0 and count % 8 == 0 for count in self.channels)
+        check_ranges(
+            Rule("network.channels", list(self.channels), fits, "a list of multiples of 8"),
+            at_least("network.blocks", self.blocks, 1),
+            *(at_least("network.attention", resolution, 1) for resolution in self.attention),
+            at_least("network.unshuffle", self.unshuffle, 1),
+            at_least("network.head_width", self.head_width, 1),
+            share("network.dropout", self.dropout, whole=False),
+        )
+
+    def build(self, image_size: int, channels: int, embed: MakeEmbedding | None, augmentations: int) -> UNet:
+        """Make the network; see `NetworkConfig.build`."""
+        return UNet(self, image_size, channels, embed, augmentations)
 
 
 class ResidualBlock(nn.Module):
@@ -124,69 +169,55 @@ class UNet(nn.Module):
     cuDNN and oneDNN are fastest with.
 
     Args:
+        config: The shape.
         image_size: Height and width in pixels, a multiple of `unshuffle * 2^(levels - 1)`.
-        channels: Channels at each level, fine to coarse; multiples of 8.
-        blocks: Residual blocks per level on the way down; one more on the way up.
-        attention: Resolutions in pixels of the level's feature map at which attention follows each block.
-        embed: Makes the embedding of what is asked for; none is an unconditional network.
-        image_channels: Image channels.
-        unshuffle: Pixels are folded into channels by this factor first: 2 halves the resolution of the
-            finest level, for about a quarter of the cost.
-        condition_ratio: Size of the conditioning vector over `channels[0]`.
-        head_width: Least channels of an attention head.
-        dropout: Share of features dropped in training.
-        augmentations: How many numbers say what was done to an image; 0 where nothing is.
+        channels: Image channels.
+        embed: Makes the embedding of what is asked for; None is an unconditional network.
+        augmentations: Number of values that say what was done to an image; 0 where nothing ever is.
 
     Raises:
-        ValueError: If the sizes do not divide.
+        ValueError: If the levels do not divide the image size.
     """
 
     def __init__(
         self,
+        config: UNetConfig,
         image_size: int,
-        channels: Sequence[int] = (64, 128, 256),
-        blocks: int = 2,
-        attention: Sequence[int] = (8, 16),
+        channels: int = 3,
         embed: MakeEmbedding | None = None,
-        image_channels: int = 3,
-        unshuffle: int = 1,
-        condition_ratio: int = 4,
-        head_width: int = 64,
-        dropout: float = 0.0,
         augmentations: int = 0,
     ) -> None:
         super().__init__()
-        _check_sizes(image_size, channels, unshuffle)
+        levels, unshuffle = config.channels, config.unshuffle
+        _check_levels(image_size, len(levels), unshuffle)
         self.unshuffle = unshuffle
-        width = condition_ratio * channels[0]
-        folded = image_channels * unshuffle**2
+        width = CONDITION_RATIO * levels[0]
+        folded = channels * unshuffle**2
         self.condition = ConditionEmbedding(width, embed, augmentations)
-        self.stem = nn.Conv2d(folded, channels[0], 3, padding=1)
+        self.stem = nn.Conv2d(folded, levels[0], 3, padding=1)
         side = image_size // unshuffle
-        positions = sine_positions(side, channels[0]).T.reshape(1, channels[0], side, side)
+        positions = sine_positions(side, levels[0]).T.reshape(1, levels[0], side, side)
         self.position_embedding = nn.Parameter(positions.contiguous())
 
-        def stage(channels_in: int, channels_out: int, resolution: int) -> Stage:
-            return Stage(channels_in, channels_out, width, dropout, resolution in attention, head_width)
+        def stage(channels_in: int, channels_out: int, attends: bool) -> Stage:
+            return Stage(channels_in, channels_out, width, config.dropout, attends, config.head_width)
 
-        resolutions = [image_size // unshuffle // 2**level for level in range(len(channels))]
-        now, skips = channels[0], [channels[0]]  # channels of the features so far, and of each skip
+        attention = [side // 2**level in config.attention for level in range(len(levels))]
+        now, skips = levels[0], [levels[0]]  # channels of the features so far, and of each skip
         self.down = nn.ModuleList()
-        for level, (out, resolution) in enumerate(zip(channels, resolutions, strict=True)):
+        for level, (out, attends) in enumerate(zip(levels, attention, strict=True)):
             if level > 0:
                 self.down.append(Downsample(now))
                 skips.append(now)
-            for _ in range(blocks):
-                self.down.append(stage(now, out, resolution))
+            for _ in range(config.blocks):
+                self.down.append(stage(now, out, attends))
                 now = out
                 skips.append(now)
-        self.middle = nn.ModuleList(
-            Stage(now, now, width, dropout, attends, head_width) for attends in (True, False)
-        )
+        self.middle = nn.ModuleList(stage(now, now, attends) for attends in (True, False))
         self.up = nn.ModuleList()
-        for level, (out, resolution) in reversed(list(enumerate(zip(channels, resolutions, strict=True)))):
-            for _ in range(blocks + 1):
-                self.up.append(stage(now + skips.pop(), out, resolution))
+        for level, (out, attends) in reversed(list(enumerate(zip(levels, attention, strict=True)))):
+            for _ in range(config.blocks + 1):
+                self.up.append(stage(now + skips.pop(), out, attends))
                 now = out
             if level > 0:
                 self.up.append(Upsample(now))
@@ -255,12 +286,10 @@ def group_norm(channels: int) -> nn.GroupNorm:
     return nn.GroupNorm(math.gcd(32, channels // 4), channels, eps=1e-5)
 
 
-def _check_sizes(image_size: int, channels: Sequence[int], unshuffle: int) -> None:
-    factor = unshuffle * 2 ** (len(channels) - 1)
+def _check_levels(image_size: int, levels: int, unshuffle: int) -> None:
+    factor = unshuffle * 2 ** (levels - 1)
     if image_size % factor:
         raise ValueError(
-            f"image_size {image_size} is not a multiple of {factor} = unshuffle {unshuffle} * 2^(levels - 1) "
-            f"with {len(channels)} levels: take fewer levels or another image_size."
+            f"image_size {image_size} is not a multiple of {factor} = network.unshuffle {unshuffle} * "
+            f"2^(levels - 1) with {levels} levels: take fewer network.channels or another image_size."
         )
-    if not channels or any(c % 8 for c in channels):
-        raise ValueError(f"Every level needs a multiple of 8 channels, not {list(channels)}.")

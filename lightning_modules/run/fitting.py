@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import logging
 from collections.abc import Mapping, Sequence
 from pathlib import Path
@@ -13,6 +14,7 @@ from datamodules.errors import printable
 from lightning_modules.checkpoints.errors import DamagedCheckpointError
 from lightning_modules.checkpoints.opening import open_checkpoint
 from lightning_modules.module import DiffusionModule
+from lightning_modules.networks.config import NetworkConfig
 
 logger = logging.getLogger(__name__)
 
@@ -20,8 +22,8 @@ _OF_TRAINING = ("model", "state_dict", "callbacks", "loops", "optimizer_states")
 _NO_SHAPE = (
     "class_names",
     "compile",
-    "dropout",
     "cond_dropout",
+    "network.dropout",
     "noise_levels",
     "optimizer",
     "preconditioner",
@@ -77,7 +79,7 @@ def _shape(weights: Mapping[str, Tensor], name: str) -> str:
 
 def _settings(there: Mapping[str, Any], model: DiffusionModule) -> list[str]:
     """Return the settings of the network that differ."""
-    here = dict(model.hparams)
+    there, here = _flat(there), _flat(model.hparams)
     differing = [
         f"{name}: {there[name]} in the run, {here[name]} now"
         for name in sorted(there.keys() & here.keys())
@@ -89,6 +91,13 @@ def _settings(there: Mapping[str, Any], model: DiffusionModule) -> list[str]:
     if len(classes) != len(model.class_names):
         differing.append(f"classes: {len(classes)} in the run, {len(model.class_names)} now")
     return differing
+
+
+def _flat(settings: Mapping[str, Any]) -> dict[str, Any]:
+    """Name the options of the network one by one, which a run's checkpoint has a mapping of."""
+    of_network = settings.get("network", {})
+    options = dataclasses.asdict(of_network) if isinstance(of_network, NetworkConfig) else of_network
+    return {**settings, **{f"network.{name}": value for name, value in options.items()}}
 
 
 def _plain(value: object) -> object:

@@ -45,14 +45,6 @@ FINGERPRINT = "data.fingerprint"
 _WARM_UP = "learning_rate.warm_up"
 _WHAT = "delete it if you are sure that this command line is the run's"
 _MISSING = "nothing"
-_LATER: dict[str, object] = {
-    "ema.length": None,
-    "ema.lengths": [],
-    "model.init_args.merged_depth": 0,
-    "model.init_args.merged_width": 384,
-    "model.init_args.merged_heads": 6,
-}
-"""Settings that manifests without them know nothing of, at the value their runs were trained with."""
 
 
 def identity(config: Mapping[str, Any], fingerprint: str, world_size: int) -> dict[str, Any]:
@@ -131,12 +123,8 @@ def read_identity(folder: Path) -> dict[str, Any] | None:
 
 
 def differences(recorded: Mapping[str, Any], wanted: Mapping[str, Any]) -> list[str]:
-    """Return what differs between two identities, a line each: `model.width: 192 in the run, 256 now`.
-
-    Settings that came later than the run's manifest count as it was trained, see `_LATER`.
-    """
+    """Return what differs between two identities, a line each: `data.batch_size: 32 in the run, 64 now`."""
     recorded, wanted = _plain(recorded), _plain(wanted)
-    recorded = {name: value for name, value in _LATER.items() if name in wanted} | recorded
     return [
         f"{name}: {recorded.get(name, _MISSING)} in the run, {wanted.get(name, _MISSING)} now"
         for name in sorted({*recorded, *wanted})

@@ -16,9 +16,9 @@ from lightning_modules.ema.post_hoc import (
     is_from_the_beginning,
     reconstruct,
 )
-from lightning_modules.models import load_model
 from lightning_modules.module import DiffusionModule
 from lightning_modules.run.directory import run_config
+from lightning_modules.trained.checkpoint import load_model
 
 
 class LoadedWeights(NamedTuple):

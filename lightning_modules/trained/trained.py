@@ -5,15 +5,16 @@ from __future__ import annotations
 from pathlib import Path
 from typing import NamedTuple
 
+from lightning_modules.checkpoints.facts import CheckpointFacts, checkpoint_facts
 from lightning_modules.ema.names import length_in
 from lightning_modules.export.manifest import read_manifest
 from lightning_modules.export.safetensors_file import load_export
-from lightning_modules.models import CheckpointFacts, checkpoint_facts, load_model
 from lightning_modules.module import DiffusionModule
 from lightning_modules.run.directory import CHECKPOINTS, MODEL_CHECKPOINTS, find_checkpoint
 from lightning_modules.sampling.settings import Sampling
 from lightning_modules.sampling.stored import run_sampling
 from lightning_modules.trained.averages import load_weights
+from lightning_modules.trained.checkpoint import load_model
 
 
 class Trained(NamedTuple):

@@ -16,8 +16,8 @@ from datamodules.sources.rendered_cats import BREEDS, render_cat
 from tests.helpers.places import BENCHMARKS
 
 TINY = {
-    "DiTDiffusion": ["--model.width", "32", "--model.depth", "1", "--model.heads", "2"],
-    "UNetDiffusion": ["--model.channels", "[8,16]", "--model.blocks", "1"],
+    "DiTDiffusion": ["--model.network", "{width: 32, depth: 1, heads: 2}"],
+    "UNetDiffusion": ["--model.network.channels", "[8,16]", "--model.network.blocks", "1"],
 }
 
 
@@ -187,7 +187,7 @@ def test_ablation_trains_each_variant_once(tmp_path: Path) -> None:
         breed = sorted(BREEDS)[number % 6]
         render_cat(breed, 16, np.random.default_rng(number)).save(folder / f"{number}.png")
     common = "--config demo --data.image_size 16 --data.batch_size 8 --learning_rate.warm_up 1 "
-    common += "--model.init_args.width 32 --model.init_args.depth 1 --model.init_args.heads 2 "
+    common += "--model.network.width 32 --model.network.depth 1 --model.network.heads 2 "
     common += "--trainer.log_every_n_steps 1"
     options = ["--data", "images", "--images", "32", "--n", "12", "--features", "random", "--out", "out"]
     options += ["--common", common, "--variant", "base:"]

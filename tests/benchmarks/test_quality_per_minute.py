@@ -16,7 +16,7 @@ trainer: {enable_model_summary: false}
 data: {image_size: 16, batch_size: 8}
 model:
   class_path: DiTDiffusion
-  init_args: {patch_size: 4, width: 32, depth: 1, heads: 2}
+  init_args: {network: {patch_size: 4, width: 32, depth: 1, heads: 2}}
 sample_grid: {sampling: {steps: 3}}
 """
 

@@ -10,7 +10,7 @@ from pathlib import Path
 
 import torch
 
-from lightning_modules.networks.unet import UNet
+from lightning_modules.networks.unet import UNet, UNetConfig
 from lightning_modules.utils.allocator import free_memory, keep_freed_memory
 
 
@@ -19,7 +19,7 @@ def resident() -> int:
 
 
 def train(batch_sizes: list[int]) -> Iterator[tuple[int, int]]:
-    network = UNet(32, channels=(32, 64), blocks=1, attention=(8,))
+    network = UNet(UNetConfig(channels=(32, 64), blocks=1, attention=(8,)), 32)
     optimizer = torch.optim.AdamW(network.parameters(), fused=True)
     for size in batch_sizes:
         before = resource.getrusage(resource.RUSAGE_SELF).ru_minflt

@@ -74,8 +74,8 @@ def shrunk(cats: Path, folder: Path) -> list[str]:
     )
 
 
-DIT = options({"model.width": 32, "model.depth": 1, "model.heads": 2})
-UNET = options({"model.channels": "[8,16]", "model.blocks": 1, "model.attention": "[]"})
+DIT = options({"model.network.width": 32, "model.network.depth": 1, "model.network.heads": 2})
+UNET = options({"model.network": "{channels: [8, 16], blocks: 1, attention: []}"})
 
 
 def tiny(cats: Path, folder: Path) -> list[str]:

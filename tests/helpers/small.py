@@ -7,9 +7,10 @@ from functools import partial
 import torch
 from torch import Tensor, nn
 
-from lightning_modules.networks.dit import DiT
-from lightning_modules.networks.unet import UNet
-from tests.helpers.tiny import draw
+from lightning_modules.networks.dit import DiT, DiTConfig
+from lightning_modules.networks.layers import MakeEmbedding
+from lightning_modules.networks.unet import UNet, UNetConfig
+from tests.helpers import tiny
 
 LEVEL = torch.tensor([-1.0, 0.2, 0.9])
 LABELS = torch.tensor([0, 1, 2])
@@ -17,11 +18,8 @@ LABEL_EMBEDDING = partial(nn.Embedding, 3)
 MERGED = {"merged_depth": 2, "merged_width": 24, "merged_heads": 3}
 DIT_VARIANTS = {
     "plain": {},
-    "per_block": {"modulation": "per_block"},
-    "registers": {"registers": 3},
-    "windows": {"window": 2, "window_depth": 1, "registers": 1},
-    "skips": {"long_skips": True, "depth": 3},
-    "merged": {"registers": 1, **MERGED},
+    "odd": {"depth": 3},
+    "merged": MERGED,
 }
 UNET_VARIANTS = {
     "plain": {},
@@ -31,16 +29,14 @@ UNET_VARIANTS = {
 }
 
 
-def dit(image_size: int = 8, **options) -> DiT:
-    settings = {"patch_size": 2, "width": 16, "depth": 2, "heads": 2, "embed": LABEL_EMBEDDING}
+def dit(image_size: int = 8, embed: MakeEmbedding | None = LABEL_EMBEDDING, **options) -> DiT:
     torch.manual_seed(0)
-    return DiT(image_size, **{**settings, **options})
+    return DiT(DiTConfig(**{**tiny.DIT, **options}), image_size, embed=embed)
 
 
-def unet(image_size: int = 8, **options) -> UNet:
-    settings = {"channels": (8, 16), "blocks": 1, "attention": (4,), "head_width": 8}
+def unet(image_size: int = 8, embed: MakeEmbedding | None = LABEL_EMBEDDING, **options) -> UNet:
     torch.manual_seed(0)
-    return UNet(image_size, **{**settings, "embed": LABEL_EMBEDDING, **options})
+    return UNet(UNetConfig(**{**tiny.UNET, **options}), image_size, embed=embed)
 
 
 @torch.no_grad()
@@ -49,4 +45,4 @@ def run(network: nn.Module, x: Tensor, level: Tensor = LEVEL, labels: Tensor = L
 
 
 def images(size: int = 8, dtype: torch.dtype = torch.float32) -> Tensor:
-    return draw(3, 3, size, size, dtype=dtype)
+    return tiny.draw(3, 3, size, size, dtype=dtype)

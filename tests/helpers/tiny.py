@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+import dataclasses
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from types import SimpleNamespace
-from typing import Any
+from typing import Any, TypeVar
 
 import torch
 from lightning.pytorch import Callback, Trainer
@@ -15,13 +16,19 @@ from torch import Tensor, nn
 
 from datamodules.image_folder import ImageFolderDataModule
 from lightning_modules.conditioning.class_labels import ClassCondition
-from lightning_modules.dit import DiTDiffusion
+from lightning_modules.models import DiTDiffusion, UNetDiffusion
 from lightning_modules.module import DiffusionModule
-from lightning_modules.unet import UNetDiffusion
+from lightning_modules.networks.config import NetworkConfig
+from lightning_modules.networks.dit import DiTConfig
+from lightning_modules.networks.unet import UNetConfig
 
 SIZE = 8
 CLASSES = ("a", "b")
 KINDS = ("dit", "unet")
+DIT = {"patch_size": 2, "width": 16, "depth": 2, "heads": 2}
+UNET = {"channels": (8, 16), "blocks": 1, "attention": (4,), "head_width": 8}
+
+Config = TypeVar("Config", bound=NetworkConfig)
 
 
 def module(kind: str = "dit", **options: Any) -> DiffusionModule:
@@ -29,8 +36,14 @@ def module(kind: str = "dit", **options: Any) -> DiffusionModule:
     torch.manual_seed(0)
     options = {"image_size": SIZE, "class_names": CLASSES, **options}
     if kind == "dit":
-        return DiTDiffusion(**{"patch_size": 2, "width": 16, "depth": 2, "heads": 2, **options})
-    return UNetDiffusion(**{"channels": (8, 16), "blocks": 1, "attention": (4,), "head_width": 8, **options})
+        return DiTDiffusion(network=config(DiTConfig, DIT, options), **options)
+    return UNetDiffusion(network=config(UNetConfig, UNET, options), **options)
+
+
+def config(kind: type[Config], smallest: Mapping[str, Any], options: dict[str, Any]) -> Config:
+    """A network's shape, with those of the options that are its own, which are taken out of them."""
+    own = {field.name for field in dataclasses.fields(kind)} & options.keys()
+    return kind(**{**smallest, **{name: options.pop(name) for name in own}})
 
 
 def classes(*labels: int) -> ClassCondition:

@@ -44,7 +44,7 @@ def saved(model: DiffusionModule, folder: Path) -> DiffusionModule:
 @pytest.mark.parametrize("kind", KINDS)
 def test_a_loaded_model_gives_the_same_outputs(kind, tmp_path):
     shape = {
-        "dit": {"registers": 1, "modulation": "per_block"},
+        "dit": {"mlp_ratio": 3.0, "merged_depth": 1, "merged_width": 8, "merged_heads": 2},
         "unet": {"channels": (16, 16), "unshuffle": 2},
     }
     options = {"preconditioner": V(), "weighting": MinSNRWeighting(3.0), "noise_levels": Uniform(0.1, 0.9)}

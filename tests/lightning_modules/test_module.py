@@ -8,11 +8,13 @@ from lightning_modules.conditioning.class_labels import ClassCondition, ClassLab
 from lightning_modules.diffusion.noise_levels import LogNormal
 from lightning_modules.diffusion.preconditioning import EDM, Eps, FlowVelocity, FlowX, V
 from lightning_modules.diffusion.weighting import UniformWeighting
-from lightning_modules.dit import DiTDiffusion
+from lightning_modules.models import DiTDiffusion, UNetDiffusion
 from lightning_modules.module import AdamWSettings, DiffusionModule
+from lightning_modules.networks.config import NetworkConfig
+from lightning_modules.networks.dit import DiTConfig
+from lightning_modules.networks.unet import UNetConfig
 from lightning_modules.sampling.generate import sample
 from lightning_modules.sampling.settings import Sampling
-from lightning_modules.unet import UNetDiffusion
 from tests.helpers.tiny import KINDS, classes, data, draw, fit, module, randomize, without_trainer
 
 ASKED = classes(0, 1, 2, 0)
@@ -36,32 +38,42 @@ class Noter(nn.Module):
         return x * self.scale
 
 
+class NoterConfig(NetworkConfig):
+    """The shape of a `Noter`: it has none."""
+
+    def build(self, *_: object) -> Noter:
+        return Noter()
+
+
 def noting(cond_dropout: float = 0.0, seed: int = 0) -> DiffusionModule:
-    settings = (EDM(), LogNormal(), None, cond_dropout, AdamWSettings(), seed, False)
-    names = ("a", "b", "c")
-    return DiffusionModule(Noter(), 8, names, ClassLabels(names), *settings)
+    settings = {"preconditioner": EDM(), "noise_levels": LogNormal(), "cond_dropout": cond_dropout}
+    return DiffusionModule(8, ("a", "b", "c"), network=NoterConfig(), seed=seed, **settings)
+
+
+def coarse(width: int) -> DiTConfig:
+    """Patches of 768 values."""
+    return DiTConfig(patch_size=16, width=width, depth=1, heads=4)
 
 
 @pytest.mark.parametrize("preconditioner", [EDM(), V(), Eps(), FlowVelocity()], ids=repr)
 def test_noise_through_a_bottleneck_is_refused(preconditioner):
     """16 * 16 * 3 = 768 values through 384 channels: the rest of the noise could never be removed."""
-    size = {"image_size": 32, "patch_size": 16, "depth": 1, "heads": 4}
     with pytest.raises(
         ValueError, match=r"768 values, its token only 384: \w+ asks .* 384 of its dimensions"
     ):
-        DiTDiffusion(**size, width=384, preconditioner=preconditioner)
-    DiTDiffusion(**size, width=768, preconditioner=preconditioner)
+        DiTDiffusion(32, coarse(384), preconditioner)
+    DiTDiffusion(32, coarse(768), preconditioner)
 
 
 def test_clean_images_through_a_bottleneck_are_allowed():
-    DiTDiffusion(image_size=32, patch_size=16, width=384, depth=1, heads=4, preconditioner=FlowX())
+    DiTDiffusion(32, coarse(384), FlowX())
 
 
 @pytest.mark.parametrize("preconditioner", [EDM(), V(), Eps(), FlowVelocity()], ids=repr)
 def test_noise_through_a_folded_bottleneck_is_refused(preconditioner):
     """`unshuffle` 8 squeezes 192 values of each place through 16 channels: the trap of too wide a patch."""
     with pytest.raises(ValueError, match="192"):
-        UNetDiffusion(16, channels=(16,), blocks=1, unshuffle=8, preconditioner=preconditioner)
+        UNetDiffusion(16, UNetConfig(channels=(16,), blocks=1, unshuffle=8), preconditioner)
 
 
 @every_kind

@@ -55,7 +55,7 @@ _BY_ANSWER = {
     "--data.flip": "random_flip mirror hflip augment_horizontal_flip xflip",
     "--data.crop": "center_crop random_crop",
     _NETWORK: "arch network backbone architecture net model_type model_name unet dit",
-    "--model.dropout": "dropout",
+    "--model.network.dropout": "dropout",
     "--trainer.max_time": "max_time max_hours time_limit",
     "--fast-dev-run": "fast_dev_run debug dry_run smoke_test test",
     "--fresh": "overwrite force restart new from_scratch",

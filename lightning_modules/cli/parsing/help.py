@@ -53,8 +53,8 @@ OPTIONS: dict[str, tuple[Entry, ...]] = {
         Entry("data.class_balanced", "false", "every class equally often"),
     ),
     "model": (
-        Entry("model", "DiTDiffusion", "or UNetDiffusion; --model.width and so on"),
-        Entry("model.dropout", "0.0", "against memorizing"),
+        Entry("model", "DiTDiffusion", "or UNetDiffusion; --model.network.width and so on"),
+        Entry("model.network.dropout", "0.0", "against memorizing"),
         Entry("model.optimizer.learning_rate", "0.001", "peak of the learning rate"),
     ),
     "length and devices": (

@@ -2,7 +2,6 @@ from __future__ import annotations
 
 import argparse
 import difflib
-import inspect
 import sys
 from collections.abc import Sequence
 from contextlib import suppress
@@ -11,7 +10,7 @@ from pathlib import Path
 from typing import Any, NoReturn
 
 import yaml
-from jsonargparse import DefaultHelpFormatter
+from jsonargparse import ArgumentParser, DefaultHelpFormatter
 from lightning.pytorch.cli import LightningArgumentParser
 
 from lightning_modules.cli.parsing.argparse_internals import option_strings, take_negative_numbers
@@ -52,11 +51,18 @@ class TeachingParser(LightningArgumentParser):
 
         The parser of a model's own options, which LightningCLI makes on the way, knows them without it.
         """
-        models = MODELS.values()
-        of_models = {f"model.{name}" for model in models for name in inspect.signature(model).parameters}
-        names = {name[2:] for name in option_strings(self) if name[:2] == "--"}
-        here = {name for name in names if not name.endswith((".help", "+"))}
-        return sorted((of_models | {name for name in here if f"model.{name}" not in of_models}) - set(LINKED))
+        of_models: set[str] = set()
+        for model in MODELS.values():
+            parser = ArgumentParser()
+            parser.add_class_arguments(model, "model")
+            of_models |= _options_in(parser)
+        here = {name for name in _options_in(self) if f"model.{name}" not in of_models}
+        return sorted((of_models | here) - set(LINKED))
+
+
+def _options_in(parser: ArgumentParser) -> set[str]:
+    names = {name[2:] for name in option_strings(parser) if name[:2] == "--"}
+    return {name for name in names if not name.endswith((".help", "+"))}
 
 
 def resolve_config(name: str) -> Path:

@@ -25,6 +25,7 @@ from lightning_modules.cli.parsing.jsonargparse_internals import (
 )
 
 _MANY = 10
+_ALIKE = 0.75
 _OF_CLASSES = ("callbacks", "logger", "profiler")
 _KINDS = {
     "int": "a whole number",
@@ -47,9 +48,10 @@ def explain(message: str, given: Sequence[str], known: Collection[str]) -> str:
         known: Names of all options.
     """
     if unknown := unknown_arguments(message):
-        return _unrecognized(unknown, known)
+        return _unrecognized(unknown, given, known)
     if key := unknown_key(message):
-        full = full_name(key, given)
+        # `--model.width` is refused as `width`, which `model.network.width` of a config ends with too.
+        full = full_name(key, [each for each in given if each not in known] or given)
         prefix = full.removesuffix(key)
         parts = (each for each in known if not each.startswith(prefix) and each != "help")
         here = {prefix + each for each in parts if prefix}
@@ -84,12 +86,20 @@ def nearest(refused: str, known: Collection[str]) -> list[str]:
     """Return up to two known options that begin or look like a refused one, or whose last part does."""
     known = [name for name in sorted(known) if not f"{refused}.".startswith(f"{name}.")]
     begun = [name for name in known if name.startswith(refused)]
-    full = begun[:2] or difflib.get_close_matches(refused, known, n=2, cutoff=0.75)
-    if full:
-        return full
+    if begun:
+        return begun[:2]
     section, _, part = refused.rpartition(".")
-    last = {name.rsplit(".", 1)[-1]: name for name in known if name.startswith(section)}
-    return [last[name] for name in difflib.get_close_matches(part, last, n=2, cutoff=0.75)]
+
+    def likeness(name: str) -> float:
+        last = name.rpartition(".")[2] if name.startswith(section) else ""
+        return max(_ratio(refused, name), _ratio(part, last))
+
+    alike = {name: likeness(name) for name in known}
+    return sorted((name for name in known if alike[name] >= _ALIKE), key=alike.__getitem__, reverse=True)[:2]
+
+
+def _ratio(one: str, other: str) -> float:
+    return difflib.SequenceMatcher(None, one, other).ratio()
 
 
 def full_name(key: str, given: Collection[str]) -> str:
@@ -102,7 +112,7 @@ def full_name(key: str, given: Collection[str]) -> str:
     return max(ends, key=len) if ends else key
 
 
-def _unrecognized(tokens: Sequence[str], known: Collection[str]) -> str:
+def _unrecognized(tokens: Sequence[str], given: Collection[str], known: Collection[str]) -> str:
     names = [token.partition("=")[0] for token in tokens]
     wrong = [name.lstrip("-") for name in names if name.startswith("-") and name.lstrip("-")]
     if not wrong:
@@ -111,7 +121,7 @@ def _unrecognized(tokens: Sequence[str], known: Collection[str]) -> str:
             if names[0] in known
             else folder_answer(tokens[0])
         )
-    return " ".join(no_option(name, known) for name in wrong)
+    return " ".join(no_option(full_name(name, given), known) for name in wrong)
 
 
 def _needs(what: str) -> str:

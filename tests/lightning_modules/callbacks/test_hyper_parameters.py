@@ -8,7 +8,7 @@ from lightning_modules.module import AdamWSettings
 
 ADAMW = "lightning_modules.module.AdamWSettings"
 FLOW_X = "lightning_modules.diffusion.preconditioning.FlowX"
-DIT = "lightning_modules.dit.DiTDiffusion"
+DIT = "lightning_modules.models.DiTDiffusion"
 
 
 @pytest.mark.parametrize(
@@ -23,9 +23,9 @@ DIT = "lightning_modules.dit.DiTDiffusion"
         }),
         ({"a": {"class_path": ADAMW, "init_args": {"eps": 1.0}}}, {"a": AdamWSettings()}, {"a.eps": 1.0}),
         ({"a": {"class_path": ADAMW, "init_args": {"eps": 2.0}}}, {"a": AdamWSettings(eps=2.0)}, {}),
-        ({"model": {"class_path": DIT, "init_args": {"depth": 99}}}, {"model": None}, {
-            "model": "DiTDiffusion", "model.depth": 99
-        }),
+        ({"model": {"class_path": DIT, "init_args": {
+            "network": {"width": 256, "depth": 99}, "cond_dropout": 0.1, "seed": 3
+        }}}, {"model": None}, {"model": "DiTDiffusion", "model.network.depth": 99, "model.seed": 3}),
         ({"a": {"class_path": FLOW_X}}, {"a": AdamWSettings()}, {"a": "FlowX"}),
     ],
 )  # fmt: skip

@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 from lightning_modules.conditioning.class_choice import spelled
-from lightning_modules.models import checkpoint_classes
+from lightning_modules.trained.checkpoint import checkpoint_classes
 from tests.helpers.command_line import LIGHTNING_WARNINGS, Run, load_script, tiny
 
 pytestmark = LIGHTNING_WARNINGS

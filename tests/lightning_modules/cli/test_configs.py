@@ -9,9 +9,10 @@ from lightning_modules.cli.fit_cli import FitCLI
 from lightning_modules.cli.parsing.parser import CONFIGS
 from lightning_modules.diffusion.noise_levels import LogitNormal, LogNormal, Uniform
 from lightning_modules.diffusion.preconditioning import EDM, FlowX, V
-from lightning_modules.dit import DiTDiffusion
+from lightning_modules.models import DiTDiffusion, UNetDiffusion
 from lightning_modules.module import DiffusionModule
-from lightning_modules.unet import UNetDiffusion
+from lightning_modules.networks.dit import DiTConfig
+from lightning_modules.networks.unet import UNetConfig
 from tests.helpers.command_line import (
     DIT,
     LIGHTNING_WARNINGS,
@@ -30,8 +31,8 @@ Capture = pytest.CaptureFixture[str]
 
 SHIPPED = sorted(path.stem for path in CONFIGS.glob("*.yaml"))
 DEFAULTS = {
-    "DiTDiffusion": DiTDiffusion(16, width=32, depth=1, heads=2),
-    "UNetDiffusion": UNetDiffusion(16, channels=(8, 16), blocks=1, attention=()),
+    "DiTDiffusion": DiTDiffusion(16, DiTConfig(width=32, depth=1, heads=2)),
+    "UNetDiffusion": UNetDiffusion(16, UNetConfig(channels=(8, 16), blocks=1, attention=())),
 }
 SMALL = {"DiTDiffusion": DIT, "UNetDiffusion": UNET}
 OTHER = {"DiTDiffusion": "UNetDiffusion", "UNetDiffusion": "DiTDiffusion"}
@@ -44,11 +45,12 @@ trainer:
 model:
   class_path: DiTDiffusion
   init_args:
-    patch_size: 2
-    width: 32
-    depth: 1
-    heads: 2
-    dropout: 0.25
+    network:
+      patch_size: 2
+      width: 32
+      depth: 1
+      heads: 2
+      dropout: 0.25
     cond_dropout: 0.3
     preconditioner:
       class_path: V
@@ -72,10 +74,10 @@ FOR_A_FOLDER = [name for name in SHIPPED if read(name)["data"].get("root")]
 
 def smallest_image(config: dict) -> int:
     """The smallest side in pixels with at least 4 x 4 tokens, or features at the coarsest level."""
-    model = config["model"]["init_args"]
-    if "patch_size" in model:
-        return 4 * model["patch_size"]
-    return 4 * model.get("unshuffle", 1) * 2 ** (len(model["channels"]) - 1)
+    network = config["model"]["init_args"]["network"]
+    if "patch_size" in network:
+        return 4 * network["patch_size"]
+    return 4 * network.get("unshuffle", 1) * 2 ** (len(network["channels"]) - 1)
 
 
 # What is shipped
@@ -149,6 +151,18 @@ def other_dit(tmp_path: Path) -> Path:
     return path
 
 
+def network_of(model: DiffusionModule) -> DiTConfig | UNetConfig:
+    """The shape that a model was made with, which it keeps as the command line has it."""
+    kept = model.hparams["network"]
+    if not isinstance(kept, dict):
+        return kept
+    if "channels" not in kept:
+        return DiTConfig(**kept)
+    return UNetConfig(
+        **{name: tuple(each) if isinstance(each, list) else each for name, each in kept.items()}
+    )
+
+
 def assert_defaults(model: DiffusionModule, own: DiffusionModule) -> None:
     """A model has its class's own settings, whatever the config said of another."""
     assert type(model) is type(own)
@@ -157,7 +171,7 @@ def assert_defaults(model: DiffusionModule, own: DiffusionModule) -> None:
     assert model.optimizer_settings == own.optimizer_settings
     assert type(model.weighting) is type(own.weighting)
     assert model.cond_dropout == own.cond_dropout
-    assert model.hparams["dropout"] == own.hparams["dropout"]
+    assert network_of(model) == network_of(own)
 
 
 @pytest.mark.parametrize("switch", [["--model", "UNetDiffusion"], ["--model=UNetDiffusion"]], ids=len)
@@ -168,7 +182,6 @@ def test_switch_to_the_unet_takes_nothing_of_the_dit(
     assert_defaults(cli.model, DEFAULTS["UNetDiffusion"])
     assert cli.model.noise_levels == LogNormal()
     assert cli.model.preconditioner == EDM()
-    assert tuple(cli.model.hparams["channels"]) == (8, 16)
     assert cli.config["ema"]["decay"] == 0.5  # not the network's: stays
 
 
@@ -176,7 +189,7 @@ def test_switch_to_the_dit_takes_nothing_of_the_unet(cats: Path, tmp_path: Path)
     config = tmp_path / "unet.yaml"
     config.write_text(
         "trainer:\n  max_steps: 4\nmodel:\n  class_path: UNetDiffusion\n  init_args:\n"
-        "    channels: [8, 16]\n    dropout: 0.25\n    noise_levels:\n      class_path: Uniform\n"
+        "    network: {channels: [8, 16], dropout: 0.25}\n    noise_levels:\n      class_path: Uniform\n"
     )
     cli = FitCLI(["--config", str(config), *shrunk(cats, tmp_path), "--model", "DiTDiffusion", *DIT])
     assert_defaults(cli.model, DEFAULTS["DiTDiffusion"])
@@ -191,8 +204,8 @@ def test_naming_the_configs_own_network_changes_nothing(other_dit: Path, capsys:
 
 
 def test_options_given_with_the_switch_are_kept(cats: Path, tmp_path: Path) -> None:
-    given = options({"model.dropout": 0.125, "model.noise_levels": "Uniform"})
+    given = options({"model.network.dropout": 0.125, "model.noise_levels": "Uniform"})
     switch = ["--model", "UNetDiffusion", *UNET, *given]
     model = FitCLI(["--config", "demo", *shrunk(cats, tmp_path), *switch]).model
-    assert model.hparams["dropout"] == 0.125
+    assert network_of(model).dropout == 0.125
     assert model.noise_levels == Uniform()

@@ -56,7 +56,7 @@ def test_what_is_wrong_with_the_images_is_blamed_on_no_other_option(
 ) -> None:
     (tmp_path / "photographs").mkdir()
     (tmp_path / "photographs" / "one.heic").touch()
-    network = ["--model.depth", "1", "--model.width", "32", "--model.heads", "2"]
+    network = ["--model.network.depth", "1", "--model.network.width", "32", "--model.network.heads", "2"]
     status, message = refusal(["--data.root", str(tmp_path / "photographs"), *network], capsys)
     assert status == 2
     assert str(tmp_path / "photographs") in message

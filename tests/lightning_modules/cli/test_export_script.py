@@ -10,7 +10,7 @@ from PIL import Image
 
 from lightning_modules.conditioning.class_labels import ClassCondition
 from lightning_modules.export.safetensors_file import load_export
-from lightning_modules.models import load_model
+from lightning_modules.trained.checkpoint import load_model
 from tests.helpers.command_line import LIGHTNING_WARNINGS, Run, load_script, refusal
 
 pytestmark = LIGHTNING_WARNINGS

@@ -10,8 +10,17 @@ import torch
 import yaml
 from PIL import Image
 
-from lightning_modules.unet import UNetDiffusion
-from tests.helpers.command_line import LIGHTNING_WARNINGS, REPOSITORY, Run, load_script, options, python
+from lightning_modules.models import UNetDiffusion
+from lightning_modules.networks.dit import DiTConfig
+from tests.helpers.command_line import (
+    LIGHTNING_WARNINGS,
+    REPOSITORY,
+    UNET,
+    Run,
+    load_script,
+    options,
+    python,
+)
 
 pytestmark = LIGHTNING_WARNINGS
 
@@ -79,7 +88,8 @@ def test_checkpoint_says_step_and_hyper_parameters(args: list[str], tmp_path: Pa
     run = latest(tmp_path)
     assert [run.checkpoint(name)["global_step"] for name in ("step=00000002", "last")] == [2, 4]
     saved = run.checkpoint()["hyper_parameters"]
-    assert (saved["image_size"], saved["width"], saved["depth"], saved["heads"]) == (16, 32, 1, 2)
+    assert saved["image_size"] == 16
+    assert DiTConfig(**saved["network"]) == DiTConfig(width=32, depth=1, heads=2)
     assert saved["class_names"] == ["calico", "ginger", "russian_blue", "siamese", "tabby", "tuxedo"]
     assert saved["_class_path"].endswith("DiTDiffusion")
 
@@ -122,7 +132,7 @@ def test_experiment_is_named_by_folder_and_config(args: list[str], cats: Path, t
 
 
 def test_written_config_reproduces_the_run(args: list[str], tmp_path: Path, names: None) -> None:
-    fit([*args, "--seed_everything", "3", "--model.dropout", "0.1"])
+    fit([*args, "--seed_everything", "3", "--model.network.dropout", "0.1"])
     first = latest(tmp_path)
     assert first.config["seed_everything"] == 3
     fit(["--config", str(first.folder / "config.yaml"), "--experiment", "again"])
@@ -177,9 +187,8 @@ def test_fast_dev_run_draws_the_embedded_data(args: list[str], elsewhere: Path) 
 
 
 def test_model_option_alone_switches_the_network_and_trains(args: list[str], tmp_path: Path) -> None:
-    small = options({"model.channels": "[8,16]", "model.blocks": 1, "model.attention": "[]"})
-    at = args.index("--model.width")
-    fit([*args[:at], "--model", "UNetDiffusion", *small])
+    at = args.index("--model.network.width")
+    fit([*args[:at], "--model", "UNetDiffusion", *UNET])
     run = latest(tmp_path)
     assert run.config["model"]["class_path"].endswith("UNetDiffusion")
     restored = UNetDiffusion.load_from_checkpoint(

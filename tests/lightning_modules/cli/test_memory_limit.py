@@ -32,7 +32,7 @@ def train(what: str, args: list[str]) -> str:
 def test_a_batch_that_does_not_fit_is_computed_in_parts(cats: Path, tmp_path: Path) -> None:
     args = [
         *["--model", "UNetDiffusion", *shrunk(cats, tmp_path), *UNET],
-        *options({"model.channels": "[64]", "data.batch_size": 192}),
+        *options({"model.network.channels": "[64]", "data.batch_size": 192}),
         *options({"trainer.max_steps": 3, "progress_bar.refresh_rate": 0}),
     ]
     train("memory:100000", [*args, "--run", "free"])

@@ -29,7 +29,11 @@ CONFIG: dict[str, Any] = {
     },
     "model": {
         "class_path": "DiTDiffusion",
-        "init_args": {"width": 64, "optimizer": {"learning_rate": 0.5}, "noise_levels": "LogNormal"},
+        "init_args": {
+            "network": {"width": 64},
+            "optimizer": {"learning_rate": 0.5},
+            "noise_levels": "LogNormal",
+        },
     },
     "learning_rate": {"warm_up": 6},
     "ema": {"decay": 0.5},
@@ -53,7 +57,7 @@ GIVEN: dict[str, Any] = {
     "data.augmentation.probability": 0.25,
     "data.limits.min_side": 10,
     "model": "DiTDiffusion",
-    "model.width": 96,
+    "model.network.width": 96,
     "model.optimizer.learning_rate": 0.25,
     "model.noise_levels": "LogitNormal",
     "model.noise_levels.mean": 0.75,
@@ -177,9 +181,9 @@ def test_the_last_of_the_same_option_and_of_several_configs_wins(written: Path, 
 MODEL_FORMS = [
     ["--model", "UNetDiffusion"],
     ["--model=UNetDiffusion"],
-    ["--model", "lightning_modules.unet.UNetDiffusion"],
+    ["--model", "lightning_modules.models.UNetDiffusion"],
     ["--model.class_path", "UNetDiffusion"],
-    ["--model", '{"class_path": "UNetDiffusion", "init_args": {"blocks": 3}}'],
+    ["--model", '{"class_path": "UNetDiffusion", "init_args": {"network": {"blocks": 3}}}'],
 ]
 
 
@@ -189,12 +193,12 @@ def test_another_model_than_the_configs_is_named_before_or_after_it(
     form: list[str], before: bool, written: Path, capsys: Capture
 ) -> None:
     config = ["--config", str(written)]
-    part = ["--model.channels", "[8,16]"]
+    part = ["--model.network.channels", "[8,16]"]
     args = [*part, *form, *config] if before else [*config, *part, *form]
     model = printed(args, capsys)["model"]
     assert model["class_path"].endswith("UNetDiffusion")
-    assert model["init_args"]["channels"] == [8, 16]
-    assert "width" not in model["init_args"]
+    assert model["init_args"]["network"]["channels"] == [8, 16]
+    assert "width" not in model["init_args"]["network"]
     assert value_of(model, "optimizer.learning_rate") == 0.001  # chosen for the other network
 
 

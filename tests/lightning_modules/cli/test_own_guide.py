@@ -10,8 +10,8 @@ import pytest
 from PIL import Image
 
 from lightning_modules.callbacks.sample_grid import SampleGrid
-from lightning_modules.models import load_model
 from lightning_modules.pictures.images import viewing_scale
+from lightning_modules.trained.checkpoint import load_model
 from tests.helpers.command_line import LIGHTNING_WARNINGS, Run, load_script, refusal, tiny
 
 pytestmark = LIGHTNING_WARNINGS

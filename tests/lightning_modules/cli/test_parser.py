@@ -38,9 +38,9 @@ def test_config_of_the_working_directory_goes_first(
 
 
 def test_command_line_wins_over_the_config(capsys: Capture) -> None:
-    config = printed(["--config", "demo", "--trainer.max_steps", "9", "--model.width", "64"], capsys)
+    config = printed(["--config", "demo", "--trainer.max_steps", "9", "--model.network.width", "64"], capsys)
     assert config["trainer"]["max_steps"] == 9
-    assert config["model"]["init_args"]["width"] == 64
+    assert config["model"]["init_args"]["network"]["width"] == 64
 
 
 def test_unknown_config_lists_those_there_are_and_the_nearest(capsys: Capture) -> None:
@@ -63,7 +63,10 @@ def test_config_without_a_value_is_refused(capsys: Capture) -> None:
 MISTYPED = {
     "--data.rot": "--data.root",
     "--data.batchsize": "--data.batch_size",
-    "--model.widht": "--model.width",
+    "--model.widht": "--model.network.width",
+    "--model.width": "--model.network.width",
+    "--model.network.widht": "--model.network.width",
+    "--network.width": "--model.network.width",
     "--trainer.max_stesp": "--trainer.max_steps",
     "--learning_rate.warmup": "--learning_rate.warm_up",
     "--ema.dekay": "--ema.decay",
@@ -95,8 +98,11 @@ MISTYPED_YAML = {
     "trainer:\n  max_stepz: 3\n": ("max_stepz", "--trainer.max_steps"),
     "data:\n  image_sise: 3\n": ("image_sise", "--data.image_size"),
     "sample_grid:\n  sampling:\n    guidence: 3\n": ("guidence", "--sample_grid.sampling.guidance"),
-    "model:\n  class_path: DiTDiffusion\n  init_args:\n    widht: 3\n": ("widht", "--model.width"),
-    "model:\n  class_path: UNetDiffusion\n  init_args:\n    chanels: [8]\n": ("chanels", "--model.channels"),
+    "model:\n  class_path: DiTDiffusion\n  init_args:\n    widht: 3\n": ("widht", "--model.network.width"),
+    "model:\n  class_path: UNetDiffusion\n  init_args:\n    network:\n      chanels: [8]\n": (
+        "chanels",
+        "--model.network.channels",
+    ),
 }
 
 
@@ -119,7 +125,8 @@ def test_mistyped_model_is_refused_and_the_models_named(wrong: str, right: str, 
 
 
 @pytest.mark.parametrize(
-    "option", ["--data.batch_size", "--model.width", "--trainer.max_steps", "--ema.decay", "--data.flip"]
+    "option",
+    ["--data.batch_size", "--model.network.width", "--trainer.max_steps", "--ema.decay", "--data.flip"],
 )
 def test_value_of_a_wrong_type_is_refused_and_the_option_named(option: str, capsys: Capture) -> None:
     status, message = refusal([option, "many"], capsys)
@@ -178,7 +185,9 @@ def test_progress_bar_can_be_turned_off(args: list[str], tmp_path: Path, capsys:
 # Help
 
 
-@pytest.mark.parametrize(("model", "option"), [("DiTDiffusion", "patch_size"), ("UNetDiffusion", "channels")])
+@pytest.mark.parametrize(
+    ("model", "option"), [("DiTDiffusion", "network.patch_size"), ("UNetDiffusion", "network.channels")]
+)
 def test_help_of_a_model(model: str, option: str, capsys: Capture) -> None:
     with pytest.raises(SystemExit) as stopped:
         load_script("fit").main(["--model.help", model])
@@ -187,6 +196,6 @@ def test_help_of_a_model(model: str, option: str, capsys: Capture) -> None:
 
 
 def test_printed_config_can_be_given_back(tmp_path: Path, capsys: Capture) -> None:
-    config = printed(["--config", "demo", "--model.dropout", "0.1"], capsys)
+    config = printed(["--config", "demo", "--model.network.dropout", "0.1"], capsys)
     (tmp_path / "back.yaml").write_text(yaml.safe_dump(config))
     assert printed(["--config", str(tmp_path / "back.yaml")], capsys) == config

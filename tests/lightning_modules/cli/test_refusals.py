@@ -71,20 +71,17 @@ OF_THE_MODEL = [
     "--model.optimizer.eps -inf",
     "--model.cond_dropout 2",
     "--model.cond_dropout .nan",
-    "--model.dropout 2",
-    "--model.dropout 1",
-    "--model.dropout -0.5",
-    "--model.heads 0",
-    "--model.width 0",
-    "--model.width -32",
-    "--model.depth 0",
-    "--model.patch_size 0",
-    "--model.mlp_ratio 0",
-    "--model.mlp_ratio .nan",
-    "--model.registers -1",
-    "--model.window 0",
-    "--model.window_depth 5",
-    "--model.merged_depth -1",
+    "--model.network.dropout 2",
+    "--model.network.dropout 1",
+    "--model.network.dropout -0.5",
+    "--model.network.heads 0",
+    "--model.network.width 0",
+    "--model.network.width -32",
+    "--model.network.depth 0",
+    "--model.network.patch_size 0",
+    "--model.network.mlp_ratio 0",
+    "--model.network.mlp_ratio .nan",
+    "--model.network.merged_depth -1",
     "--model.noise_levels.std -1",
     "--model.noise_levels.std 0",
     "--model.noise_levels.mean .nan",
@@ -169,11 +166,11 @@ def test_a_gpu_that_is_not_there_is_an_option_to_change(args: list[str], capsys:
 @pytest.mark.parametrize(
     ("typed", "named"),
     [
-        ("--model.heads 3", ["width", "heads"]),
-        ("--model.patch_size 3", ["image_size", "patch_size"]),
+        ("--model.network.heads 3", ["width", "heads"]),
+        ("--model.network.patch_size 3", ["image_size", "patch_size"]),
         ("--data.image_size 18", ["image_size", "patch_size"]),
-        ("--model UNetDiffusion --model.channels [8,12]", ["channels"]),
-        ("--model UNetDiffusion --model.channels []", ["channels"]),
+        ("--model UNetDiffusion --model.network.channels [8,12]", ["channels"]),
+        ("--model UNetDiffusion --model.network.channels []", ["channels"]),
         (
             "--sample_grid.sampling.guidance 2 --sample_grid.sampling.guide_length 0.1",
             ["guide_length", "ema.lengths"],
@@ -185,7 +182,7 @@ def test_values_that_do_not_go_together_name_both(
     typed: str, named: list[str], args: list[str], tmp_path: Path, capsys: Capture
 ) -> None:
     if "UNet" in typed:
-        args = args[: args.index("--model.width")]
+        args = args[: args.index("--model.network.width")]
     error = said_by([*args, *typed.split()], capsys)
     assert all(name in error for name in named)
     assert not (tmp_path / "runs").exists()

@@ -9,7 +9,7 @@ from PIL import Image
 
 from lightning_modules.conditioning.class_labels import ClassLabels
 from lightning_modules.diffusion.samplers.single_step import Churn
-from lightning_modules.dit import DiTDiffusion
+from lightning_modules.models import DiTDiffusion
 from lightning_modules.pictures.images import to_uint8
 from lightning_modules.pictures.sheets import Sheet
 from lightning_modules.sampling import generate

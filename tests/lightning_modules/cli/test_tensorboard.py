@@ -192,10 +192,16 @@ def test_hyper_parameters_are_the_settings_that_are_no_defaults(board: Board, na
     assert values["trainer.max_steps"] == 4
     assert values["ema.decay"] == pytest.approx(0.99)
     assert values["model"] == "DiTDiffusion"
-    assert values["model.width"] == 32
+    assert values["model.network.width"] == 32
     assert values["model.optimizer.learning_rate"] == pytest.approx(0.02)
     assert values["model.class_names"] == "calico, ginger, russian_blue, siamese, tabby, tuxedo"
-    left_out = {"model.dropout", "model.optimizer.betas", "data.flip", "sample_grid.seed", "data.seed"}
+    left_out = {
+        "model.network.dropout",
+        "model.optimizer.betas",
+        "data.flip",
+        "sample_grid.seed",
+        "data.seed",
+    }
     assert not left_out & values.keys()
     assert len(values) < 40
 

@@ -103,7 +103,7 @@ def test_the_resolved_configuration_resolves_to_itself(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("args", "error"),
     [
-        (["--model.heads", "5"], "heads"),
+        (["--model.network.heads", "5"], "heads"),
         (["--sample_grid.sampling.sigma_min", "100"], "sigma_min"),
         (["--modal.timeout", "100000"], "timeout must be 30 to 86400 seconds"),
         (["--config", "dogs"], "there is no config 'dogs'"),

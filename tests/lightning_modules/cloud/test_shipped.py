@@ -103,7 +103,7 @@ def test_every_first_party_import_is_shipped(modules: dict[str, str]) -> None:
 def test_what_is_shipped_is_what_is_there(modules: dict[str, str]) -> None:
     assert {
         "modal_entry",
-        "lightning_modules.unet",
+        "lightning_modules.networks.unet",
         "datamodules.cache.cache",
         "scripts.fit",
     } <= modules.keys()

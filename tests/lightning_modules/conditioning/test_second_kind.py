@@ -16,11 +16,11 @@ from lightning_modules.callbacks.sample_grid import SampleGrid
 from lightning_modules.conditioning.conditioner import Conditioner
 from lightning_modules.diffusion.denoiser import Condition
 from lightning_modules.export.onnx_file import export_onnx
-from lightning_modules.models import load_model
 from lightning_modules.module import AdamWSettings, DiffusionModule
 from lightning_modules.sampling.generate import sample, sample_images
 from lightning_modules.sampling.settings import Sampling
 from lightning_modules.sampling.store import begin, finish, sampled_set
+from lightning_modules.trained.checkpoint import load_model
 from tests.helpers.tiny import KINDS, module, trainer, without_trainer
 
 NAMES = ("left", "right", "top")

@@ -9,6 +9,7 @@ import onnxruntime
 import pytest
 import torch
 
+from lightning_modules.checkpoints.facts import CheckpointFacts
 from lightning_modules.conditioning.class_labels import ClassCondition
 from lightning_modules.diffusion.preconditioning import EDM, FlowX, V
 from lightning_modules.diffusion.weighting import MinSNRWeighting
@@ -22,7 +23,6 @@ from lightning_modules.export.manifest import (
 )
 from lightning_modules.export.onnx_file import TOLERANCE, example, export_onnx, largest_difference
 from lightning_modules.export.safetensors_file import export_safetensors, load_export
-from lightning_modules.models import CheckpointFacts
 from lightning_modules.sampling.generate import sample
 from lightning_modules.sampling.image_noise import ImageNoise
 from lightning_modules.sampling.settings import Sampling

@@ -7,7 +7,7 @@ from torch.nn.functional import normalize
 
 from lightning_modules.networks.dit import patchify, unpatchify
 from lightning_modules.networks.merging import merge, split
-from lightning_modules.networks.positions import RotaryPositions, window_mask
+from lightning_modules.networks.positions import RotaryPositions
 from lightning_modules.networks.transformer import Attention, modulate
 from tests.helpers.small import DIT_VARIANTS, MERGED, dit, images, run
 from tests.helpers.tiny import draw, randomize
@@ -28,7 +28,7 @@ def test_blocks_are_identities_at_initialization(variant):
 
 @pytest.mark.parametrize(("size", "patch"), [(8, 2), (8, 8), (9, 3), (12, 4), (10, 1), (14, 2)])
 def test_any_square_size_that_the_patch_divides(size, patch):
-    network = randomize(dit(size, patch_size=patch, registers=1, window=2, window_depth=1))
+    network = randomize(dit(size, patch_size=patch))
     output = run(network, images(size))
     assert output.shape == (3, 3, size, size)
     assert output.isfinite().all()
@@ -38,13 +38,16 @@ def test_any_square_size_that_the_patch_divides(size, patch):
 @pytest.mark.parametrize(
     ("options", "message"),
     [
-        ({"image_size": 9}, "image_size 9 is not a multiple of patch_size 2"),
-        ({"patch_size": 16}, "image_size 8 is not a multiple of patch_size 16"),
-        ({"heads": 3}, "width 16 over 3 heads gives heads of 5.3"),
-        ({"heads": 8}, "heads of 2: .* whole multiple of 4"),
-        ({"width": 24, "heads": 4}, "heads of 6: .* whole multiple of 4"),
-        ({"merged_depth": 1, "merged_width": 20, "merged_heads": 2}, "merged_width 20 over 2 heads"),
-        ({"merged_depth": 1, "image_size": 6}, "merged_depth 1 merges 2 x 2 tokens, and there are 3 x 3"),
+        ({"image_size": 9}, "image_size 9 .* network.patch_size 2"),
+        ({"patch_size": 16}, "image_size 8 .* network.patch_size 16"),
+        ({"heads": 3}, "network.width 16 over network.heads 3"),
+        ({"heads": 8}, "network.width 16 over network.heads 8"),
+        ({"width": 24, "heads": 4}, "network.width 24 over network.heads 4"),
+        (
+            {"merged_depth": 1, "merged_width": 20, "merged_heads": 2},
+            "network.merged_width 20 over network.merged_heads 2",
+        ),
+        ({"merged_depth": 1, "image_size": 6}, "network.merged_depth 1 .* 3 x 3"),
     ],
 )
 def test_sizes_that_do_not_divide_are_refused(options, message):
@@ -99,85 +102,25 @@ def test_permuted_patches_do_not_give_the_permuted_output():
     assert gap() > 0.05  # learned positions alone
 
 
-@pytest.mark.parametrize("masked", [False, True])
-def test_attention_by_hand(masked):
-    """QK-norm, rotation, softmax(q k / sqrt(d)) over the allowed tokens only."""
+def test_attention_by_hand():
+    """QK-norm, rotation, softmax(q k / sqrt(d))."""
     attention = randomize(Attention(16, heads=2)).double()
-    positions = RotaryPositions(4, 8, registers=1).double()
-    mask = window_mask(4, 2, registers=1) if masked else None
-    tokens = draw(2, 17, 16, dtype=torch.float64)
-    query, key, value = (t.view(2, 17, 2, 8).transpose(1, 2) for t in attention.qkv(tokens).chunk(3, -1))
+    positions = RotaryPositions(4, 8).double()
+    tokens = draw(2, 16, 16, dtype=torch.float64)
+    query, key, value = (t.view(2, 16, 2, 8).transpose(1, 2) for t in attention.qkv(tokens).chunk(3, -1))
 
     def prepared(features: Tensor, norm: torch.nn.RMSNorm) -> Tensor:
         return positions.rotate(normalize(features, dim=-1) * 8**0.5 * norm.weight)
 
     scores = prepared(query, attention.query_norm) @ prepared(key, attention.key_norm).mT / 8**0.5
-    if mask is not None:
-        scores = scores.masked_fill(~mask, -torch.inf)
-    expected = attention.output((scores.softmax(-1) @ value).transpose(1, 2).reshape(2, 17, 16))
-    torch.testing.assert_close(attention(tokens, positions, mask), expected, rtol=1e-5, atol=1e-6)
+    expected = attention.output((scores.softmax(-1) @ value).transpose(1, 2).reshape(2, 16, 16))
+    torch.testing.assert_close(attention(tokens, positions), expected, rtol=1e-5, atol=1e-6)
 
 
 def test_modulation_by_hand():
     tokens, shift, scale = draw(2, 5, 4), draw(2, 1, 4, seed=1), draw(2, 1, 4, seed=2)
     expected = normalize(tokens, dim=-1) * 2 * (1 + scale) + shift
     torch.testing.assert_close(modulate(tokens, shift, scale), expected, rtol=1e-4, atol=1e-5)
-
-
-@pytest.mark.parametrize("registers", [0, 2])
-@pytest.mark.parametrize("window_depth", [0, 1])
-def test_windows_are_local_in_one_block(window_depth, registers):
-    network = randomize(dit(depth=1, window=2, window_depth=window_depth, registers=registers)).double()
-    x = images(dtype=torch.float64)
-    changed = x.clone()
-    changed[..., 5, 2] += 1  # token (2, 1), in the window of tokens (2..3, 0..1): pixels (4..7, 0..3)
-    moved = (run(network, changed) - run(network, x)).abs().amax((0, 1)) > 1e-9
-    window = torch.zeros(8, 8, dtype=torch.bool)
-    window[4:, :4] = True
-    assert torch.equal(moved, window if window_depth else torch.ones_like(window))
-
-
-def test_blocks_after_the_window_depth_are_global():
-    network = randomize(dit(depth=2, window=2, window_depth=1)).double()
-    x = images(dtype=torch.float64)
-    changed = x.clone()
-    changed[..., 0, 0] += 1
-    assert ((run(network, changed) - run(network, x)).abs().amax((0, 1)) > 1e-9).all()
-
-
-def test_registers_matter_and_leave_the_shape():
-    network = randomize(dit(registers=3))
-    before = run(network, images())
-    with torch.no_grad():
-        network.registers.add_(1)
-    assert before.shape == run(network, images()).shape == (3, 3, 8, 8)
-    assert not torch.allclose(before, run(network, images()), atol=1e-3)
-
-
-@pytest.mark.parametrize("depth", [1, 3])
-def test_parameters_of_shared_and_per_block_modulation(depth):
-    def count(modulation: str) -> int:
-        return sum(p.numel() for p in dit(depth=depth, modulation=modulation).parameters())
-
-    dense, vector = 6 * 16 * (16 + 1), 6 * 16
-    assert count("per_block") - count("shared") == depth * dense - (dense + depth * vector)
-
-
-@pytest.mark.parametrize("depth", [2, 4, 5])
-def test_long_skips_join_twins(depth):
-    plain, network = dit(depth=depth), dit(depth=depth, long_skips=True)
-    extra = sum(p.numel() for p in network.parameters()) - sum(p.numel() for p in plain.parameters())
-    assert extra == depth // 2 * 16 * 17
-    randomize(network)
-    entered, left = [], []
-    for block in network.blocks:
-        block.register_forward_pre_hook(lambda _, inputs: entered.append(inputs[0]))
-        block.register_forward_hook(lambda *a: left.append(a[-1]))
-    run(network, images())
-    for i in range(1, depth):
-        twin = depth - 1 - i
-        joined = network.skips[twin](left[twin]) if twin < depth // 2 and twin < i else 0
-        torch.testing.assert_close(entered[i], left[i - 1] + joined)
 
 
 def test_merging_puts_neighbours_side_by_side_and_splitting_takes_them_apart():
@@ -190,9 +133,8 @@ def test_merging_puts_neighbours_side_by_side_and_splitting_takes_them_apart():
     assert torch.equal(split(merged, 4), tokens)
 
 
-@pytest.mark.parametrize("registers", [0, 2])
-def test_merged_blocks_act_halfway_and_leave_registers_alone(registers):
-    network = randomize(dit(depth=3, registers=registers, **MERGED))
+def test_merged_blocks_act_halfway():
+    network = randomize(dit(depth=3, **MERGED))
     entered, left, said = [], [], []
     for block in network.blocks:
         block.register_forward_pre_hook(lambda _, inputs: entered.append(inputs[0]))
@@ -200,10 +142,9 @@ def test_merged_blocks_act_halfway_and_leave_registers_alone(registers):
     network.merged.split.register_forward_hook(lambda *a: said.append(a[-1]))
     run(network, images())
     assert torch.equal(entered[2], left[1])
-    assert torch.equal(entered[1][:, :registers], left[0][:, :registers])
     added = split(said[0], 4)
     assert added.std() > 0.1
-    torch.testing.assert_close(entered[1][:, registers:], left[0][:, registers:] + added)
+    torch.testing.assert_close(entered[1], left[0] + added)
 
 
 def test_a_merged_block_of_twice_the_width_has_four_times_the_weights():

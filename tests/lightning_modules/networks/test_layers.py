@@ -8,7 +8,6 @@ import pytest
 import torch
 from torch import nn
 
-from lightning_modules.networks.dit import DiT
 from lightning_modules.networks.layers import (
     ConditionEmbedding,
     DecayedConv2d,
@@ -18,20 +17,19 @@ from lightning_modules.networks.layers import (
     zeroed,
 )
 from lightning_modules.networks.transformer import HeadNorm
-from lightning_modules.networks.unet import UNet
-from tests.helpers.small import LABEL_EMBEDDING
+from tests.helpers.small import MERGED, dit, unet
 from tests.helpers.tiny import draw, randomize
 
 NETWORKS = {
-    "dit-shared": lambda: DiT(8, 4, 16, 3, 2, embed=LABEL_EMBEDDING, registers=2, long_skips=True),
-    "dit-per-block": lambda: DiT(8, 4, 16, 2, 2, modulation="per_block"),
-    "dit-merged": lambda: DiT(8, 4, 16, 2, 2, merged_depth=2, merged_width=24, merged_heads=3),
-    "unet": lambda: UNet(8, (8, 16), 1, (4,), embed=LABEL_EMBEDDING),
-    "unet-unconditional": lambda: UNet(8, (8, 16), 1, (), unshuffle=2),
+    "dit": dit,
+    "dit-unconditional": partial(dit, embed=None),
+    "dit-merged": partial(dit, **MERGED),
+    "unet": unet,
+    "unet-unconditional": partial(unet, embed=None, attention=(), unshuffle=2),
 }
 DECAYED = {
     "dit": r"(merged\.)?blocks\.\d+\.(attention\.(qkv|output)|feed_forward\.(gate_and_value|output))\.weight|"
-    r"skips\.\d+\.weight|merged\.(merge|split)\.weight",
+    r"merged\.(merge|split)\.weight",
     "unet": r"(down|middle|up)\.\d+\.("
     r"conv|residual\.(conv_in|conv_out|skip)|attention\.(qkv|output))\.weight",
 }

@@ -6,15 +6,14 @@ import math
 import pytest
 import torch
 
-from lightning_modules.networks.positions import RotaryPositions, sine_positions, window_mask
+from lightning_modules.networks.positions import RotaryPositions, sine_positions
 from tests.helpers.tiny import draw
 
 
-def turned(side: int, head_width: int, features: torch.Tensor, registers: int = 0) -> torch.Tensor:
-    """One feature vector at every place of the grid, turned: (registers + side^2, head_width)."""
-    positions = RotaryPositions(side, head_width, registers).double()
-    count = registers + side**2
-    return positions.rotate(features.expand(1, 1, count, head_width))[0, 0]
+def turned(side: int, head_width: int, features: torch.Tensor) -> torch.Tensor:
+    """One feature vector at every place of the grid, turned: (side^2, head_width)."""
+    positions = RotaryPositions(side, head_width).double()
+    return positions.rotate(features.expand(1, 1, side**2, head_width))[0, 0]
 
 
 def vector(seed: int, head_width: int = 8) -> torch.Tensor:
@@ -38,7 +37,7 @@ def test_scores_depend_on_the_relative_position_only(side, head_width):
 @pytest.mark.parametrize("side", [3, 4, 8])
 def test_every_relative_position_has_its_own_rotation(side):
     """Two waves per axis, 2 tokens and twice the grid: no two offsets of the grid look alike."""
-    positions = RotaryPositions(side, 8, registers=0)
+    positions = RotaryPositions(side, 8)
     offsets = torch.arange(-(side - 1), side).double()
     angles = 2 * math.pi * offsets[:, None] / torch.tensor([2.0, 2.0 * side], dtype=torch.float64)
     circle = torch.cat([angles.cos(), angles.sin()], dim=1)
@@ -68,55 +67,24 @@ def test_pairs_turn_by_row_and_column(side):
 
 
 def test_rotation_keeps_the_norm():
-    result = turned(4, 8, vector(0), registers=2)
-    torch.testing.assert_close(result.norm(dim=-1), vector(0).norm().expand(18), rtol=1e-6, atol=0)
+    result = turned(4, 8, vector(0))
+    torch.testing.assert_close(result.norm(dim=-1), vector(0).norm().expand(16), rtol=1e-6, atol=0)
 
 
-def test_first_place_and_registers_are_not_turned():
-    result = turned(4, 8, vector(0), registers=3)
-    torch.testing.assert_close(result[:4], vector(0).expand(4, 8), rtol=0, atol=0)
-    assert not torch.allclose(result[4], vector(0))
+def test_first_place_is_not_turned():
+    result = turned(4, 8, vector(0))
+    torch.testing.assert_close(result[0], vector(0), rtol=0, atol=0)
+    assert not torch.allclose(result[1], vector(0))
 
 
 def test_rotation_keeps_the_dtype():
-    positions = RotaryPositions(2, 4, 0)
+    positions = RotaryPositions(2, 4)
     for dtype in (torch.bfloat16, torch.float32):
         assert positions.rotate(torch.ones(1, 1, 4, 4, dtype=dtype)).dtype == dtype
 
 
 def test_positions_are_no_weights():
-    assert not RotaryPositions(2, 4, 0).state_dict()
-
-
-@pytest.mark.parametrize("registers", [0, 2])
-def test_window_mask_by_hand(registers):
-    mask = window_mask(4, 2, registers)
-    assert mask.dtype == torch.bool
-    assert mask.shape == (registers + 16, registers + 16)
-    grid = mask[registers:, registers:].view(4, 4, 4, 4)
-    for a, b, c, d in itertools.product(range(4), repeat=4):
-        assert grid[a, b, c, d] == (a // 2 == c // 2 and b // 2 == d // 2)
-
-
-def test_registers_see_and_are_seen_by_all():
-    mask = window_mask(4, 2, registers=3)
-    assert mask[:3].all()
-    assert mask[:, :3].all()
-
-
-@pytest.mark.parametrize(("side", "window"), [(4, 4), (4, 7), (1, 1)])
-def test_a_window_as_large_as_the_grid_is_global(side, window):
-    assert window_mask(side, window, 0).all()
-
-
-def test_a_window_of_one_sees_itself():
-    assert torch.equal(window_mask(3, 1, 0), torch.eye(9, dtype=torch.bool))
-
-
-def test_windows_are_cut_short_at_the_far_edge():
-    mask = window_mask(3, 2, 0)
-    assert mask.sum(1).tolist() == [4, 4, 2, 4, 4, 2, 2, 2, 1]
-    assert torch.equal(mask, mask.T)
+    assert not RotaryPositions(2, 4).state_dict()
 
 
 @pytest.mark.parametrize("side", [1, 2, 8])

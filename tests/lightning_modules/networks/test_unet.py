@@ -28,11 +28,11 @@ def test_any_square_size_that_the_levels_divide(size, channels, unshuffle):
 @pytest.mark.parametrize(
     ("options", "message"),
     [
-        ({"image_size": 9}, r"image_size 9 is not a multiple of 2 = unshuffle 1 \* 2\^\(levels - 1\)"),
-        ({"image_size": 8, "channels": (8,) * 5}, "8 is not a multiple of 16 .* 5 levels"),
-        ({"image_size": 6, "unshuffle": 2}, "6 is not a multiple of 4 = unshuffle 2"),
-        ({"channels": (8, 12)}, r"multiple of 8 channels, not \[8, 12\]"),
-        ({"channels": ()}, r"multiple of 8 channels, not \[\]"),
+        ({"image_size": 9}, "image_size 9 .* 2 = network.unshuffle 1 .* 2 levels"),
+        ({"image_size": 8, "channels": (8,) * 5}, "image_size 8 .* 16 = network.unshuffle 1 .* 5 levels"),
+        ({"image_size": 6, "unshuffle": 2}, "image_size 6 .* 4 = network.unshuffle 2"),
+        ({"channels": (8, 12)}, r"network.channels .* \[8, 12\]"),
+        ({"channels": ()}, r"network.channels .* \[\]"),
     ],
 )
 def test_sizes_that_do_not_divide_are_refused(options, message):

@@ -16,9 +16,9 @@ from tests.helpers.tiny import KINDS, SIZE, classes, draw, module, randomize
 
 FIT = SCRIPTS / "fit.py"
 SMALL = [
-    "--model.width=16",
-    "--model.depth=1",
-    "--model.heads=2",
+    "--model.network.width=16",
+    "--model.network.depth=1",
+    "--model.network.heads=2",
     "--data.image_size=8",
     "--data.batch_size=4",
 ]

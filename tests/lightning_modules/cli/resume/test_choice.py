@@ -42,7 +42,7 @@ def test_fresh_and_a_name_exclude_each_other(args, capsys):
 @pytest.mark.parametrize(
     ("change", "line"),
     [
-        ({"model.width": 64}, "model.init_args.width: 32 in the run, 64 now"),
+        ({"model.network.width": 64}, "model.init_args.network.width: 32 in the run, 64 now"),
         ({"seed_everything": 1}, "seed_everything: 0 in the run, 1 now"),
         ({"data.batch_size": 2}, "data.batch_size: 4 in the run, 2 now"),
         ({"model.optimizer.learning_rate": 0.5}, "learning_rate: 0.001 in the run, 0.5 now"),

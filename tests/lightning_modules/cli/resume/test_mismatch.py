@@ -25,7 +25,7 @@ STATE = ("skipped", "history", "said", "newest_whole", "run_directory", "average
 
 CHANGED: dict[str, object] = {
     "seed_everything": 3,
-    "model.dropout": 0.25,
+    "model.network.dropout": 0.25,
     "model.preconditioner.t_min": 0.1,
     "model.noise_levels": "LogNormal",
     "model.weighting": "EDMWeighting",
@@ -59,19 +59,14 @@ CHANGED: dict[str, object] = {
 """Every setting of a run's identity that changes no weight's shape, and another value for it."""
 OF_SHAPE = (
     "model.class_path",
-    "model.init_args.patch_size",
-    "model.init_args.width",
-    "model.init_args.depth",
-    "model.init_args.heads",
-    "model.init_args.mlp_ratio",
-    "model.init_args.modulation",
-    "model.init_args.registers",
-    "model.init_args.window",
-    "model.init_args.window_depth",
-    "model.init_args.long_skips",
-    "model.init_args.merged_depth",
-    "model.init_args.merged_width",
-    "model.init_args.merged_heads",
+    "model.init_args.network.patch_size",
+    "model.init_args.network.width",
+    "model.init_args.network.depth",
+    "model.init_args.network.heads",
+    "model.init_args.network.mlp_ratio",
+    "model.init_args.network.merged_depth",
+    "model.init_args.network.merged_width",
+    "model.init_args.network.merged_heads",
     "model.init_args.augmentations",
     "model.init_args.optimizer.class_path",
     "data.image_size",
@@ -165,8 +160,8 @@ def other_images(cats: Path, tmp_path: Path, classes: list[str]) -> Path:
 
 
 UNFIT = {
-    "width": ({"model.width": 64}, "width: 32 in the run, 64 now"),
-    "depth": ({"model.depth": 2}, "depth: 1 in the run, 2 now"),
+    "width": ({"model.network.width": 64}, "width: 32 in the run, 64 now"),
+    "depth": ({"model.network.depth": 2}, "depth: 1 in the run, 2 now"),
     "model": ({"model": "UNetDiffusion"}, "model: DiTDiffusion in the run, UNetDiffusion now"),
     "augmentation": ({"data.augmentation.probability": 0.1}, "augmentations: 0 in the run"),
     "labels": ({"data.class_labels": "false"}, "classes: 6 in the run, 1 now"),
@@ -183,7 +178,7 @@ def test_weights_that_do_not_fit_are_refused_before_anything_is_written(
     if isinstance(change, list):
         change = {"data.root": other_images(cats, tmp_path, change)}
     if name == "model":
-        at = stopped.index("--model.width")
+        at = stopped.index("--model.network.width")
         stopped = stopped[:at] + stopped[at + 6 :]
     before = contents(tmp_path / "runs")
     status, message = refusal([*stopped, *options(change), "--allow-mismatch"], capsys)

@@ -26,6 +26,7 @@ import yaml
 from lists import integers
 from machine import describe, machine, write
 
+from datamodules.utils.io import write_json
 from lightning_modules.cli.parsing.parser import resolve_config
 from lightning_modules.evaluation.report import Report, cell
 from lightning_modules.evaluation.run_evaluation import evaluate_run
@@ -34,7 +35,6 @@ from lightning_modules.metrics.feature_networks.table import load_features
 from lightning_modules.metrics.figure import Figure
 from lightning_modules.run.directory import find_checkpoint
 from lightning_modules.sampling.stored import run_sampling
-from lightning_modules.utils.files import write_json
 
 FIT = Path(__file__).resolve().parents[1] / "scripts" / "fit.py"
 COLUMNS = ("kid", "frechet", "precision", "recall", "coverage")
@@ -54,7 +54,7 @@ def main(args: Sequence[str] | None = None) -> None:
             if not stored.is_file():
                 trained = train(folder, change, seed, options)
                 setup = Setup(network, folder / "evaluation", options.n, batch_size=100)
-                write_json({"name": name, "seed": seed} | trained | measure(folder, setup), stored)
+                write_json(stored, {"name": name, "seed": seed} | trained | measure(folder, setup))
             results.append(json.loads(stored.read_text()))
             print(line(results[-1]), flush=True)
     facts = machine()

@@ -33,8 +33,9 @@ from torch import nn
 from tqdm import tqdm
 
 from lightning_modules.checkpoints.checkpoint_io import WholeCheckpointIO
+from lightning_modules.checkpoints.names import path_of
 from lightning_modules.checkpoints.retention import delete_checkpoints
-from lightning_modules.checkpoints.whole import newest_whole, path_of
+from lightning_modules.checkpoints.whole import newest_whole
 
 WIDTH, EVERY = 1024, 100
 Way = Callable[[dict[str, object], Path], None]

@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-import json
 import os
 import platform
 from collections.abc import Mapping
 from importlib.metadata import version
 from pathlib import Path
 
-from datamodules.utils.io import whole_file
+from datamodules.utils.io import write_json
 
 
 def cpu_name() -> str:
@@ -49,5 +48,4 @@ def describe(facts: dict[str, str | int]) -> str:
 def write(results: Mapping[str, object], out: Path | None) -> None:
     """Write JSON, if a place is given: whole or not at all, also numbers that are not finite."""
     if out is not None:
-        with whole_file(out) as temporary:
-            temporary.write_text(json.dumps(results, indent=2) + "\n")
+        write_json(out, results, allow_nan=True)

@@ -14,12 +14,11 @@ import pytest
 import torch
 
 from datamodules.cache.build import _usable_cores
-from datamodules.utils import system
+from datamodules.utils import locks, system
 from lightning_modules.cloud import preflight
 from lightning_modules.cloud.command import Command
 from lightning_modules.cloud.launch import prepare
 from lightning_modules.resume_proof import child, leaks
-from lightning_modules.run import lock
 from tests.helpers.places import REPOSITORY as ROOT
 from tests.helpers.tiny import data
 
@@ -117,14 +116,14 @@ def test_who_holds_a_run_is_told_where_the_system_says_so(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     with hold(tmp_path / ".lock") as holder, (tmp_path / ".lock").open("w") as file:
-        assert lock._holder(file.fileno()) == holder.pid
+        assert locks.record_lock_holder(file.fileno()) == holder.pid
         monkeypatch.setattr(sys, "platform", "freebsd")
-        assert lock._holder(file.fileno()) is None
+        assert locks.record_lock_holder(file.fileno()) is None
         monkeypatch.setattr(sys, "platform", "darwin")
         answers = {(0, 0, 0, fcntl.F_WRLCK, os.SEEK_SET): (0, 0, 4321, fcntl.F_WRLCK, os.SEEK_SET)}
         mac = lambda _, __, asked: struct.pack("qqihh", *answers[struct.unpack("qqihh", asked)])  # noqa: E731
-        monkeypatch.setattr(lock.fcntl, "fcntl", mac)
-        assert lock._holder(file.fileno()) == 4321
+        monkeypatch.setattr(locks.fcntl, "fcntl", mac)
+        assert locks.record_lock_holder(file.fileno()) == 4321
         holder.communicate()
 
 

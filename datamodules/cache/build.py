@@ -10,7 +10,7 @@ from collections.abc import Generator, Iterator
 from concurrent.futures import Executor, Future, ThreadPoolExecutor
 from contextlib import closing
 from pathlib import Path
-from typing import IO, Any, BinaryIO, NamedTuple
+from typing import BinaryIO, NamedTuple
 
 import numpy as np
 import numpy.typing as npt
@@ -31,6 +31,7 @@ from datamodules.cache.format import (
 from datamodules.cache.pixels import Transform
 from datamodules.decode.decode import ChangedFileError, ImageError
 from datamodules.index.index import DataError, ImageIndex, printable
+from datamodules.utils.io import sync
 from datamodules.utils.progress import progress
 from datamodules.utils.workers import Workers
 
@@ -90,10 +91,10 @@ def build(index: ImageIndex, transform: Transform, folder: Path, key: str, worke
             )
         images.seek(0)
         write_array_header(images, kept, transform)
-        _flush(images)
+        sync(images)
     with (folder / HEADER).open("w", encoding="utf-8") as file:
         file.write(header_text(key, blocks))
-        _flush(file)
+        sync(file)
 
 
 def forget_build(folder: Path) -> None:
@@ -190,11 +191,6 @@ def _decode_rest(
             blocks.append(block)
             bar.update(block.kept + len(block.rejected))
     return blocks
-
-
-def _flush(file: IO[Any]) -> None:
-    file.flush()
-    os.fsync(file.fileno())
 
 
 def _decode_all(tasks: list[_Task], workers: int) -> Generator[_Decoded, None, None]:

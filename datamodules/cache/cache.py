@@ -19,6 +19,7 @@ from datamodules.cache.build import build, forget_build, holds_images
 from datamodules.cache.format import cache_key, check_images, read_blocks
 from datamodules.cache.pixels import MappedImages, Transform
 from datamodules.index.index import DataError, ImageIndex, Rejected, printable
+from datamodules.utils.io import sync_folder, write_text
 from datamodules.utils.locks import lock, open_to_lock
 from datamodules.utils.places import cache_place, default_cache_dir
 
@@ -99,10 +100,7 @@ def write_report(folder: Path, rejected: Iterable[Rejected]) -> Path:
     report = folder / "rejected.txt"
     text = "".join(f"{printable(path)}\t{printable(reason)}\n" for path, reason in rejected)
     if not report.exists() or report.read_text(encoding="utf-8") != text:
-        descriptor, temporary = tempfile.mkstemp(dir=folder, prefix=".rejected-")
-        with os.fdopen(descriptor, "w", encoding="utf-8") as file:
-            file.write(text)
-        Path(temporary).replace(report)
+        write_text(report, text)
     return report
 
 
@@ -176,8 +174,4 @@ def _publish(temporary: Path, folder: Path, index: ImageIndex, transform: Transf
                 raise
         finally:
             shutil.rmtree(damaged, ignore_errors=True)
-    descriptor = os.open(folder.parent, os.O_RDONLY)
-    try:
-        os.fsync(descriptor)  # the new name itself
-    finally:
-        os.close(descriptor)
+    sync_folder(folder.parent)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
 import http.client
 import time
 import urllib.error
@@ -11,6 +10,7 @@ from pathlib import Path
 from typing import BinaryIO
 
 from datamodules.index.index import DataError
+from datamodules.utils.io import file_digest, publish, sync
 from datamodules.utils.locks import lock
 from datamodules.utils.progress import progress
 
@@ -51,7 +51,8 @@ def download(url: str, target: Path, sha256: str) -> None:
             if not target.exists():  # else another process finished it while this one waited
                 _fetch_all(url, file, target)
                 _verify(part, sha256, url)
-                part.rename(target)
+                sync(file)
+                publish(part, target)
                 return
         part.unlink(missing_ok=True)
     _verify(target, sha256, url)
@@ -109,8 +110,7 @@ def _fetch_rest(url: str, file: BinaryIO) -> None:
 
 
 def _verify(path: Path, sha256: str, url: str) -> None:
-    with path.open("rb") as file:
-        found = hashlib.file_digest(file, "sha256").hexdigest()
+    found = file_digest(path)
     if found != sha256:
         path.unlink()
         raise DataError(

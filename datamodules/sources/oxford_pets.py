@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import re
 import shutil
 import tarfile
@@ -12,6 +11,7 @@ from pathlib import Path
 from datamodules.index.index import DataError
 from datamodules.sources.download import download
 from datamodules.sources.source import DataSource
+from datamodules.utils.io import sync
 from datamodules.utils.places import as_path
 from datamodules.utils.progress import progress
 
@@ -120,8 +120,7 @@ def _extract(images: Path, cats: dict[str, str], folder: Path) -> None:
                     path.parent.mkdir(exist_ok=True)
                     with path.open("wb") as file:
                         shutil.copyfileobj(content, file)
-                        file.flush()
-                        os.fsync(file.fileno())
+                        sync(file)
                     bar.update()
     except (tarfile.TarError, EOFError) as error:
         raise DataError(f"{images} cannot be unpacked ({error})") from error

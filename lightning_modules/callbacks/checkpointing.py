@@ -14,8 +14,9 @@ from datamodules.image_folder import ImageFolderDataModule
 from lightning_modules.callbacks.base import StepCallback
 from lightning_modules.callbacks.telemetry import between_steps
 from lightning_modules.checkpoints.checkpoint_io import WholeCheckpointIO
+from lightning_modules.checkpoints.names import is_checkpoint, path_of, step_of
 from lightning_modules.checkpoints.retention import delete_checkpoints, steps_to_delete
-from lightning_modules.checkpoints.whole import checkpoints_in, is_checkpoint, path_of, point_last, step_of
+from lightning_modules.checkpoints.whole import checkpoints_in, point_last
 from lightning_modules.module import DiffusionModule
 from lightning_modules.run.directory import CHECKPOINTS, MODEL_CHECKPOINTS, name_latest
 from lightning_modules.run.signals import StopRequestedError, StopSignals

@@ -11,10 +11,11 @@ from lightning.fabric.plugins import CheckpointIO
 from torch.serialization import get_crc32_options, set_crc32_options
 
 from lightning_modules.checkpoints.errors import DamagedCheckpointError, UnsafeCheckpointError
+from lightning_modules.checkpoints.names import checksum_file
 from lightning_modules.checkpoints.opening import load_data, unsafe_names
 from lightning_modules.checkpoints.retention import delete_checkpoints
 from lightning_modules.checkpoints.snapshot import Snapshots, size_in_bytes
-from lightning_modules.checkpoints.whole import checksum_file, fault, write_whole
+from lightning_modules.checkpoints.whole import fault, write_whole
 
 if TYPE_CHECKING:
     from torch.serialization import MAP_LOCATION

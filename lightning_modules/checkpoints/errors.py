@@ -7,6 +7,8 @@ import errno
 import os
 import pickle
 import shutil
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 ADVICE = {
@@ -50,6 +52,19 @@ def write_error(
         needed += f", {megabytes(shutil.disk_usage(_existing(path.parent)).free)} are free there"
     said += [f"{needed}.", "What was written before is untouched.", ADVICE.get(number, "")]
     return CheckpointWriteError(number, " ".join(said).rstrip())
+
+
+@contextmanager
+def write_errors(path: Path) -> Iterator[None]:
+    """Turn a file system's refusal to write a file of a run into the error that says what to do.
+
+    Raises:
+        CheckpointWriteError: In place of every `OSError`.
+    """
+    try:
+        yield
+    except OSError as error:
+        raise write_error(path, error) from error
 
 
 def megabytes(count: int) -> str:

@@ -11,7 +11,8 @@ import torch
 from torch.serialization import get_unsafe_globals_in_checkpoint
 
 from lightning_modules.checkpoints.errors import DamagedCheckpointError, UnsafeCheckpointError
-from lightning_modules.checkpoints.whole import checksum_file, fault
+from lightning_modules.checkpoints.names import checksum_file
+from lightning_modules.checkpoints.whole import fault
 from lightning_modules.utils.memory import is_out_of_memory
 
 if TYPE_CHECKING:

@@ -7,8 +7,8 @@ from collections.abc import Collection, Iterable, Mapping
 from pathlib import Path
 from typing import Literal
 
-from lightning_modules.checkpoints.temporary import sync_folder
-from lightning_modules.checkpoints.whole import checksum_file
+from datamodules.utils.io import sync_folder
+from lightning_modules.checkpoints.names import checksum_file
 
 
 def steps_to_delete(

@@ -16,23 +16,21 @@ from __future__ import annotations
 
 import contextlib
 import errno
-import hashlib
 import itertools
 import logging
 import os
-import re
 import zipfile
 from collections.abc import Callable
 from pathlib import Path
 from typing import BinaryIO
 
+from datamodules.utils.io import remove_abandoned, stream_digest, sync, sync_folder, whole_file, write_text
 from lightning_modules.checkpoints.errors import megabytes, write_error
-from lightning_modules.checkpoints.temporary import remove_stale, sync_folder, temporary_file
+from lightning_modules.checkpoints.hashing import hashed_file
+from lightning_modules.checkpoints.names import LAST, checksum_file, is_checkpoint, step_of
 
-LAST = "last.ckpt"
 _NO_LINKS = {errno.EPERM, errno.ENOTSUP, errno.EOPNOTSUPP, errno.ENOSYS, errno.EINVAL}
 """What file systems answer that have no symbolic links."""
-_NAME = re.compile(r"step=(\d{8,})\.ckpt")
 _log = logging.getLogger(__name__)
 
 
@@ -54,11 +52,10 @@ def write_whole(path: Path, write: Callable[[BinaryIO], object], size: int | Non
     """
     written = 0
     try:
-        path.parent.mkdir(parents=True, exist_ok=True)
-        with temporary_file(path) as stream:
+        with whole_file(path) as temporary, hashed_file(temporary) as stream:
             try:
                 write(stream)
-                stream.sync()
+                sync(stream)
             except Exception:
                 written = stream.written
                 if stream.error is not None:  # `torch.save` raises one of its own in its place
@@ -67,18 +64,12 @@ def write_whole(path: Path, write: Callable[[BinaryIO], object], size: int | Non
             digest = stream.hexdigest()
             replaced = _lines(path) if path.exists() else []
             line = f"{digest}  {path.name}\n"
-            _publish_checksums(path, [*replaced, line])
-            stream.publish(path)
+            write_text(checksum_file(path), "".join([*replaced, line]))
         if replaced:
-            _publish_checksums(path, [line])
+            write_text(checksum_file(path), line)
     except OSError as error:
         raise write_error(path, error, written, size) from error
     return digest
-
-
-def checksum_file(path: Path) -> Path:
-    """Return the place of a checkpoint's checksum."""
-    return path.with_name(f"{path.name}.sha256")
 
 
 def fault(path: Path) -> str | None:
@@ -97,33 +88,11 @@ def fault(path: Path) -> str | None:
             return reason
 
 
-def step_of(path: Path) -> int:
-    """Return the optimizer step of a checkpoint `step=00000123.ckpt`.
-
-    Raises:
-        ValueError: If it has another name.
-    """
-    match = _NAME.fullmatch(path.name)
-    if match is None:
-        raise ValueError(f"{path} is not named like a checkpoint, step=00000123.ckpt.")
-    return int(match[1])
-
-
-def is_checkpoint(path: Path) -> bool:
-    """Tell whether a file is named like a checkpoint of this project: `step=` and at least eight digits."""
-    return _NAME.fullmatch(path.name) is not None
-
-
-def path_of(folder: Path, step: int) -> Path:
-    """Return the place of the checkpoint of an optimizer step."""
-    return folder / f"step={step:08d}.ckpt"
-
-
 def checkpoints_in(folder: Path) -> list[Path]:
     """Return the checkpoints of a folder, whole or not, by step, oldest first; empty if it is not there."""
     if not folder.is_dir():
         return []
-    named = (path for path in folder.iterdir() if _NAME.fullmatch(path.name) and path.is_file())
+    named = (path for path in folder.iterdir() if is_checkpoint(path) and path.is_file())
     return sorted(named, key=step_of)
 
 
@@ -136,7 +105,7 @@ def newest_whole(folder: Path) -> Path | None:
     Raises:
         OSError: If a checkpoint cannot be read for another reason than its own.
     """
-    for place in remove_stale(folder, "step=*"):
+    for place in remove_abandoned(folder, "step=*"):
         _log.info("Removed %s, which a process that is gone has left.", place)
     damaged: dict[Path, str] = {}
     whole = None
@@ -218,14 +187,6 @@ def _lines(path: Path) -> list[str]:
         return []
 
 
-def _publish_checksums(path: Path, lines: list[str]) -> None:
-    place = checksum_file(path)
-    with temporary_file(place) as stream:
-        stream.write("".join(lines).encode())
-        stream.sync()
-        stream.publish(place)
-
-
 def _fault(path: Path, expected: set[str]) -> str | None:
     try:
         with path.open("rb") as stream:
@@ -234,7 +195,7 @@ def _fault(path: Path, expected: set[str]) -> str | None:
                 return "the file is empty"
             if not expected:
                 return f"there is no checksum next to it ({checksum_file(path).name})"
-            found = hashlib.file_digest(stream, "sha256").hexdigest()
+            found = stream_digest(stream)
             if found in expected:
                 return None
             stream.seek(0)

@@ -14,12 +14,14 @@ from lightning.pytorch import Callback
 from lightning.pytorch.utilities import rank_zero_info
 
 from datamodules.errors import DataError
+from datamodules.utils.io import write_text
 from datamodules.utils.text import counted
 from lightning_modules.checkpoints.errors import (
     CheckpointWriteError,
     DamagedCheckpointError,
     UnsafeCheckpointError,
     write_error,
+    write_errors,
 )
 from lightning_modules.cli.configuring import RefusedError, configure
 from lightning_modules.cli.fit_cli import FitCLI
@@ -27,7 +29,6 @@ from lightning_modules.cli.process import NOTHING_LOST, command_line, error_line
 from lightning_modules.run.accidents import RollBackError, go_back, split_further
 from lightning_modules.run.choice import Choice, tell_further_processes
 from lightning_modules.run.directory import name_latest, start_run_directory
-from lightning_modules.run.files import write_text
 from lightning_modules.run.fitting import CannotCarryOverError, check_fits
 from lightning_modules.run.leftovers import clear_leftovers
 from lightning_modules.run.lock import RunLock, RunLockedError
@@ -145,7 +146,9 @@ def _begin(cli: FitCLI, lock: RunLock) -> None:
     clear_leftovers(choice.folder)
     cli.data_index.keep(choice.folder)
     record_identity(choice.folder, cli.identity, choice.step)
-    write_text(choice.folder / "config.yaml", cli.parser.dump(cli.config, skip_none=False))
+    config = choice.folder / "config.yaml"
+    with write_errors(config):
+        write_text(config, cli.parser.dump(cli.config, skip_none=False))
     if choice.checkpoint is not None:
         name_latest(choice.folder)
     tell_further_processes(choice)

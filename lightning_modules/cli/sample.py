@@ -10,6 +10,7 @@ from typing import Any
 
 import torch
 
+from datamodules.utils.io import file_digest
 from datamodules.utils.progress import progress
 from lightning_modules.conditioning.class_choice import listed
 from lightning_modules.diffusion.denoiser import Condition
@@ -29,7 +30,6 @@ from lightning_modules.sampling.place import COUNT, default_folder
 from lightning_modules.sampling.settings import Sampling
 from lightning_modules.sampling.store import SampledSet, begin, finish, sampled_set
 from lightning_modules.trained.trained import Trained, load_trained
-from lightning_modules.utils.files import file_digest
 from lightning_modules.utils.memory import is_out_of_memory
 
 GRID_IMAGES = 100

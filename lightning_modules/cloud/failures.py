@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import contextlib
-import json
 import pickle
 import re
 import sys
@@ -96,13 +95,15 @@ class Failures:
             error: What was raised.
             step: The last step that was done.
         """
+        # Here, since the user's machine imports this module too, which may be one that has no locks.
+        from datamodules.utils.io import read_json, write_json
+
         now = {"error": re.sub(r"0x[0-9a-fA-F]+", "0x", f"{type(error)}: {error}"), "step": step}
         before = None
         with contextlib.suppress(OSError, ValueError):
-            before = json.loads(self._file.read_text())
+            before = read_json(self._file)
         with contextlib.suppress(OSError):
-            self._file.parent.mkdir(parents=True, exist_ok=True)
-            self._file.write_text(json.dumps(now))
+            write_json(self._file, now)
         return before == now
 
     def forget(self) -> None:

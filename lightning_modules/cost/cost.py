@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-import json
 import time
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
+from datamodules.utils.io import read_json, write_json
+from lightning_modules.checkpoints.errors import write_errors
 from lightning_modules.cost.prices import (
     ACHIEVED_SHARE,
     DATE,
@@ -89,7 +90,7 @@ class Ledger:
     def open(self, folder: Path) -> None:
         """Read what the run's earlier containers have cost."""
         path = folder / FILE
-        containers = json.loads(path.read_text())["containers"] if path.is_file() else []
+        containers = read_json(path)["containers"] if path.is_file() else []
         self._earlier = [each for each in containers if each["started"] != self.started]
 
     @property
@@ -104,9 +105,8 @@ class Ledger:
 
     def write(self, folder: Path) -> None:
         """Write the entry of this container as it stands now."""
-        from lightning_modules.run.files import write_text
-
-        write_text(folder / FILE, json.dumps({"prices": DATE, "containers": self._containers()}, indent=1))
+        with write_errors(folder / FILE):
+            write_json(folder / FILE, {"prices": DATE, "containers": self._containers()})
 
     def line(self) -> str:
         """Return the cost in a line."""

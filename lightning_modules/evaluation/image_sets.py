@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import contextlib
-import json
 import tempfile
 import zipfile
 from collections.abc import Sequence
@@ -19,10 +18,10 @@ from datamodules.cache.pixels import Transform
 from datamodules.errors import DataError
 from datamodules.image_folder import ImageFolderDataModule
 from datamodules.index.index import scan_folder
+from datamodules.utils.io import file_digest, read_json
 from lightning_modules.metrics.features import Images
 from lightning_modules.metrics.pairs import EvaluationError
 from lightning_modules.sampling.figures import FOLDER_MANIFEST, MANIFEST_ENDING, without_figures
-from lightning_modules.utils.files import file_digest
 
 Rows = npt.NDArray[np.int64]
 
@@ -251,7 +250,7 @@ def class_shares(samples: ImageSet, real: ImageSet) -> tuple[npt.NDArray[np.floa
 def _sampled_classes(manifest: Path, numbers: Sequence[int]) -> tuple[Rows, tuple[str, ...]] | None:
     """Return the classes of samples by their numbers in the set; None if some have none."""
     try:
-        wanted = json.loads(manifest.read_text(encoding="utf-8"))["labels"]
+        wanted = read_json(manifest)["labels"]
         names = tuple(sorted(set(wanted)))
         of_name = {name: label for label, name in enumerate(names)}
         labels = [of_name[wanted[number % len(wanted)]] for number in numbers]

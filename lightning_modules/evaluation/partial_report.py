@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 import dataclasses
-import json
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, NamedTuple
 
+from datamodules.utils.io import read_json
 from lightning_modules.evaluation.denoising import BandError
 from lightning_modules.evaluation.report import Row
 from lightning_modules.metrics.figure import Figure, Figures
@@ -38,7 +38,7 @@ def left_over(path: Path, protocol: Mapping[str, object]) -> Measured:
         protocol: What is compared with what; a report of anything else is not taken up.
     """
     try:
-        stored = json.loads(path.read_text(encoding="utf-8"))
+        stored = read_json(path)
         if stored["complete"] or stored["protocol"] != protocol:
             return Measured([], {})
         rows = [_row(row) for row in stored["rows"]]

@@ -6,6 +6,7 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
+from datamodules.utils.io import whole_file
 from lightning_modules.evaluation.denoising import BandError
 from lightning_modules.evaluation.report import Report, Row
 from lightning_modules.metrics.table import METRICS
@@ -119,9 +120,7 @@ def _pyplot() -> Any:  # noqa: ANN401
 
 
 def _save(figure: Any, path: Path) -> Path:  # noqa: ANN401
-    path.parent.mkdir(parents=True, exist_ok=True)
-    temporary = path.with_name(f".{path.name}.tmp")
-    figure.savefig(temporary, format="png", dpi=120)
+    with whole_file(path) as temporary:
+        figure.savefig(temporary, format="png", dpi=120)
     _pyplot().close(figure)
-    temporary.replace(path)
     return path

@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 import dataclasses
-import json
 import textwrap
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
+from datamodules.utils.io import write_json
 from lightning_modules.evaluation.denoising import BandError
 from lightning_modules.metrics.figure import Figure, Figures
 from lightning_modules.metrics.memorization import Memorization
@@ -57,11 +57,7 @@ class Report:
 
     def save(self, path: Path) -> None:
         """Write everything as JSON, whole or not at all."""
-        text = json.dumps(self.as_dict(), indent=2, allow_nan=False)
-        path.parent.mkdir(parents=True, exist_ok=True)
-        temporary = path.with_name(f".{path.name}.tmp")
-        temporary.write_text(text + "\n", encoding="utf-8")
-        temporary.replace(path)
+        write_json(path, self.as_dict())
 
     def as_dict(self) -> dict[str, object]:
         """Return everything as plain values."""

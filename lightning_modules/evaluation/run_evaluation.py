@@ -9,6 +9,7 @@ from pathlib import Path
 import torch
 from torch import Tensor
 
+from datamodules.utils.io import file_digest
 from datamodules.utils.progress import progress
 from datamodules.utils.text import counted
 from lightning_modules.diffusion.samplers.table import evaluations
@@ -40,7 +41,6 @@ from lightning_modules.sampling.generate import check_finite, sample_images
 from lightning_modules.sampling.settings import Sampling
 from lightning_modules.trained.averages import load_weights
 from lightning_modules.trained.checkpoint import checkpoint_classes, image_size
-from lightning_modules.utils.files import file_digest
 
 _MAX_BAND_IMAGES = 512
 

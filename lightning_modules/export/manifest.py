@@ -3,18 +3,17 @@
 from __future__ import annotations
 
 import dataclasses
-import json
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
+from datamodules.utils.io import file_digest, read_json
 from lightning_modules.checkpoints.facts import CheckpointFacts
 from lightning_modules.diffusion.setting import Setting
 from lightning_modules.models import MODELS
 from lightning_modules.module import DiffusionModule
 from lightning_modules.networks.config import NetworkConfig
 from lightning_modules.sampling.settings import Sampling
-from lightning_modules.utils.files import file_digest
 
 FORMAT_VERSION = 1
 
@@ -57,9 +56,9 @@ def read_manifest(exported: Path) -> dict[str, Any]:
         if not path.is_file():
             raise FileNotFoundError(f"there is no {path}: an export is a file and its .json next to it")
     try:
-        manifest: dict[str, Any] = json.loads(manifest_path(exported).read_text(encoding="utf-8"))
+        manifest = read_json(manifest_path(exported))
         version, digest = manifest["format_version"], manifest["sha256"]
-    except (json.JSONDecodeError, UnicodeDecodeError, KeyError, TypeError) as error:
+    except (ValueError, KeyError) as error:
         raise ValueError(f"{manifest_path(exported)} is not the manifest of an export") from error
     if version != FORMAT_VERSION:
         raise ValueError(f"{exported} has format version {version}; this program reads {FORMAT_VERSION}")

@@ -7,11 +7,10 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from datamodules.utils.io import whole_file
+from datamodules.utils.io import file_digest, whole_file, write_json
 from lightning_modules.diffusion.denoiser import Condition
 from lightning_modules.export.manifest import manifest_path
 from lightning_modules.module import DiffusionModule
-from lightning_modules.utils.files import file_digest, write_json
 from lightning_modules.utils.torch_internals import quiet_onnx_export
 
 OPSET = 18
@@ -56,7 +55,7 @@ def export_onnx(module: DiffusionModule, description: dict[str, Any], out: Path)
         "tolerance": TOLERANCE,
     }
     write_json(
-        description | {"onnx": graph, "file": out.name, "sha256": file_digest(out)}, manifest_path(out)
+        manifest_path(out), description | {"onnx": graph, "file": out.name, "sha256": file_digest(out)}
     )
 
 

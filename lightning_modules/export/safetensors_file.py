@@ -5,10 +5,9 @@ from typing import Any
 
 from safetensors.torch import load_file, save
 
-from datamodules.utils.io import whole_file
+from datamodules.utils.io import atomic_write, file_digest, write_json
 from lightning_modules.export.manifest import manifest_path, read_manifest, rebuild
 from lightning_modules.module import DiffusionModule
-from lightning_modules.utils.files import file_digest, write_json
 
 
 def export_safetensors(module: DiffusionModule, description: dict[str, Any], out: Path) -> None:
@@ -20,9 +19,9 @@ def export_safetensors(module: DiffusionModule, description: dict[str, Any], out
         out: The file.
     """
     tensors = {name: tensor.detach().cpu().contiguous() for name, tensor in module.state_dict().items()}
-    with whole_file(out) as temporary:
-        temporary.write_bytes(save(tensors, metadata={"format": "pt"}))
-    write_json(description | {"file": out.name, "sha256": file_digest(out)}, manifest_path(out))
+    with atomic_write(out) as file:
+        file.write(save(tensors, metadata={"format": "pt"}))
+    write_json(manifest_path(out), description | {"file": out.name, "sha256": file_digest(out)})
 
 
 def load_export(path: Path, device: str = "cpu") -> DiffusionModule:

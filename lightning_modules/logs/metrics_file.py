@@ -11,7 +11,7 @@ from typing import Any
 from lightning.pytorch.loggers import Logger
 from lightning.pytorch.utilities import rank_zero_only
 
-from datamodules.utils.io import whole_file
+from datamodules.utils.io import atomic_write
 
 FILE = "metrics.csv"
 
@@ -122,8 +122,8 @@ class MetricsFile(Logger):
         cells = [["step", *columns], *([row.get(name, "") for name in ("step", *columns)] for row in kept)]
         content = b"".join(map(_line, cells))
         if not self.path.exists() or self.path.read_bytes() != content:
-            with whole_file(self.path) as temporary:
-                temporary.write_bytes(content)
+            with atomic_write(self.path) as file:
+                file.write(content)
         self._columns, self._end = columns, len(content)
 
 

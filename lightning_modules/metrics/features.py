@@ -4,8 +4,6 @@ from __future__ import annotations
 
 import hashlib
 import logging
-import os
-import tempfile
 from pathlib import Path
 
 import numpy as np
@@ -13,6 +11,7 @@ import numpy.typing as npt
 import torch
 from torch import Tensor, nn
 
+from datamodules.utils.io import atomic_write, write_text
 from datamodules.utils.progress import progress
 from lightning_modules.metrics.feature_networks.feature_network import FeatureNetwork
 
@@ -115,17 +114,9 @@ def _read(path: Path, shape: tuple[int, int]) -> Tensor | None:
 
 def _publish(path: Path, features: Tensor) -> None:
     array = features.numpy()
-    path.parent.mkdir(parents=True, exist_ok=True)
-    with tempfile.TemporaryDirectory(prefix=".features-", dir=path.parent) as workshop:
-        draft = Path(workshop) / path.name
-        with draft.open("wb") as file:
-            np.save(file, array, allow_pickle=False)
-            file.flush()
-            os.fsync(file.fileno())
-        digest = draft.with_suffix(".blake2b")
-        digest.write_text(_digest(array))
-        draft.replace(path)
-        digest.replace(path.with_suffix(".blake2b"))
+    with atomic_write(path) as file:
+        np.save(file, array, allow_pickle=False)
+    write_text(path.with_suffix(".blake2b"), _digest(array))
 
 
 def _digest(array: npt.NDArray[np.float32]) -> str:

@@ -10,7 +10,8 @@ from collections.abc import Callable, Sequence
 from dataclasses import replace
 from pathlib import Path
 
-from lightning_modules.checkpoints.whole import checkpoints_in, step_of
+from lightning_modules.checkpoints.names import step_of
+from lightning_modules.checkpoints.whole import checkpoints_in
 from lightning_modules.resume_proof.attempt import Attempt, Watch
 from lightning_modules.resume_proof.child import AttemptSettings
 from lightning_modules.resume_proof.comparison import compare_batches, compare_checkpoints, compare_logs

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from lightning_modules.checkpoints.whole import checkpoints_in, newest_whole, set_aside, step_of
+from lightning_modules.checkpoints.names import step_of
+from lightning_modules.checkpoints.whole import checkpoints_in, newest_whole, set_aside
 from lightning_modules.run.recovery import Recovery
 
 

@@ -9,7 +9,8 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from lightning_modules.checkpoints.whole import checkpoints_in, newest_whole, step_of
+from lightning_modules.checkpoints.names import step_of
+from lightning_modules.checkpoints.whole import checkpoints_in, newest_whole
 from lightning_modules.run.data_index import DataIndex
 from lightning_modules.run.directory import CHECKPOINTS, newest_run, next_run_directory, runs_of
 from lightning_modules.run.lock import RunLock

@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 
 from datamodules.index.index import ImageIndex, printable
 from datamodules.utils.io import atomic_write
-from lightning_modules.checkpoints.errors import write_error
+from lightning_modules.checkpoints.errors import write_errors
 
 FILE = "data-index.npz"
 
@@ -47,17 +47,14 @@ class DataIndex(NamedTuple):
         Raises:
             CheckpointWriteError: If the file system refuses.
         """
-        try:
-            with atomic_write(folder / FILE) as file:
-                np.savez(
-                    file,
-                    fingerprint=np.array(self.fingerprint),
-                    hashes=self.hashes,
-                    class_names=np.array([printable(name) for name in self.class_names], dtype=np.str_),
-                    class_counts=np.array(self.class_counts, dtype=np.int64),
-                )
-        except OSError as error:
-            raise write_error(folder / FILE, error) from error
+        with write_errors(folder / FILE), atomic_write(folder / FILE) as file:
+            np.savez(
+                file,
+                fingerprint=np.array(self.fingerprint),
+                hashes=self.hashes,
+                class_names=np.array([printable(name) for name in self.class_names], dtype=np.str_),
+                class_counts=np.array(self.class_counts, dtype=np.int64),
+            )
 
     def keep(self, folder: Path) -> None:
         """Write it into a run directory, unless it is there.

@@ -14,9 +14,9 @@ from typing import Any
 
 import yaml
 
-from datamodules.utils.io import whole_file
-from lightning_modules.checkpoints.whole import LAST, checkpoints_in
-from lightning_modules.run.files import damaged
+from datamodules.utils.io import damaged, sync_folder, write_text
+from lightning_modules.checkpoints.names import LAST
+from lightning_modules.checkpoints.whole import checkpoints_in
 
 LATEST = "latest"
 CHECKPOINTS = "checkpoints"
@@ -99,8 +99,9 @@ def point_latest(folder: Path) -> None:
         link.symlink_to(folder.name, target_is_directory=True)
         link.replace(latest)
     except OSError:  # a file system without links
-        with whole_file(latest) as temporary:
-            temporary.write_text(f"{folder.name}\n", encoding="utf-8")
+        write_text(latest, f"{folder.name}\n")
+    else:
+        sync_folder(latest.parent)
 
 
 def name_latest(folder: Path) -> None:

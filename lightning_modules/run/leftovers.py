@@ -35,7 +35,7 @@ def clear_leftovers(folder: Path) -> None:
         if link.is_symlink() and number.isdigit() and not _lives(int(number)):
             with contextlib.suppress(OSError):
                 link.unlink()
-    remove_abandoned(folder.parent, f".{LATEST}.*.tmp")
+    remove_abandoned(folder.parent, LATEST)
     for run in folder.parent.iterdir():
         if run != folder and _DATED.fullmatch(run.name) and not run.is_symlink() and _is_empty(run):
             _remove_empty(run)

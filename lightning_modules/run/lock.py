@@ -2,20 +2,15 @@
 
 from __future__ import annotations
 
-import errno
 import logging
 import os
-import struct
-import sys
 from pathlib import Path
 
-from datamodules.utils.posix import fcntl
+from datamodules.utils.locks import open_to_lock, record_lock_holder, try_record_lock
 
 logger = logging.getLogger(__name__)
 
 FILE = ".lock"
-_FLOCK = {"linux": ("hhqqi4x", (0, 1, 4)), "darwin": ("qqihh", (3, 4, 2))}
-"""The layout of 64-bit systems' struct flock, and where in it type, whence and process are."""
 
 
 class RunLockedError(RuntimeError):
@@ -25,8 +20,8 @@ class RunLockedError(RuntimeError):
 class RunLock:
     """Hold a run directory for as long as this process lives.
 
-    A POSIX record lock on `.lock`: the system drops it when the process ends, however it ends, and loader
-    workers do not inherit it, so that none of them can hold a dead run.
+    A record lock on `.lock`: the system drops it when the process ends, however it ends, and loader workers
+    do not inherit it, so that none of them can hold a dead run.
 
     Args:
         folder: The run directory, which exists.
@@ -46,18 +41,13 @@ class RunLock:
             RunLockedError: If another process holds it.
         """
         path = self.folder / FILE
-        file = os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o644)
+        file = open_to_lock(path)
         try:
-            fcntl.lockf(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except OSError as error:
-            if error.errno in (errno.EACCES, errno.EAGAIN):
-                holder = _holder(file)
+            if not try_record_lock(file):
+                holder = record_lock_holder(file)
                 os.close(file)
-                who = f"process {holder}" if holder else "another process"
-                raise RunLockedError(
-                    f"{who} is training in {self.folder}. Wait for it, stop it, or start another run with "
-                    f"--fresh."
-                ) from None
+                raise self._refusal(f"process {holder}" if holder else "another process")
+        except OSError as error:
             os.close(file)
             if not quietly:
                 logger.warning(
@@ -82,16 +72,7 @@ class RunLock:
             os.close(self._file)
             self._file = None
 
-
-def _holder(file: int) -> int | None:
-    """Return the process that holds a lock on a file, where the system says so."""
-    if sys.platform not in _FLOCK:
-        return None
-    layout, (kind, whence, process) = _FLOCK[sys.platform]
-    question = [0] * 5
-    question[kind], question[whence] = fcntl.F_WRLCK, os.SEEK_SET
-    try:
-        answer = fcntl.fcntl(file, fcntl.F_GETLK, struct.pack(layout, *question))
-        return int(struct.unpack(layout, answer)[process]) or None
-    except (OSError, struct.error):
-        return None
+    def _refusal(self, who: str) -> RunLockedError:
+        return RunLockedError(
+            f"{who} is training in {self.folder}. Wait for it, stop it, or start another run with --fresh."
+        )

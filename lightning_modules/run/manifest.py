@@ -12,7 +12,8 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
-from lightning_modules.run.files import damaged, read_json, write_text
+from datamodules.utils.io import damaged, read_json, write_json
+from lightning_modules.checkpoints.errors import write_errors
 
 FILE = "manifest.json"
 
@@ -102,7 +103,8 @@ def record_identity(folder: Path, of: Mapping[str, Any], step: int) -> None:
         was = {"until_step": step, "until": now, "identity": recorded}
         content["circumstances"] = there.get("circumstances")
         content["earlier"] = [*there.get("earlier", []), was]
-    write_text(folder / FILE, json.dumps(content, indent=1, default=str))
+    with write_errors(folder / FILE):
+        write_json(folder / FILE, content, allow_nan=True, default=str)
 
 
 def read_identity(folder: Path) -> dict[str, Any] | None:

@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-import json
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 
 from datamodules.batches.step_plan import LeftOut, StepPlan
-from lightning_modules.run.files import damaged, read_json, write_text
+from datamodules.utils.io import damaged, read_json, write_json
+from lightning_modules.checkpoints.errors import write_errors
 
 FILE = "recovery.json"
 _MOST = 2**40  # steps or parts: no run has more
@@ -49,8 +49,13 @@ class Recovery:
         return replace(self, left_out=(*self.left_out, LeftOut(back_to, count)))
 
     def save(self, folder: Path) -> None:
-        """Write it into a run directory: the old one or this one is there, always."""
-        write_text(folder / FILE, json.dumps(asdict(self)))
+        """Write it into a run directory: the old one or this one is there, always.
+
+        Raises:
+            CheckpointWriteError: If the file system refuses.
+        """
+        with write_errors(folder / FILE):
+            write_json(folder / FILE, asdict(self))
 
     @staticmethod
     def load(folder: Path) -> Recovery:

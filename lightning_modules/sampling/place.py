@@ -9,6 +9,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
+from datamodules.utils.io import read_json
 from lightning_modules.conditioning.class_choice import NONE
 from lightning_modules.sampling.figures import FOLDER_MANIFEST
 
@@ -56,7 +57,7 @@ def default_folder(
 def _is_for(folder: Path, manifest: Mapping[str, Any]) -> bool:
     """Tell whether a folder is free, or holds images that were sampled with these settings."""
     try:
-        there = json.loads((folder / FOLDER_MANIFEST).read_text(encoding="utf-8"))
+        there = read_json(folder / FOLDER_MANIFEST)
     except FileNotFoundError:
         return not any(path.stem.isdigit() for path in folder.glob("*.png"))
     except ValueError:

@@ -16,15 +16,13 @@ from PIL import Image
 from torch import Tensor
 
 from datamodules.index.walk import SUFFIXES
-from datamodules.utils.io import remove_abandoned, whole_file
+from datamodules.utils.io import atomic_write, read_json, remove_abandoned, whole_file, write_json
 from datamodules.utils.locks import lock, try_lock
 from lightning_modules.diffusion.denoiser import Condition
 from lightning_modules.pictures.images import save_png
-from lightning_modules.run.files import read_json
 from lightning_modules.sampling.figures import ARRAY_ENDING, FOLDER_MANIFEST, MANIFEST_ENDING
 from lightning_modules.sampling.generate import SampledBatch
 from lightning_modules.sampling.place import COUNT
-from lightning_modules.utils.files import write_json
 
 _PLACES = "it is a folder for PNGs, or a file that ends in .npz"
 _NO_FOLDERS = (*SUFFIXES, ".npy", ".zip", ".tar", ".pt", ".ckpt", ".safetensors", ".onnx", ".json")
@@ -133,7 +131,7 @@ class SampledArray:
     def add(self, batch: SampledBatch) -> None:
         """Write the batch as a file of its own."""
         name = f"{batch.indices.start:08d}-{batch.indices.stop:08d}.npy"
-        with whole_file(self.parts / name) as temporary, temporary.open("wb") as file:
+        with atomic_write(self.parts / name) as file:
             np.save(file, batch.images.permute(0, 2, 3, 1).numpy())
 
     def first(self, count: int) -> Tensor:
@@ -250,7 +248,7 @@ def begin(kept: SampledSet, manifest: dict[str, Any], fresh: bool = False, fewer
         if there == manifest:
             _look_for_locks(kept)
             return
-    write_json(manifest, kept.manifest)
+    write_json(kept.manifest, manifest)
     _look_for_locks(kept)
 
 

@@ -15,7 +15,8 @@ from torch.utils.data import DataLoader
 from lightning_modules.checkpoints import checkpoint_io
 from lightning_modules.checkpoints.checkpoint_io import WholeCheckpointIO
 from lightning_modules.checkpoints.errors import CheckpointWriteError
-from lightning_modules.checkpoints.whole import fault, newest_whole, path_of
+from lightning_modules.checkpoints.names import path_of
+from lightning_modules.checkpoints.whole import fault, newest_whole
 from tests.helpers.checkpoint_samples import file_size_limit
 from tests.helpers.places import REPOSITORY
 

@@ -22,7 +22,8 @@ from lightning_modules.checkpoints.errors import (
     DamagedCheckpointError,
     UnsafeCheckpointError,
 )
-from lightning_modules.checkpoints.whole import checksum_file, fault, newest_whole, path_of, point_last
+from lightning_modules.checkpoints.names import checksum_file, path_of
+from lightning_modules.checkpoints.whole import fault, newest_whole, point_last
 from tests.helpers.checkpoint_samples import file_size_limit, nested_checkpoint, same
 
 

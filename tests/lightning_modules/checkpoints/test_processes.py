@@ -10,30 +10,31 @@ import textwrap
 
 import pytest
 
-from lightning_modules.checkpoints.whole import checksum_file, fault, newest_whole, path_of, write_whole
+from lightning_modules.checkpoints.names import checksum_file, path_of
+from lightning_modules.checkpoints.whole import fault, newest_whole, write_whole
 from tests.helpers.places import REPOSITORY
 
 BLOCKS_AT = """
     import sys
     from pathlib import Path
-    from lightning_modules.checkpoints.temporary import HashingWriter
+    from datamodules.utils import io
     from lightning_modules.checkpoints.whole import write_whole
 
     path, stop = Path(sys.argv[1]), int(sys.argv[2])
-    publish, calls = HashingWriter.publish, 0
+    publish, calls = io.publish, 0
 
     def block(message):
         print(message, flush=True)
         sys.stdin.read()
 
-    def counted(self, place):
+    def counted(temporary, place):
         global calls
         if calls == stop:
             block("before the rename")
         calls += 1
-        publish(self, place)
+        publish(temporary, place)
 
-    HashingWriter.publish = counted
+    io.publish = counted
 
     def write(stream):
         stream.write(b"half")
@@ -139,7 +140,8 @@ def test_two_processes_in_one_folder(tmp_path):
     script = """
         import sys
         from pathlib import Path
-        from lightning_modules.checkpoints.whole import newest_whole, path_of, write_whole
+        from lightning_modules.checkpoints.names import path_of
+        from lightning_modules.checkpoints.whole import newest_whole, write_whole
 
         folder, first = Path(sys.argv[1]), int(sys.argv[2])
         for step in range(first, 40, 2):
@@ -166,7 +168,8 @@ def test_without_permission_nothing_is_lost_and_damage_is_passed_over(tmp_path):
     script = """
         import os
         from pathlib import Path
-        from lightning_modules.checkpoints.whole import newest_whole, path_of, write_whole
+        from lightning_modules.checkpoints.names import path_of
+        from lightning_modules.checkpoints.whole import newest_whole, write_whole
 
         if os.geteuid() == 0:
             os.setuid(65534)

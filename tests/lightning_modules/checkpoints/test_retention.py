@@ -6,8 +6,9 @@ import random
 import pytest
 
 from lightning_modules.checkpoints import retention
+from lightning_modules.checkpoints.names import checksum_file, path_of
 from lightning_modules.checkpoints.retention import delete_checkpoints, steps_to_delete
-from lightning_modules.checkpoints.whole import checkpoints_in, checksum_file, fault, path_of, write_whole
+from lightning_modules.checkpoints.whole import checkpoints_in, fault, write_whole
 
 
 def test_rules_add_up():

@@ -14,16 +14,14 @@ from pathlib import Path
 import pytest
 
 from lightning_modules.checkpoints.errors import CheckpointWriteError
-from lightning_modules.checkpoints.temporary import HashingWriter
+from lightning_modules.checkpoints.hashing import HashingWriter
+from lightning_modules.checkpoints.names import checksum_file, path_of, step_of
 from lightning_modules.checkpoints.whole import (
     checkpoints_in,
-    checksum_file,
     fault,
     newest_whole,
-    path_of,
     point_last,
     set_aside,
-    step_of,
     write_whole,
 )
 from tests.helpers.checkpoint_samples import file_size_limit

@@ -21,6 +21,7 @@ OF_SAMPLE = {"class_choice.py", "demonstrations.py", "place.py", "store.py", "__
 SAMPLING = [
     "module.py",
     "diffusion",
+    "../datamodules/utils/io.py",
     *(
         f"sampling/{path.name}"
         for path in sorted((REPOSITORY / "lightning_modules/sampling").iterdir())

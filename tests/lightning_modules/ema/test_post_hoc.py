@@ -10,7 +10,8 @@ import pytest
 import torch
 from torch import Tensor
 
-from lightning_modules.checkpoints.whole import path_of, write_whole
+from lightning_modules.checkpoints.names import path_of
+from lightning_modules.checkpoints.whole import write_whole
 from lightning_modules.ema.post_hoc import KEY, Reconstruction, described, reconstruct
 from lightning_modules.ema.profiles import exponent_of, newest_share
 

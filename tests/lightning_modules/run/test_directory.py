@@ -11,7 +11,8 @@ import pytest
 import torch
 import yaml
 
-from lightning_modules.checkpoints.whole import path_of, point_last
+from lightning_modules.checkpoints.names import path_of
+from lightning_modules.checkpoints.whole import point_last
 from lightning_modules.run.directory import (
     experiment_name,
     find_checkpoint,

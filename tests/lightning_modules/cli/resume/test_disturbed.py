@@ -14,7 +14,8 @@ import pytest
 from lightning.pytorch import Callback
 
 from lightning_modules.callbacks.checkpointing import StepCheckpoint
-from lightning_modules.checkpoints.whole import checkpoints_in, step_of
+from lightning_modules.checkpoints.names import step_of
+from lightning_modules.checkpoints.whole import checkpoints_in
 from lightning_modules.cli.fit import fit
 from lightning_modules.run.signals import RESUME_STATUS
 from tests.helpers.command_line import LIGHTNING_WARNINGS, Run, options, refusal
@@ -113,7 +114,8 @@ def fail_at(monkeypatch: pytest.MonkeyPatch, failing: set[int]) -> None:
     """Let the disk refuse the checkpoints of some steps."""
     from lightning_modules.checkpoints import checkpoint_io
     from lightning_modules.checkpoints.errors import write_error
-    from lightning_modules.checkpoints.whole import step_of, write_whole
+    from lightning_modules.checkpoints.names import step_of
+    from lightning_modules.checkpoints.whole import write_whole
 
     def failing_write(path, write, size=None):
         if step_of(path) in failing:

@@ -23,6 +23,7 @@ from lightning_modules.cloud.paths import DATA, RUNS
 from lightning_modules.cloud.run_choice import choose
 from lightning_modules.cloud.wording import next_commands
 from lightning_modules.cost.settings import ModalSettings
+from lightning_modules.run.directory import EVALUATION, SAMPLED
 
 ROOT = Path(__file__).resolve().parent
 
@@ -106,13 +107,13 @@ def fit(*arglist: str) -> None:
 @app.local_entrypoint()
 def sample(*arglist: str) -> None:
     """Draw images from a run on the Volume into a folder here."""
-    _run_script("sample", arglist, "sampled")
+    _run_script("sample", arglist, SAMPLED)
 
 
 @app.local_entrypoint()
 def evaluate(*arglist: str) -> None:
     """Measure the quality of a run's samples; report and plots go into a folder here."""
-    _run_script("evaluate", arglist, "evaluation")
+    _run_script("evaluate", arglist, EVALUATION)
 
 
 @app.local_entrypoint()

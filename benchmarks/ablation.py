@@ -33,7 +33,7 @@ from lightning_modules.evaluation.run_evaluation import evaluate_run
 from lightning_modules.evaluation.setup import Setup, Variant
 from lightning_modules.metrics.feature_networks.table import load_features
 from lightning_modules.metrics.figure import Figure
-from lightning_modules.run.directory import find_checkpoint
+from lightning_modules.run.finding import find_checkpoint
 from lightning_modules.sampling.stored import run_sampling
 
 FIT = Path(__file__).resolve().parents[1] / "scripts" / "fit.py"

@@ -18,7 +18,8 @@ from lightning_modules.checkpoints.names import is_checkpoint, path_of, step_of
 from lightning_modules.checkpoints.retention import delete_checkpoints, steps_to_delete
 from lightning_modules.checkpoints.whole import checkpoints_in, point_last
 from lightning_modules.module import DiffusionModule
-from lightning_modules.run.directory import CHECKPOINTS, MODEL_CHECKPOINTS, name_latest
+from lightning_modules.run.directory import RunDirectory
+from lightning_modules.run.experiment import name_latest
 from lightning_modules.run.signals import StopRequestedError, StopSignals
 from lightning_modules.utils.lightning_internals import (
     callbacks_of,
@@ -105,10 +106,11 @@ class StepCheckpoint(StepCallback, Checkpoint):
         if self.signals is not None:
             replace_signal_handlers(trainer, self.signals.listen)
         root = self.run_directory or trainer.log_dir or trainer.default_root_dir
-        self._folder = Path(root) / CHECKPOINTS
+        run = RunDirectory(Path(root))
+        self._folder = run.checkpoints
         for callback in callbacks_of(trainer, ModelCheckpoint):
             if _lies_in(callback.dirpath, self._folder):
-                callback.dirpath = str(self._folder.with_name(MODEL_CHECKPOINTS))
+                callback.dirpath = str(run.model_checkpoints)
 
     def on_train_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
         """Begin to count."""

@@ -21,6 +21,7 @@ from lightning_modules.ema.callback import EMA, averaged_weights
 from lightning_modules.module import DiffusionModule
 from lightning_modules.pictures.images import save_png
 from lightning_modules.pictures.sheets import Sheet
+from lightning_modules.run.directory import RunDirectory
 from lightning_modules.sampling.generate import sample_images
 from lightning_modules.sampling.settings import Sampling
 from lightning_modules.utils.lightning_internals import (
@@ -244,7 +245,7 @@ def _show(trainer: Trainer, step: int, pictures: dict[str, Tensor]) -> None:
     folder = run_folder(trainer)
     for name, picture in pictures.items():
         if folder is not None:
-            save_png(picture, folder / "evaluation" / f"step={step:08d}-{name}.png")
+            save_png(picture, RunDirectory(folder).evaluation / f"step={step:08d}-{name}.png")
         write_picture(trainer, f"evaluation/{name}", picture, step)
 
 

@@ -9,10 +9,10 @@ from lightning_modules.callbacks.base import StepCallback
 from lightning_modules.callbacks.run_folder import run_folder
 from lightning_modules.callbacks.sample_grid import SampleGrid
 from lightning_modules.callbacks.telemetry import between_steps
-from lightning_modules.logs.metrics_file import FILE as METRICS
 from lightning_modules.logs.metrics_file import read_metrics
 from lightning_modules.module import DiffusionModule
-from lightning_modules.pictures.loss_plot import FILE, plot_losses
+from lightning_modules.pictures.loss_plot import plot_losses
+from lightning_modules.run.directory import RunDirectory
 from lightning_modules.utils.lightning_internals import callbacks_of
 
 logger = logging.getLogger(__name__)
@@ -52,11 +52,12 @@ class LossPlot(StepCallback):
         folder, began = run_folder(trainer), time.monotonic()
         if folder is None or began < self._not_before:
             return
+        run = RunDirectory(folder)
         try:
             with between_steps(trainer):
-                plot_losses(read_metrics(folder / METRICS), folder / FILE)
+                plot_losses(read_metrics(run.metrics), run.loss_plot)
         except OSError as error:
-            logger.error("Training goes on without %s: %s", folder / FILE, error)
+            logger.error("Training goes on without %s: %s", run.loss_plot, error)
         self._not_before = began + (time.monotonic() - began) / self.share
 
 

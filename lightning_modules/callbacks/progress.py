@@ -16,6 +16,7 @@ from datamodules.utils.terminal import is_terminal, unfailing, width_options
 from lightning_modules.callbacks.base import StepCallback
 from lightning_modules.callbacks.run_folder import run_folder
 from lightning_modules.module import DiffusionModule
+from lightning_modules.run.directory import RunDirectory
 from lightning_modules.utils.ranges import at_least, check_ranges
 
 _SHOWN_EVERY = 0.2
@@ -183,9 +184,9 @@ class StepProgressBar(StepCallback, ProgressBar):
         of = f" of {trainer.max_steps:,}" if trainer.max_steps >= 0 else ""
         said = [*self._words(trainer, fresh=True)]
         folder, step = run_folder(trainer), trainer.global_step
-        picture = None if folder is None else folder / "samples" / f"step={step:08d}.png"
+        picture = None if folder is None else RunDirectory(folder).sample_grid(step)
         if picture is not None and picture.is_file():
-            said.append(f"samples/{picture.name}")
+            said.append(f"{picture.parent.name}/{picture.name}")
         self._write(f"step {step:,}{of}: {', '.join(said)}")
         self._told_at, self._told_step = time.monotonic(), step
 

@@ -15,6 +15,7 @@ from lightning_modules.ema.callback import averaged_weights
 from lightning_modules.module import DiffusionModule
 from lightning_modules.pictures.images import save_png, to_uint8
 from lightning_modules.pictures.sheets import Sheet
+from lightning_modules.run.directory import RunDirectory
 from lightning_modules.sampling.generate import sample
 from lightning_modules.sampling.settings import Sampling
 from lightning_modules.sampling.stored import SAMPLING
@@ -132,6 +133,5 @@ class SampleGrid(StepCallback):
             images = sample(module, self.condition(module.conditioner), self.sampling, self.seed)
         grid = self.sheet(module.conditioner, step).draw(to_uint8(images))
         if self._folder is not None:
-            path = Path(self._folder) / "samples" / f"step={step:08d}.png"
-            save_png(grid, path)
+            save_png(grid, RunDirectory(Path(self._folder)).sample_grid(step))
         write_picture(trainer, "samples", grid, step)

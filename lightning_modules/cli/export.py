@@ -31,7 +31,7 @@ def export(run: Path, to: Format, out: Path | None = None, weights: str | None =
     trained = load_trained(run, weights=weights)
     facts = trained.facts
     name = "" if weights in (None, EMA) else f"-{weights}"
-    path = out or trained.home / "export" / f"step={facts.step:08d}{name}.{to}"
+    path = out or trained.home.export / f"step={facts.step:08d}{name}.{to}"
     if path.suffix != f".{to}":
         raise ValueError(f"{path} is not the name of a .{to} file")
     write = {"safetensors": export_safetensors, "onnx": export_onnx}[to]

@@ -28,7 +28,8 @@ from lightning_modules.cli.fit_cli import FitCLI
 from lightning_modules.cli.process import NOTHING_LOST, command_line, error_line, one_line_errors
 from lightning_modules.run.accidents import RollBackError, go_back, split_further
 from lightning_modules.run.choice import Choice, tell_further_processes
-from lightning_modules.run.directory import name_latest, start_run_directory
+from lightning_modules.run.directory import RunDirectory
+from lightning_modules.run.experiment import name_latest
 from lightning_modules.run.fitting import CannotCarryOverError, check_fits
 from lightning_modules.run.leftovers import clear_leftovers
 from lightning_modules.run.lock import RunLock, RunLockedError
@@ -146,7 +147,7 @@ def _begin(cli: FitCLI, lock: RunLock) -> None:
     clear_leftovers(choice.folder)
     cli.data_index.keep(choice.folder)
     record_identity(choice.folder, cli.identity, choice.step)
-    config = choice.folder / "config.yaml"
+    config = RunDirectory(choice.folder).config
     with write_errors(config):
         write_text(config, cli.parser.dump(cli.config, skip_none=False))
     if choice.checkpoint is not None:
@@ -156,7 +157,7 @@ def _begin(cli: FitCLI, lock: RunLock) -> None:
 
 def _start(folder: Path, lock: RunLock) -> None:
     try:
-        start_run_directory(folder)
+        RunDirectory(folder).start()
         lock.acquire()
     except FileExistsError:
         raise RunLockedError(
@@ -223,7 +224,7 @@ def _say_what_was_trained(cli: FitCLI) -> None:
     if not step:
         rank_zero_info("Nothing was trained: --trainer.max_steps is %d.", cli.trainer.max_steps)
         return
-    pictures = folder / "samples"
+    pictures = RunDirectory(folder).samples
     where = f" Pictures: {pictures}." if pictures.is_dir() else ""
     rank_zero_info("Trained to step %d.%s Draw more:\n%s", step, where, command_line("sample", folder))
 

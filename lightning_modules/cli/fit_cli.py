@@ -49,9 +49,8 @@ from lightning_modules.logs.run_logger import RunLogger
 from lightning_modules.module import DiffusionModule
 from lightning_modules.run.choice import RunRequest, choose_run, continue_run
 from lightning_modules.run.data_index import DataIndex
-from lightning_modules.run.directory import experiment_name
 from lightning_modules.run.manifest import identity
-from lightning_modules.run.names import check_folder_name
+from lightning_modules.run.names import check_folder_name, experiment_name
 from lightning_modules.utils.lightning_internals import callbacks_of, set_callbacks, set_logger_folder
 
 CHOSEN_BY_NAME = {

@@ -83,7 +83,8 @@ def sample(options: SampleOptions) -> str:
     condition = chosen.repeated(options.n)
     told = manifest(options, settings, trained, guide, module.conditioner.written(chosen))
     own = trained.sampling.to_dict()
-    out = options.out or default_folder(trained.home, told, own, options.weights, options.labels is not None)
+    labeled = options.labels is not None
+    out = options.out or default_folder(trained.home.sampled, told, own, options.weights, labeled)
     kept = sampled_set(out)
     begin(kept, told, options.fresh, fewer=options.out is None)
     weaker = None if guide is None else guide.module

@@ -15,9 +15,8 @@ from lightning_modules.callbacks.run_folder import run_folder
 from lightning_modules.callbacks.telemetry import write_scalars
 from lightning_modules.cloud.preflight import Preflight, process_age
 from lightning_modules.module import DiffusionModule
+from lightning_modules.run.directory import RunDirectory
 from lightning_modules.utils.lightning_internals import data_module
-
-FILE = "telemetry.jsonl"
 
 
 class ContainerStart(StepCallback):
@@ -69,7 +68,7 @@ class ContainerStart(StepCallback):
         folder = run_folder(trainer)
         if folder is not None:
             line = json.dumps({"event": event, "time": time.time(), "step": step, **values})
-            with (folder / FILE).open("a") as file:
+            with RunDirectory(folder).telemetry.open("a") as file:
                 file.write(f"{line}\n")
 
 

@@ -5,9 +5,14 @@ from __future__ import annotations
 import re
 from collections.abc import Iterable
 from datetime import UTC, datetime
+from pathlib import Path
 from typing import NamedTuple
 
-_CHECKPOINT = re.compile(r"(?P<run>[^/]+)/checkpoints/step=(?P<step>\d+)\.ckpt")
+from lightning_modules.checkpoints.names import is_checkpoint, step_of
+from lightning_modules.run.directory import CHECKPOINTS, LATEST
+from lightning_modules.run.names import run_name
+
+_CHECKPOINT = re.compile(rf"(?P<run>[^/]+)/{CHECKPOINTS}/(?P<file>[^/]+)")
 
 
 class Chosen(NamedTuple):
@@ -40,10 +45,10 @@ def choose(
     steps: dict[str, int] = {}
     for path in paths:
         match = _CHECKPOINT.fullmatch(path.strip("/").removeprefix(f"{experiment}/"))
-        if match is not None and match["run"] != "latest":
-            steps[match["run"]] = max(int(match["step"]), steps.get(match["run"], 0))
+        if match is not None and match["run"] != LATEST and is_checkpoint(Path(match["file"])):
+            steps[match["run"]] = max(step_of(Path(match["file"])), steps.get(match["run"], 0))
     if run is None and (fresh or not steps):
-        return Chosen(f"{now.astimezone(UTC):%Y-%m-%dT%H-%M-%SZ}", 0, False)
+        return Chosen(run_name(now.astimezone(UTC)), 0, False)
     name = run or max(steps)
     step = steps.get(name, 0)
     return Chosen(name, step, 0 <= max_steps <= step and name in steps)

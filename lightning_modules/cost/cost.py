@@ -17,8 +17,8 @@ from lightning_modules.cost.prices import (
     usd_per_second,
 )
 from lightning_modules.cost.settings import ModalSettings
+from lightning_modules.run.directory import RunDirectory
 
-FILE = "cost.json"
 START_SECONDS = 60.0
 """What a container takes until its first step, in a forecast."""
 
@@ -89,7 +89,7 @@ class Ledger:
 
     def open(self, folder: Path) -> None:
         """Read what the run's earlier containers have cost."""
-        path = folder / FILE
+        path = RunDirectory(folder).cost
         containers = read_json(path)["containers"] if path.is_file() else []
         self._earlier = [each for each in containers if each["started"] != self.started]
 
@@ -105,8 +105,9 @@ class Ledger:
 
     def write(self, folder: Path) -> None:
         """Write the entry of this container as it stands now."""
-        with write_errors(folder / FILE):
-            write_json(folder / FILE, {"prices": DATE, "containers": self._containers()})
+        path = RunDirectory(folder).cost
+        with write_errors(path):
+            write_json(path, {"prices": DATE, "containers": self._containers()})
 
     def line(self) -> str:
         """Return the cost in a line."""

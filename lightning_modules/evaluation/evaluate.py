@@ -15,13 +15,14 @@ from lightning_modules.diffusion.samplers.table import steps_within
 from lightning_modules.evaluation.folder_evaluation import evaluate_folder
 from lightning_modules.evaluation.image_sets import folder_images
 from lightning_modules.evaluation.plots import plot_report
-from lightning_modules.evaluation.report import Report
+from lightning_modules.evaluation.report import REPORT, Report
 from lightning_modules.evaluation.request import AS_THE_RUN, DataOptions, EvaluationRequest
 from lightning_modules.evaluation.run_evaluation import evaluate_run
 from lightning_modules.evaluation.self_test import SelfTest, self_test
 from lightning_modules.evaluation.setup import Setup, Variant
 from lightning_modules.metrics.feature_networks.table import load_features
-from lightning_modules.run.directory import find_checkpoint, find_run
+from lightning_modules.run.directory import LATEST, RunDirectory
+from lightning_modules.run.finding import find_checkpoint, find_run
 from lightning_modules.sampling.settings import Sampling
 from lightning_modules.sampling.stored import run_sampling
 
@@ -53,7 +54,7 @@ def evaluate(request: EvaluationRequest) -> Evaluated:
     else:
         _check_apart(out, request.target, request.against)
         report = _evaluate_images(request, out)
-    path = out / "report.json"
+    path = out / REPORT
     report.save(path)
     return Evaluated(report, [path, *(plot_report(report, out) if request.plots else [])])
 
@@ -112,8 +113,9 @@ def _holds_images(target: Path) -> bool:
     if target.is_file() and target.suffix.lower() in SUFFIXES:
         raise ValueError(f"{target} is one image: give the folder that it lies in, and --against DIR")
     if target.is_dir():
-        places = ("config.yaml", "checkpoints", "latest")
-        return not any((target / place).exists() for place in places) and find_run(target) is None
+        run = RunDirectory(target)
+        of_run = (run.config, run.checkpoints, target / LATEST)
+        return not any(place.exists() for place in of_run) and find_run(target) is None
     return target.is_file() and target.suffix == ".npz"
 
 
@@ -125,8 +127,9 @@ def _newest_checkpoint(target: Path) -> Path:
 
 def _report_folder(target: Path, checkpoint: Path | None) -> Path:
     """Return where a report goes: into the run, or next to what is evaluated."""
-    if checkpoint is not None and checkpoint.resolve().parent.name == "checkpoints":
-        return checkpoint.resolve().parents[1] / "evaluation"
+    run = None if checkpoint is None else RunDirectory.containing(checkpoint.resolve())
+    if run is not None:
+        return run.evaluation
     place = target.resolve()
     return place.with_name(f"{place.stem if place.is_file() else place.name}-evaluation")
 

@@ -14,6 +14,8 @@ from lightning_modules.metrics.figure import Figure, Figures
 from lightning_modules.metrics.memorization import Memorization
 from lightning_modules.metrics.table import METRICS
 
+REPORT = "report.json"
+"""The file of a report, in a folder with its pictures."""
 WIDTH = 100
 """Columns of a terminal that a table fits into."""
 

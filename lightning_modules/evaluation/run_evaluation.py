@@ -25,7 +25,7 @@ from lightning_modules.evaluation.image_sets import (
 )
 from lightning_modules.evaluation.partial_report import Measured, left_over
 from lightning_modules.evaluation.protocol import compare, over_seeds
-from lightning_modules.evaluation.report import Report, Row
+from lightning_modules.evaluation.report import REPORT, Report, Row
 from lightning_modules.evaluation.request import AS_THE_RUN, DataOptions
 from lightning_modules.evaluation.run_inputs import checkpoint_step, run_data
 from lightning_modules.evaluation.setup import Setup, Variant, describe, device, protocol_of
@@ -36,7 +36,7 @@ from lightning_modules.module import DiffusionModule
 from lightning_modules.pictures.captions import class_captions
 from lightning_modules.pictures.images import save_png
 from lightning_modules.pictures.sheets import Sheet
-from lightning_modules.run.directory import run_config
+from lightning_modules.run.finding import run_config
 from lightning_modules.sampling.generate import check_finite, sample_images
 from lightning_modules.sampling.settings import Sampling
 from lightning_modules.trained.averages import load_weights
@@ -90,7 +90,7 @@ class RunEvaluation:
             EvaluationError: If something cannot be evaluated honestly.
             KeyboardInterrupt: If it is stopped, with what is kept where.
         """
-        path = self.setup.out / "report.json"
+        path = self.setup.out / REPORT
         before = left_over(path, self.described())
         rows: list[Row] = []
         bands: dict[str, list[BandError]] = {}

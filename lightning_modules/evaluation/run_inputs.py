@@ -12,7 +12,7 @@ from datamodules.image_folder import ImageFolderDataModule
 from lightning_modules.checkpoints.facts import checkpoint_facts
 from lightning_modules.checkpoints.opening import open_checkpoint
 from lightning_modules.evaluation.request import AS_THE_RUN, DataOptions
-from lightning_modules.run.directory import run_config
+from lightning_modules.run.finding import run_config
 
 OTHER_WORDS = {
     "--data.root": "--data",

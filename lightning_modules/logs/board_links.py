@@ -10,7 +10,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from tempfile import TemporaryDirectory
 
-LATEST = "latest"
+from lightning_modules.run.directory import LATEST
 
 _EVENTS = ".tfevents."
 

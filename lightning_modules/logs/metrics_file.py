@@ -12,8 +12,7 @@ from lightning.pytorch.loggers import Logger
 from lightning.pytorch.utilities import rank_zero_only
 
 from datamodules.utils.io import atomic_write
-
-FILE = "metrics.csv"
+from lightning_modules.run.directory import RunDirectory
 
 Row = dict[str, str]
 
@@ -36,7 +35,7 @@ class MetricsFile(Logger):
 
     def __init__(self, folder: Path, resumed_step: int = 0) -> None:
         super().__init__()
-        self.path = folder / FILE
+        self.path = RunDirectory(folder).metrics
         self._columns: list[str] = []
         self._rows: list[Row] = []  # not on the disk for good: the last one may still grow
         self._final_step = resumed_step  # rows up to it stay as they are

@@ -10,8 +10,6 @@ from pathlib import Path
 from datamodules.utils.io import whole_file
 from lightning_modules.pictures.charts import Panel, Pen, Style
 
-FILE = "loss.png"
-
 Series = Sequence[tuple[int, float]]
 
 _BAND = re.compile(r"error_sigma_(\S+)_to_(\S+)/(train|val|identity|constant)")

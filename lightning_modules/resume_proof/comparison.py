@@ -15,8 +15,8 @@ from tensorboard.backend.event_processing.event_accumulator import (
 )
 from torch import Tensor
 
-from lightning_modules.logs.metrics_file import FILE as METRICS
 from lightning_modules.logs.metrics_file import read_metrics
+from lightning_modules.run.directory import RunDirectory
 
 RAW, AVERAGED = "current_model_state", "state_dict"
 PARTS = {
@@ -206,6 +206,7 @@ def _logged(folder: Path) -> dict[str, list[tuple[int, object]]]:
     for tag in events.Tags()["images"]:
         hashes = [(e.step, hashlib.sha256(e.encoded_image_string).hexdigest()) for e in events.Images(tag)]
         points[f"pictures {tag}"] = list(hashes)
-    for tag, scalars in read_metrics(folder / METRICS).items():
-        points[f"{tag} in {METRICS}"] = [(step, repr(value)) for step, value in scalars]
+    table = RunDirectory(folder).metrics
+    for tag, scalars in read_metrics(table).items():
+        points[f"{tag} in {table.name}"] = [(step, repr(value)) for step, value in scalars]
     return points

@@ -19,7 +19,8 @@ from lightning_modules.resume_proof.damage import tear
 from lightning_modules.resume_proof.kills import Kill, Kind, Moment, Tear
 from lightning_modules.resume_proof.outcome import Death, Outcome
 from lightning_modules.resume_proof.undisturbed import Start, Undisturbed, run_folder, run_folders, tail
-from lightning_modules.run.directory import find_checkpoint
+from lightning_modules.run.directory import RunDirectory
+from lightning_modules.run.finding import find_checkpoint
 from lightning_modules.run.signals import RESUME_STATUS
 
 
@@ -195,7 +196,7 @@ class KilledRun:
 
 
 def _checkpoints(root: Path) -> list[Path]:
-    return [path for run in run_folders(root) for path in checkpoints_in(run / "checkpoints")]
+    return [path for run in run_folders(root) for path in checkpoints_in(RunDirectory(run).checkpoints)]
 
 
 def _is_torn(path: Path, torn: dict[Path, int]) -> bool:

@@ -15,6 +15,7 @@ from lightning.pytorch import Trainer
 from torch import Tensor
 
 from lightning_modules.callbacks.base import StepCallback
+from lightning_modules.checkpoints.names import LAST
 from lightning_modules.module import DiffusionModule
 from lightning_modules.resume_proof.kills import Moment
 
@@ -115,7 +116,7 @@ def _operation(event: str, args: tuple[Any, ...]) -> Moment | None:
         return Moment.DELETION if _CHECKPOINT.fullmatch(name) else None
     if name.endswith(".ckpt.sha256"):
         return Moment.CHECKSUM
-    if name == "last.ckpt":
+    if name == LAST:
         return Moment.LAST
     return Moment.RENAME if _CHECKPOINT.fullmatch(name) else None
 

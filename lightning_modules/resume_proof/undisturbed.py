@@ -10,7 +10,8 @@ from pathlib import Path
 from lightning_modules.checkpoints.whole import checkpoints_in
 from lightning_modules.resume_proof.attempt import Pace, Watch
 from lightning_modules.resume_proof.child import AttemptSettings, Child
-from lightning_modules.run.directory import newest_run
+from lightning_modules.run.directory import RunDirectory
+from lightning_modules.run.experiment import newest_run
 
 Start = Callable[[AttemptSettings], Child]
 """How a training process is started."""
@@ -74,7 +75,7 @@ def train_undisturbed(
     writing = statistics.median(life.writings) if life.writings else 0.01
     patience = max(120.0, 50 * max(life.times[0], *gaps.values()))
     run = run_folder(folder)
-    newest = checkpoints_in(run / "checkpoints")[-1]
+    newest = checkpoints_in(RunDirectory(run).checkpoints)[-1]
     return Undisturbed(
         run,
         tuple(digest for _, digest in life.batches),

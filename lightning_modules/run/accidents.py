@@ -6,6 +6,7 @@ from pathlib import Path
 
 from lightning_modules.checkpoints.names import step_of
 from lightning_modules.checkpoints.whole import checkpoints_in, newest_whole, set_aside
+from lightning_modules.run.directory import RunDirectory
 from lightning_modules.run.recovery import Recovery
 
 
@@ -67,7 +68,7 @@ def go_back(recovery: Recovery, folder: Path, error: RollBackError, most: int) -
             f"lower the learning rate or lengthen its warm-up, with --allow-mismatch in this run or --fresh "
             f"in another; --spike_guard.max_roll_backs allows more.",
         ) from None
-    checkpoints = folder / "checkpoints"
+    checkpoints = RunDirectory(folder).checkpoints
     newest = newest_whole(checkpoints)
     tried = {window.from_step for window in recovery.left_out}
     if newest is not None and step_of(newest) in tried and len(checkpoints_in(checkpoints)) > 1:

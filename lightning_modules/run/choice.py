@@ -12,9 +12,10 @@ from typing import Any
 from lightning_modules.checkpoints.names import step_of
 from lightning_modules.checkpoints.whole import checkpoints_in, newest_whole
 from lightning_modules.run.data_index import DataIndex
-from lightning_modules.run.directory import CHECKPOINTS, newest_run, next_run_directory, runs_of
+from lightning_modules.run.directory import LATEST, RunDirectory
+from lightning_modules.run.experiment import newest_run, next_run_directory, runs_of
 from lightning_modules.run.lock import RunLock
-from lightning_modules.run.manifest import FILE, FINGERPRINT, differences, read_identity, remarks
+from lightning_modules.run.manifest import FINGERPRINT, differences, read_identity, remarks
 from lightning_modules.run.names import check_folder_name
 from lightning_modules.run.recovery import Recovery
 
@@ -135,9 +136,8 @@ def _candidates(experiment: Path) -> list[Path]:
     newest = newest_run(experiment)
     if newest is None:
         return []
-    begun = [
-        run for run in runs_of(experiment) if run.name > newest.name and not checkpoints_in(run / CHECKPOINTS)
-    ]
+    later = [run for run in runs_of(experiment) if run.name > newest.name]
+    begun = [run for run in later if not checkpoints_in(RunDirectory(run).checkpoints)]
     return [*reversed(begun), newest]
 
 
@@ -145,7 +145,7 @@ def _named(request: RunRequest) -> Path | None:
     """Return the directory of the run that is named; `latest` names the newest, whose own name it is not."""
     if not request.run:
         return None
-    if request.run != "latest":
+    if request.run != LATEST:
         check_folder_name("--run", request.run)
         return request.experiment / request.run
     newest = newest_run(request.experiment)
@@ -157,7 +157,7 @@ def _named(request: RunRequest) -> Path | None:
 
 
 def _look_into(folder: Path, max_steps: int, lock: RunLock | None) -> Choice:
-    checkpoint = newest_whole(folder / "checkpoints")
+    checkpoint = newest_whole(RunDirectory(folder).checkpoints)
     finished = checkpoint is not None and 0 <= max_steps <= step_of(checkpoint)
     return Choice(folder, checkpoint, Recovery.load(folder), finished, lock)
 
@@ -173,7 +173,8 @@ def _is_wanted(
     recorded = read_identity(choice.folder)
     if recorded is None and choice.checkpoint is not None:
         logger.warning(
-            "%s has no %s to compare with: this command line is taken to be the run's.", choice.folder, FILE
+            "There is no %s to compare with: this command line is taken to be the run's.",
+            RunDirectory(choice.folder).manifest,
         )
     different = differences(recorded, identity) if recorded is not None else []
     if recorded is None or not different:

@@ -13,8 +13,7 @@ from numpy.typing import NDArray
 from datamodules.index.index import ImageIndex, printable
 from datamodules.utils.io import atomic_write
 from lightning_modules.checkpoints.errors import write_errors
-
-FILE = "data-index.npz"
+from lightning_modules.run.directory import RunDirectory
 
 _log = logging.getLogger(__name__)
 _FEW = 5
@@ -47,7 +46,8 @@ class DataIndex(NamedTuple):
         Raises:
             CheckpointWriteError: If the file system refuses.
         """
-        with write_errors(folder / FILE), atomic_write(folder / FILE) as file:
+        path = RunDirectory(folder).data_index
+        with write_errors(path), atomic_write(path) as file:
             np.savez(
                 file,
                 fingerprint=np.array(self.fingerprint),
@@ -68,8 +68,9 @@ class DataIndex(NamedTuple):
     @staticmethod
     def load(folder: Path, fingerprint: str) -> DataIndex | None:
         """Return that of a run directory, or none if it is not there, damaged, or not of this fingerprint."""
+        path = RunDirectory(folder).data_index
         try:
-            with (folder / FILE).open("rb") as file, np.load(file, allow_pickle=False) as stored:
+            with path.open("rb") as file, np.load(file, allow_pickle=False) as stored:
                 index = DataIndex(
                     str(stored["fingerprint"]),
                     stored["hashes"],
@@ -79,7 +80,7 @@ class DataIndex(NamedTuple):
         except FileNotFoundError:
             return None
         except Exception as error:  # any error of a damaged archive: it only explains
-            _log.debug("%s is not used: %s", folder / FILE, error)
+            _log.debug("%s is not used: %s", path, error)
             return None
         return index if index.fingerprint == fingerprint else None
 

@@ -9,14 +9,12 @@ import re
 from pathlib import Path
 
 from datamodules.utils.io import remove_abandoned
-from lightning_modules.run.directory import CHECKPOINTS, LATEST, MODEL_CHECKPOINTS
-from lightning_modules.run.lock import FILE as LOCK
+from lightning_modules.run.directory import LATEST, RunDirectory
 from lightning_modules.run.lock import RunLock, RunLockedError
 
 logger = logging.getLogger(__name__)
 
 _DATED = re.compile(r"\d{4}-\d\d-\d\dT\d\d-\d\d-\d\dZ(-\d+)?")
-_FOLDERS = (".", "samples", "evaluation", "export", MODEL_CHECKPOINTS)
 
 
 def clear_leftovers(folder: Path) -> None:
@@ -27,8 +25,9 @@ def clear_leftovers(folder: Path) -> None:
     Args:
         folder: A run directory that this process holds.
     """
-    for name in _FOLDERS:
-        for place in remove_abandoned(folder / name):
+    of_run = RunDirectory(folder)
+    for written in (folder, of_run.samples, of_run.evaluation, of_run.export, of_run.model_checkpoints):
+        for place in remove_abandoned(written):
             logger.info("Removed %s, which a process that is gone has left.", place)
     for link in folder.parent.glob(f".{LATEST}.*"):
         number = link.suffix.removeprefix(".")
@@ -44,8 +43,8 @@ def clear_leftovers(folder: Path) -> None:
 def _is_empty(run: Path) -> bool:
     """Tell whether a run directory holds no more than what is made first of all."""
     try:
-        names = {path.name for path in run.iterdir()}
-        return names <= {CHECKPOINTS, LOCK} and not any((run / CHECKPOINTS).glob("*"))
+        of_run = RunDirectory(run)
+        return {*run.iterdir()} <= {of_run.checkpoints, of_run.lock} and not any(of_run.checkpoints.glob("*"))
     except OSError:
         return False
 
@@ -55,9 +54,10 @@ def _remove_empty(run: Path) -> None:
     with contextlib.suppress(OSError, RunLockedError):
         lock.acquire(quietly=True)
         if lock.held and _is_empty(run):
-            if (run / CHECKPOINTS).is_dir():
-                (run / CHECKPOINTS).rmdir()
-            (run / LOCK).unlink(missing_ok=True)
+            of_run = RunDirectory(run)
+            if of_run.is_run:
+                of_run.checkpoints.rmdir()
+            of_run.lock.unlink(missing_ok=True)
             run.rmdir()
             logger.info("Removed %s, an empty run that a process that is gone has left.", run)
     lock.release()

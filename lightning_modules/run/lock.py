@@ -7,10 +7,9 @@ import os
 from pathlib import Path
 
 from datamodules.utils.locks import open_to_lock, record_lock_holder, try_record_lock
+from lightning_modules.run.directory import RunDirectory
 
 logger = logging.getLogger(__name__)
-
-FILE = ".lock"
 
 
 class RunLockedError(RuntimeError):
@@ -40,7 +39,7 @@ class RunLock:
         Raises:
             RunLockedError: If another process holds it.
         """
-        path = self.folder / FILE
+        path = RunDirectory(self.folder).lock
         file = open_to_lock(path)
         try:
             if not try_record_lock(file):

@@ -14,8 +14,7 @@ from typing import Any
 
 from datamodules.utils.io import damaged, read_json, write_json
 from lightning_modules.checkpoints.errors import write_errors
-
-FILE = "manifest.json"
+from lightning_modules.run.directory import RunDirectory
 
 PACKAGES = ("torch", "lightning", "torchmetrics", "numpy", "pillow", "jsonargparse")
 
@@ -93,18 +92,18 @@ def record_identity(folder: Path, of: Mapping[str, Any], step: int) -> None:
         CheckpointWriteError: If the file system refuses.
         ValueError: If the manifest that is there is damaged.
     """
-    recorded = read_identity(folder)
+    path, recorded = RunDirectory(folder).manifest, read_identity(folder)
     content: dict[str, Any] = {"identity": of, "circumstances": circumstances()}
     if recorded is not None:
         if not differences(recorded, of):
             return
-        there = read_json(folder / FILE, _WHAT)
+        there = read_json(path, _WHAT)
         now = f"{datetime.now(UTC):%Y-%m-%dT%H:%M:%SZ}"
         was = {"until_step": step, "until": now, "identity": recorded}
         content["circumstances"] = there.get("circumstances")
         content["earlier"] = [*there.get("earlier", []), was]
-    with write_errors(folder / FILE):
-        write_json(folder / FILE, content, allow_nan=True, default=str)
+    with write_errors(path):
+        write_json(path, content, allow_nan=True, default=str)
 
 
 def read_identity(folder: Path) -> dict[str, Any] | None:
@@ -113,7 +112,7 @@ def read_identity(folder: Path) -> dict[str, Any] | None:
     Raises:
         ValueError: If the manifest is damaged.
     """
-    path = folder / FILE
+    path = RunDirectory(folder).manifest
     if not path.is_file():
         return None
     content = read_json(path, _WHAT)

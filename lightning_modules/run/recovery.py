@@ -8,8 +8,8 @@ from pathlib import Path
 from datamodules.batches.step_plan import LeftOut, StepPlan
 from datamodules.utils.io import damaged, read_json, write_json
 from lightning_modules.checkpoints.errors import write_errors
+from lightning_modules.run.directory import RunDirectory
 
-FILE = "recovery.json"
 _MOST = 2**40  # steps or parts: no run has more
 
 
@@ -54,8 +54,9 @@ class Recovery:
         Raises:
             CheckpointWriteError: If the file system refuses.
         """
-        with write_errors(folder / FILE):
-            write_json(folder / FILE, asdict(self))
+        path = RunDirectory(folder).recovery
+        with write_errors(path):
+            write_json(path, asdict(self))
 
     @staticmethod
     def load(folder: Path) -> Recovery:
@@ -64,7 +65,7 @@ class Recovery:
         Raises:
             ValueError: If the file is damaged.
         """
-        path = folder / FILE
+        path = RunDirectory(folder).recovery
         if not path.is_file():
             return Recovery()
         what = "delete it to go on as if the run had met no accident, with other data than before"

@@ -21,7 +21,7 @@ _UNFIT = re.compile(r"[^A-Za-z0-9=.,+_-]")
 
 
 def default_folder(
-    home: Path, manifest: Mapping[str, Any], own: Mapping[str, Any], weights: str | None, labeled: bool
+    sampled: Path, manifest: Mapping[str, Any], own: Mapping[str, Any], weights: str | None, labeled: bool
 ) -> Path:
     """Return the folder of a set of images, named by its step and what differs from the run's own sampling.
 
@@ -29,7 +29,7 @@ def default_folder(
     too long to say everything, a hash of the settings stands behind the name.
 
     Args:
-        home: The run, or the folder of a checkpoint that lies by itself.
+        sampled: The folder of all sets that are sampled from the model.
         manifest: What the images are sampled with.
         own: How the run samples its own pictures, `Sampling.to_dict`.
         weights: Name of the weights, if one was asked for.
@@ -49,8 +49,8 @@ def default_folder(
         words.append(f"guide={manifest['guide']['step']}")
     said = "-".join(words)
     name = _UNFIT.sub("_", said)[:_LONGEST]
-    hashed = home / "sampled" / f"{name}-{_digest(manifest)}"
-    plain = home / "sampled" / name
+    hashed = sampled / f"{name}-{_digest(manifest)}"
+    plain = sampled / name
     return plain if name == said and _is_for(plain, manifest) else hashed
 
 

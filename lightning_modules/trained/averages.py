@@ -17,7 +17,7 @@ from lightning_modules.ema.post_hoc import (
     reconstruct,
 )
 from lightning_modules.module import DiffusionModule
-from lightning_modules.run.directory import run_config
+from lightning_modules.run.finding import run_config
 from lightning_modules.trained.checkpoint import load_model
 
 

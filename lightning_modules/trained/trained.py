@@ -10,7 +10,8 @@ from lightning_modules.ema.names import length_in
 from lightning_modules.export.manifest import read_manifest
 from lightning_modules.export.safetensors_file import load_export
 from lightning_modules.module import DiffusionModule
-from lightning_modules.run.directory import CHECKPOINTS, MODEL_CHECKPOINTS, find_checkpoint
+from lightning_modules.run.directory import RunDirectory
+from lightning_modules.run.finding import find_checkpoint
 from lightning_modules.sampling.settings import Sampling
 from lightning_modules.sampling.stored import run_sampling
 from lightning_modules.trained.averages import load_weights
@@ -33,10 +34,9 @@ class Trained(NamedTuple):
     """What its weights are."""
 
     @property
-    def home(self) -> Path:
-        """The run directory that the file is in, or the folder of a file by itself."""
-        folder = self.path.parent
-        return folder.parent if folder.name in (CHECKPOINTS, MODEL_CHECKPOINTS, "export") else folder
+    def home(self) -> RunDirectory:
+        """The run that the file is in; the folder of a file by itself takes its place."""
+        return RunDirectory.containing(self.path) or RunDirectory(self.path.parent)
 
 
 def load_trained(place: Path, device: str = "cpu", weights: str | None = None) -> Trained:

@@ -10,7 +10,7 @@ from lightning_modules.callbacks.checkpointing import StepCheckpoint
 from lightning_modules.callbacks.learning_rate import LearningRate
 from lightning_modules.callbacks.step_seed import StepSeed
 from lightning_modules.checkpoints.whole import newest_whole
-from lightning_modules.run.directory import find_checkpoint
+from lightning_modules.run.finding import find_checkpoint
 from tests.helpers.tiny import assert_bitwise_equal, data, fit, load, module
 
 

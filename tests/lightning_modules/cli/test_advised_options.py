@@ -15,7 +15,7 @@ from tests.helpers.command_line import LIGHTNING_WARNINGS, REPOSITORY, load_scri
 pytestmark = LIGHTNING_WARNINGS
 
 OPTION = re.compile(r"(?<![\w-])--[a-z][a-z0-9_-]*(?:\.[a-z][a-z0-9_]*)*")
-MODELS = ["checkpoints/opening.py", "export", "models.py", "run/directory.py", "trained"]
+MODELS = ["checkpoints/opening.py", "export", "models.py", "run/finding.py", "trained"]
 OF_SAMPLE = {"class_choice.py", "demonstrations.py", "place.py", "store.py", "__pycache__"}
 """Modules of `sampling` that no other command uses."""
 SAMPLING = [

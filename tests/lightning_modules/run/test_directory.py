@@ -13,16 +13,10 @@ import yaml
 
 from lightning_modules.checkpoints.names import path_of
 from lightning_modules.checkpoints.whole import point_last
-from lightning_modules.run.directory import (
-    experiment_name,
-    find_checkpoint,
-    find_run,
-    newest_run,
-    point_latest,
-    run_config,
-    run_name,
-    start_run_directory,
-)
+from lightning_modules.run.directory import RunDirectory
+from lightning_modules.run.experiment import newest_run, point_latest
+from lightning_modules.run.finding import find_checkpoint, find_run, run_config
+from lightning_modules.run.names import experiment_name, run_name
 from lightning_modules.sampling.settings import Sampling
 from lightning_modules.sampling.stored import run_sampling
 
@@ -30,7 +24,7 @@ from lightning_modules.sampling.stored import run_sampling
 def make_run(folder: Path, step: int = 3) -> Path:
     """A run directory with a checkpoint and `last.ckpt`."""
     if not folder.exists():
-        start_run_directory(folder)
+        RunDirectory(folder).start()
     point_latest(folder)
     checkpoint = folder / "checkpoints" / f"step={step:08d}.ckpt"
     checkpoint.write_bytes(b"weights")
@@ -52,7 +46,7 @@ def test_names_sort_by_time():
 
 def test_latest_points_to_the_newest_run(tmp_path):
     for name in ("one", "two"):
-        start_run_directory(tmp_path / "cats" / name)
+        RunDirectory(tmp_path / "cats" / name).start()
         point_latest(tmp_path / "cats" / name)
         assert (tmp_path / "cats" / "latest").resolve() == tmp_path / "cats" / name
     assert sorted(path.name for path in (tmp_path / "cats").iterdir()) == ["latest", "one", "two"]
@@ -60,9 +54,9 @@ def test_latest_points_to_the_newest_run(tmp_path):
 
 
 def test_two_runs_of_the_same_second_are_refused(tmp_path):
-    start_run_directory(tmp_path / "cats" / "one")
+    RunDirectory(tmp_path / "cats" / "one").start()
     with pytest.raises(FileExistsError):
-        start_run_directory(tmp_path / "cats" / "one")
+        RunDirectory(tmp_path / "cats" / "one").start()
 
 
 def test_a_checkpoint_is_found_in_three_ways(tmp_path):
@@ -75,7 +69,7 @@ def test_a_checkpoint_is_found_in_three_ways(tmp_path):
 
 @pytest.mark.parametrize("place", ["", "cats/run"])
 def test_no_checkpoint_says_where_it_was_looked_for(tmp_path, place):
-    start_run_directory(tmp_path / "cats" / "run")
+    RunDirectory(tmp_path / "cats" / "run").start()
     with pytest.raises(FileNotFoundError) as error:
         find_checkpoint(tmp_path / place)
     assert f"no checkpoint in {tmp_path / place}: " in str(error.value)
@@ -195,7 +189,7 @@ def no_links(monkeypatch: pytest.MonkeyPatch) -> None:
 def test_without_links_latest_is_a_text_file_and_the_last_is_found_by_name(tmp_path, no_links):
     for name, step in (("one", 9), ("two", 3)):
         folder = tmp_path / "cats" / name
-        start_run_directory(folder)
+        RunDirectory(folder).start()
         path = path_of(folder / "checkpoints", step)
         path.write_bytes(b"weights")
         (folder / "checkpoints" / "last.ckpt").write_bytes(b"older weights")  # a copy of a link

@@ -8,7 +8,6 @@ import signal
 import subprocess
 import sys
 from collections.abc import Callable
-from pathlib import Path
 
 import pytest
 from lightning.pytorch import Callback
@@ -17,6 +16,7 @@ from lightning_modules.callbacks.checkpointing import StepCheckpoint
 from lightning_modules.checkpoints.names import step_of
 from lightning_modules.checkpoints.whole import checkpoints_in
 from lightning_modules.cli.fit import fit
+from lightning_modules.run.directory import RunDirectory
 from lightning_modules.run.signals import RESUME_STATUS
 from tests.helpers.command_line import LIGHTNING_WARNINGS, Run, options, refusal
 from tests.helpers.resuming import CHILD, latest, same_end
@@ -126,10 +126,10 @@ def fail_at(monkeypatch: pytest.MonkeyPatch, failing: set[int]) -> None:
 
 
 def test_a_run_directory_that_cannot_be_written_is_said(args, tmp_path, monkeypatch):
-    def full(folder: Path) -> None:
+    def full(self: RunDirectory) -> None:
         raise OSError(28, "full")
 
-    monkeypatch.setattr("lightning_modules.cli.fit.start_run_directory", full)
+    monkeypatch.setattr(RunDirectory, "start", full)
     assert "No space left on device" in str(status_of(args))
     monkeypatch.undo()
 
@@ -245,10 +245,10 @@ def test_what_names_no_run_is_refused(args, tmp_path, capsys, name):
 
 
 def test_a_run_that_another_process_has_just_begun_is_left_to_it(args, tmp_path, capsys, monkeypatch):
-    def taken(folder: Path) -> None:
+    def taken(self: RunDirectory) -> None:
         raise FileExistsError
 
-    monkeypatch.setattr("lightning_modules.cli.fit.start_run_directory", taken)
+    monkeypatch.setattr(RunDirectory, "start", taken)
     status, message = refusal(args, capsys)
     assert status == 2
     assert "in the same second" in message

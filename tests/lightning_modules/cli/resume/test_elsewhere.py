@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 
 from lightning_modules.cli.fit import fit
-from lightning_modules.run.directory import find_run
+from lightning_modules.run.finding import find_run
 from tests.helpers.command_line import LIGHTNING_WARNINGS, Run, load_script
 from tests.helpers.resuming import At, CrashError, crash, latest, runs, same_end, stopped_at
 

@@ -9,7 +9,8 @@ import numpy as np
 
 from datamodules.index.index import ImageIndex, scan_folder
 from datamodules.index.path_table import PathTable
-from lightning_modules.run.data_index import FILE, DataIndex
+from lightning_modules.run.data_index import DataIndex
+from lightning_modules.run.directory import RunDirectory
 
 
 def index(count: int, first: int = 0, classes: int = 2) -> ImageIndex:
@@ -51,15 +52,15 @@ def test_the_same_images_otherwise():
 def test_it_is_read_back_for_its_own_images_alone(tmp_path, image_folder):
     kept = DataIndex.of(scan_folder(image_folder))
     kept.keep(tmp_path)
-    stamp = (tmp_path / FILE).stat()
+    stamp = RunDirectory(tmp_path).data_index.stat()
     kept.keep(tmp_path)
-    assert (tmp_path / FILE).stat().st_ino == stamp.st_ino
+    assert RunDirectory(tmp_path).data_index.stat().st_ino == stamp.st_ino
     loaded = DataIndex.load(tmp_path, kept.fingerprint)
     assert loaded is not None
     assert loaded.changed_since(kept).endswith("24 now, the same ones under other names")
     assert DataIndex.load(tmp_path, "another") is None
     for content in (b"", b"PK\3\4", b"text"):
-        (tmp_path / FILE).write_bytes(content)
+        RunDirectory(tmp_path).data_index.write_bytes(content)
         assert DataIndex.load(tmp_path, kept.fingerprint) is None
     assert kept.changed_since(None) == "data: the run was trained on other images than these 24"
 
@@ -67,7 +68,7 @@ def test_it_is_read_back_for_its_own_images_alone(tmp_path, image_folder):
 def test_it_takes_four_bytes_an_image(tmp_path):
     many = index(100_000)
     DataIndex.of(many).save(tmp_path)
-    assert (tmp_path / FILE).stat().st_size < 100_000 * 4 + 3000
+    assert RunDirectory(tmp_path).data_index.stat().st_size < 100_000 * 4 + 3000
     found = DataIndex.load(tmp_path, many.fingerprint)
     assert DataIndex.of(index(100_000, 1000)).changed_since(found) == (
         "data: 100,000 images in the run, 100,000 now, 1,000 of them new, 1,000 gone"

@@ -13,6 +13,7 @@ from typing import Any
 
 import modal
 
+from datamodules.utils.exit_codes import FAILED, REFUSED, RESUME
 from lightning_modules.cloud.access import VARIABLE, link, new_token
 from lightning_modules.cloud.command import entry_point
 from lightning_modules.cloud.failures import told_once
@@ -220,9 +221,9 @@ def _finish(outcome: Outcome, run: str | None) -> None:
         SystemExit: If it has not reached its target.
     """
     if outcome.status in ("refused", "failed"):  # the container has said why
-        sys.exit(2 if outcome.status == "refused" else 1)
+        sys.exit(REFUSED if outcome.status == "refused" else FAILED)
     print(outcome.message)
     if run is not None:
         print("\n".join(next_commands(run, SETTINGS)))
     if outcome.status == "stopped":
-        sys.exit(75)
+        sys.exit(RESUME)

@@ -13,6 +13,7 @@ from types import TracebackType
 from typing import Any
 
 ROOT = Path(__file__).resolve().parents[1]
+UTILS = ROOT / "datamodules" / "utils"
 NEEDED = ("lightning_modules", "datamodules", "tqdm", "torch", "lightning")
 OLDEST = (3, 11)
 NUMBERS = ("RANK", "LOCAL_RANK", "NODE_RANK", "GROUP_RANK", "WORLD_SIZE", "LOCAL_WORLD_SIZE", "MASTER_PORT")
@@ -29,11 +30,11 @@ def check() -> None:
     sys.excepthook = _quiet_when_stopped
     forget_empty_numbers(os.environ)
     # By its path: this interpreter may not have the package, and the system is what to say first.
-    system = runpy.run_path(str(ROOT / "datamodules" / "utils" / "system.py"))
+    system, exit_codes = (runpy.run_path(str(UTILS / f"{name}.py")) for name in ("system", "exit_codes"))
     trouble = system["unsupported"]() or what_is_missing() or no_number(os.environ)
     if trouble:
         print(f"error: {trouble}", file=sys.stderr)
-        sys.exit(2)
+        sys.exit(exit_codes["REFUSED"])
 
 
 def launch(main: Callable[[], Any]) -> None:

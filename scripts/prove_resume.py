@@ -15,6 +15,7 @@ import tempfile
 from collections.abc import Sequence
 from pathlib import Path
 
+from datamodules.utils.exit_codes import REFUSED
 from lightning_modules.cli.parsing.scripts import ScriptParser, path, whole
 from lightning_modules.cli.process import one_line_errors
 
@@ -42,7 +43,7 @@ def main(args: Sequence[str] | None = None) -> None:
     options, fit_options = _parse(args)
     folder = options.folder or Path(tempfile.mkdtemp(prefix="prove-resume-"))
     stopped = f"stopped; nothing is proven. Runs and logs are in {folder}"
-    with one_line_errors(stopped, refused_status=2):
+    with one_line_errors(stopped, refused_status=REFUSED):
         _prove(options, fit_options, folder)
 
 

@@ -11,6 +11,7 @@ import argparse
 import os
 from collections.abc import Sequence
 
+from datamodules.utils.exit_codes import RESUME
 from lightning_modules.cli.parsing.argparse_internals import Group
 from lightning_modules.cli.parsing.sampling_types import (
     count,
@@ -22,7 +23,7 @@ from lightning_modules.cli.parsing.sampling_types import (
     steps,
 )
 from lightning_modules.cli.parsing.scripts import ScriptParser, number, path
-from lightning_modules.cli.process import RESUME_STATUS, one_line_errors
+from lightning_modules.cli.process import one_line_errors
 from lightning_modules.ema.names import HELP, weights_name
 
 SAMPLERS = ["euler", "ancestral", "heun", "stochastic_heun", "dpmpp_2m", "dpmpp_3m", "unipc", "ipndm"]
@@ -57,9 +58,7 @@ def main(args: Sequence[str] | None = None) -> None:
         args: The command line; none takes the process's.
     """
     options = _parse(args)
-    with one_line_errors(
-        "stopped; the same command goes on with what is missing", stopped_status=RESUME_STATUS
-    ):
+    with one_line_errors("stopped; the same command goes on with what is missing", stopped_status=RESUME):
         from lightning_modules.cli.sample import SampleOptions, sample
 
         print(sample(SampleOptions(**vars(options))))

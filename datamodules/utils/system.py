@@ -25,7 +25,9 @@ def refuse_unsupported() -> None:
     Raises:
         SystemExit: With status 2, on such a system.
     """
+    from datamodules.utils.exit_codes import REFUSED  # here, since scripts run this file by its path
+
     reason = unsupported()
     if reason is not None:
         sys.stderr.write(f"error: {reason}\n")
-        sys.exit(2)
+        sys.exit(REFUSED)

@@ -6,10 +6,11 @@ import argparse
 import sys
 from collections.abc import Sequence
 
+from datamodules.utils.exit_codes import FAILED, RESUME
 from lightning_modules.cli.parsing.argparse_internals import Group
 from lightning_modules.cli.parsing.sampling_types import count, guide_length, seed, steps
 from lightning_modules.cli.parsing.scripts import ScriptParser, name_of, number, path, several, truth, whole
-from lightning_modules.cli.process import RESUME_STATUS, one_line_errors
+from lightning_modules.cli.process import one_line_errors
 from lightning_modules.evaluation.request import DataOptions, EvaluationRequest
 from lightning_modules.metrics.feature_networks.table import CHOICES
 
@@ -41,14 +42,14 @@ def main(args: Sequence[str] | None = None) -> None:
         SystemExit: With status 1 if it cannot, or a self-test fails.
     """
     stopped = "stopped; the same command goes on with what is not in the report yet"
-    with one_line_errors(stopped, stopped_status=RESUME_STATUS, reword=_in_other_words):
+    with one_line_errors(stopped, stopped_status=RESUME, reword=_in_other_words):
         parser = make_parser()
         options = parser.parse_args(args)
         if bool(options.target) == options.self_test:
             parser.error("give a run or a folder of images, or --self-test")
         passed = _check_metrics(options) if options.self_test else _evaluate(options)
     if not passed:
-        sys.exit(1)
+        sys.exit(FAILED)
 
 
 def _evaluate(options: argparse.Namespace) -> bool:

@@ -14,6 +14,7 @@ from lightning.pytorch import Callback
 from lightning.pytorch.utilities import rank_zero_info
 
 from datamodules.errors import DataError
+from datamodules.utils.exit_codes import REFUSED, RESUME, stopped_by
 from datamodules.utils.io import write_text
 from datamodules.utils.text import counted
 from lightning_modules.checkpoints.errors import (
@@ -34,11 +35,7 @@ from lightning_modules.run.fitting import CannotCarryOverError, check_fits
 from lightning_modules.run.leftovers import clear_leftovers
 from lightning_modules.run.lock import RunLock, RunLockedError
 from lightning_modules.run.manifest import record_identity
-from lightning_modules.run.signals import (
-    RESUME_STATUS,
-    StopRequestedError,
-    StopSignals,
-)
+from lightning_modules.run.signals import StopRequestedError, StopSignals
 from lightning_modules.utils.allocator import free_memory, keep_freed_memory
 from lightning_modules.utils.lightning_internals import quiet_lightning
 
@@ -66,9 +63,9 @@ def fit(args: Sequence[str] | None = None, extra_callbacks: Sequence[Callback] =
 
     Raises:
         SystemExit: With status 2 if the command line or the run it means is refused, and with
-            `RESUME_STATUS` if a signal stopped the run.
+            `RESUME` if a signal stopped the run.
     """
-    with one_line_errors(NOTHING_LOST, stopped_status=RESUME_STATUS, errors=()):
+    with one_line_errors(NOTHING_LOST, stopped_status=RESUME, errors=()):
         return _fit(args, extra_callbacks)
 
 
@@ -98,7 +95,7 @@ def _fit(args: Sequence[str] | None, extra_callbacks: Sequence[Callback]) -> Fit
     except StopRequestedError as stop:
         same = "The same command without --fresh" if cli.request.fresh else "The same command"
         rank_zero_info("%s in %s. %s continues it.", str(stop).capitalize(), folder, same)
-        sys.exit(RESUME_STATUS)
+        sys.exit(RESUME)
     except (CheckpointWriteError, DataError, MemoryError, RollBackError) as error:
         sys.exit(f"error: {error_line(error)}")
     finally:
@@ -116,7 +113,7 @@ def _parse(args: Sequence[str] | None, continued: Path | None, extra_callbacks: 
 
 def _refuse(error: BaseException) -> NoReturn:
     print(f"error: {error}", file=sys.stderr)
-    sys.exit(2)
+    sys.exit(REFUSED)
 
 
 def _begin(cli: FitCLI, lock: RunLock) -> None:
@@ -211,7 +208,7 @@ def _try_out(cli: FitCLI) -> None:
         try:
             cli.trainer.fit(cli.model, datamodule=cli.datamodule)
         except StopRequestedError:
-            sys.exit(128 + (signals.received or signal.SIGTERM))
+            sys.exit(stopped_by(signals.received or signal.SIGTERM))
 
 
 def _listen(cli: FitCLI, signals: StopSignals) -> None:

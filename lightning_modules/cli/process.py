@@ -12,11 +12,10 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
+from datamodules.utils.exit_codes import FAILED, stopped_by
 from datamodules.utils.stop_signals import STOPPING
 from datamodules.utils.terminal import guard_output, guarded_output
-from lightning_modules.run.signals import RESUME_STATUS, Interruptions
-
-__all__ = ["RESUME_STATUS", "command_line", "error_line", "one_line_errors", "run_command"]
+from lightning_modules.run.signals import Interruptions
 
 SCRIPTS = Path(__file__).resolve().parents[2] / "scripts"
 REFUSALS = (OSError, ValueError, MemoryError, ModuleNotFoundError)
@@ -49,7 +48,7 @@ def one_line_errors(
     stopped: str = "stopped",
     stopped_status: int | None = None,
     errors: tuple[type[Exception], ...] = REFUSALS,
-    refused_status: int = 1,
+    refused_status: int = FAILED,
     reword: Callable[[str], str] = str,
 ) -> Iterator[None]:
     """Let a command end with a line and a status where it is stopped or what it was asked for cannot be done.
@@ -68,7 +67,7 @@ def one_line_errors(
 
     def leave(number: int) -> None:
         print(f"\n{stopped}", file=sys.stderr, flush=True)
-        os._exit(128 + number if stopped_status is None else stopped_status)
+        os._exit(stopped_by(number) if stopped_status is None else stopped_status)
 
     with guarded_output(), Interruptions(leave) as signals:
         try:
@@ -81,7 +80,7 @@ def one_line_errors(
             if not isinstance(error, errors):
                 raise
             message = f"error: {reword(error_line(error))}"
-            if refused_status == 1:
+            if refused_status == FAILED:
                 sys.exit(message)
             print(message, file=sys.stderr)
             sys.exit(refused_status)
@@ -89,7 +88,7 @@ def one_line_errors(
 
 def _ended(signals: Interruptions, words: str, status: int | None) -> SystemExit:
     print(f"\n{words}", file=sys.stderr)
-    return SystemExit(128 + (signals.received or signal.SIGINT) if status is None else status)
+    return SystemExit(stopped_by(signals.received or signal.SIGINT) if status is None else status)
 
 
 def error_line(error: BaseException) -> str:

@@ -16,6 +16,7 @@ from pathlib import Path
 from types import FrameType
 from typing import TYPE_CHECKING, Protocol
 
+from datamodules.utils.exit_codes import REFUSED, RESUME
 from lightning_modules.cloud.failures import (
     Failures,
     TrainingFailedError,
@@ -34,8 +35,6 @@ if TYPE_CHECKING:
     from lightning_modules.cloud.spending import Spending
 
 logger = logging.getLogger(__name__)
-
-RESUME_STATUS, REFUSED_STATUS = 75, 2
 
 
 class Volume(Protocol):
@@ -170,7 +169,7 @@ def _meaning(stop: SystemExit, job: Job, spending: Spending, failures: Failures)
     """
     from lightning_modules.run.accidents import RollBackError
 
-    if stop.code == RESUME_STATUS:
+    if stop.code == RESUME:
         if spending.stopped is None:
             raise KeyboardInterrupt from None
         stopped = f"{job.experiment}/{job.run} was stopped at a checkpoint"
@@ -178,7 +177,7 @@ def _meaning(stop: SystemExit, job: Job, spending: Spending, failures: Failures)
             return Outcome("stopped", f"{stopped}: its container's time is up. Another one goes on.")
         more = "The same command with a larger --max-usd continues it."
         return Outcome("stopped", f"{stopped}: its budget of ${job.settings.max_usd} is used up. {more}")
-    if stop.code == REFUSED_STATUS:  # training has said why
+    if stop.code == REFUSED:  # training has said why
         return Outcome("refused", "The run was refused.")
     error = TrainingFailedError(str(stop.code).removeprefix("error: "))
     if isinstance(stop.__context__, MemoryError | RollBackError):  # it would end there again

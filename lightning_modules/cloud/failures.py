@@ -11,6 +11,8 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
+from datamodules.utils.exit_codes import FAILED
+
 _OWN = ("lightning_modules.", "datamodules.")
 _REMOTE_TRACEBACK = "Here is the remote traceback:"
 _LONGEST_CALL = 7 * 86400.0
@@ -48,7 +50,7 @@ def told_once() -> Iterator[None]:
         yield
     except Exception as error:
         print(f"error: {one_line(error)}", file=sys.stderr, flush=True)
-        sys.exit(1)
+        sys.exit(FAILED)
 
 
 @contextmanager

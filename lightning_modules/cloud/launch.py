@@ -6,6 +6,7 @@ import dataclasses
 import difflib
 import json
 import os
+import signal
 import subprocess
 import sys
 import tempfile
@@ -13,6 +14,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import NoReturn
 
+from datamodules.utils.exit_codes import REFUSED, stopped_by
 from datamodules.utils.system import refuse_unsupported
 from lightning_modules.cloud.command import Command
 from lightning_modules.cloud.help import HELP
@@ -20,7 +22,6 @@ from lightning_modules.cloud.job import Job
 from lightning_modules.cost.settings import ModalSettings
 
 ROOT = Path(__file__).resolve().parents[2]
-REFUSED = 2
 _HERE = ("data_volume", "gpu", "runs_volume")
 """Settings of the entry points that have no configuration."""
 
@@ -44,7 +45,7 @@ def resolve(args: Sequence[str]) -> Job:
             result = subprocess.run(command, env=environment, start_new_session=True, check=False)
         except KeyboardInterrupt:
             print("\nstopped; nothing was started", file=sys.stderr)
-            sys.exit(130)
+            sys.exit(stopped_by(signal.SIGINT))
         if result.returncode or not out.is_file():
             sys.exit(result.returncode)
         return Job.from_dict(json.loads(out.read_text()))

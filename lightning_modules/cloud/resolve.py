@@ -13,6 +13,7 @@ import yaml
 from lightning.pytorch import Trainer
 
 from datamodules.image_folder import ImageFolderDataModule
+from datamodules.utils.exit_codes import REFUSED
 from lightning_modules.cli.configuring import trial_of
 from lightning_modules.cli.fit_cli import FitCLI
 from lightning_modules.cli.parsing.culprit import in_a_line, own_error, refusal
@@ -63,7 +64,7 @@ def main(args: Sequence[str]) -> None:
             raise
         said = said or in_a_line(own_error(error))
         print(f"error: {said}", file=sys.stderr)
-        sys.exit(2)
+        sys.exit(REFUSED)
     Path(out).write_text(job.as_json())
 
 

@@ -10,12 +10,11 @@ from collections.abc import Sequence
 from pathlib import Path, PurePosixPath
 from types import ModuleType
 
+from datamodules.utils.exit_codes import REFUSED
 from lightning_modules.cloud.failures import leaving_the_container
 from lightning_modules.cloud.paths import RUNS
 from lightning_modules.cloud.wording import for_the_user, output_for_the_user
 from lightning_modules.cost.settings import ModalSettings
-
-REFUSED = 2
 
 SCRIPTS = Path(__file__).resolve().parents[2] / "scripts"
 

@@ -10,6 +10,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import replace
 from pathlib import Path
 
+from datamodules.utils.exit_codes import RESUME
 from lightning_modules.checkpoints.names import step_of
 from lightning_modules.checkpoints.whole import checkpoints_in
 from lightning_modules.resume_proof.attempt import Attempt, Watch
@@ -21,7 +22,6 @@ from lightning_modules.resume_proof.outcome import Death, Outcome
 from lightning_modules.resume_proof.undisturbed import Start, Undisturbed, run_folder, run_folders, tail
 from lightning_modules.run.directory import RunDirectory
 from lightning_modules.run.finding import find_checkpoint
-from lightning_modules.run.signals import RESUME_STATUS
 
 
 class KilledRun:
@@ -142,7 +142,7 @@ class KilledRun:
             refused = bool(life.errors) or "could not write" in tail(life.log)
             return {0, -kill.kind.signal} | ({1} if refused else set())
         if kill.kind in (Kind.SIGTERM, Kind.SIGINT):
-            return {0, RESUME_STATUS, -kill.kind.signal}
+            return {0, RESUME, -kill.kind.signal}
         return {0, -kill.kind.signal}
 
     def _has_come(self, kill: Kill, life: Attempt) -> bool:
@@ -160,7 +160,7 @@ class KilledRun:
 
     def _note(self, death: Death, life: Attempt) -> None:
         self.outcome.deaths.append(death)
-        asked = death.kill.kind in (Kind.SIGTERM, Kind.SIGINT) and death.status == RESUME_STATUS
+        asked = death.kill.kind in (Kind.SIGTERM, Kind.SIGINT) and death.status == RESUME
         if asked and life.batches and death.steps_lost:
             self._blame(life, f"{death.steps_lost} steps were lost although the process was asked to stop")
         self._seen()

@@ -16,9 +16,6 @@ from typing import Any, Self
 
 from datamodules.utils.stop_signals import STOPPING
 
-RESUME_STATUS = 75
-"""Exit status of a run that was asked to stop, has saved, and wants to be resumed (EX_TEMPFAIL)."""
-
 AGAIN_AFTER = 1.0
 """Seconds until the same signal is a second request. `timeout`, shells and launchers signal a process and its
 group, so that one request arrives twice."""

@@ -13,6 +13,7 @@ import yaml
 from jsonargparse import ArgumentParser, DefaultHelpFormatter
 from lightning.pytorch.cli import LightningArgumentParser
 
+from datamodules.utils.exit_codes import REFUSED
 from lightning_modules.cli.parsing.argparse_internals import option_strings, take_negative_numbers
 from lightning_modules.cli.parsing.help import CONFIGS, asks_for_all
 from lightning_modules.cli.parsing.options import Option, in_order, last_value, options_of
@@ -44,7 +45,7 @@ class TeachingParser(LightningArgumentParser):
         said = explain(message, GIVEN.get(), self.known_options())
         said = said if said.endswith((".", "?")) else f"{said}."
         print(f"error: {said} All options: {self.prog} --help all", file=sys.stderr)
-        sys.exit(2)
+        sys.exit(REFUSED)
 
     def known_options(self) -> list[str]:
         """Return the names of all options, those of the models under `model`.

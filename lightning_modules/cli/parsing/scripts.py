@@ -10,6 +10,7 @@ from collections.abc import Callable, Collection
 from pathlib import Path
 from typing import NoReturn, TypeVar
 
+from datamodules.utils.exit_codes import REFUSED
 from lightning_modules.cli.parsing.argparse_internals import (
     invalid_choice,
     of_argument,
@@ -52,7 +53,7 @@ class ScriptParser(argparse.ArgumentParser):
         """Print what was wrong and what may have been meant, and exit with status 2."""
         said = " ".join(self._explained(message).split())
         print(f"error: {said} All options: {self.prog} --help", file=sys.stderr)
-        sys.exit(2)
+        sys.exit(REFUSED)
 
     def _explained(self, message: str) -> str:
         if argument := of_argument(message):

@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 import torch
 
-from lightning_modules.run.signals import RESUME_STATUS
+from datamodules.utils.exit_codes import RESUME
 from tests.helpers.command_line import LIGHTNING_WARNINGS, Run, options, tiny
 from tests.helpers.places import CHILD
 
@@ -27,7 +27,7 @@ def test_a_signal_to_the_first_process_stops_both_and_both_go_on(cats: Path, tmp
     args = [*tiny(cats, tmp_path), *two]
     straight = [*args, "--run", "straight"]
     status, said = train("SIGTERM", args)
-    assert status == RESUME_STATUS, said
+    assert status == RESUME, said
     status, said = train("none", args)
     assert status == 0, said
     status, said = train("none", straight)

@@ -12,6 +12,7 @@ import pytest
 import torch
 
 from datamodules.sources.rendered_cats import RenderedCats
+from datamodules.utils.exit_codes import RESUME
 from tests.helpers.command_line import LIGHTNING_WARNINGS, Run, load_script, refusal
 
 pytestmark = LIGHTNING_WARNINGS
@@ -183,7 +184,7 @@ def test_a_stopped_evaluation_goes_on_where_it_was(trained: Run, tmp_path, monke
         stopping_after(4, patch)
         with pytest.raises(SystemExit) as stop:
             evaluate(tmp_path / "cut", *args)
-    assert stop.value.code == 75
+    assert stop.value.code == RESUME
     assert re.search(r"4 of 6 rows .* the same command goes on", capsys.readouterr().err)
     kept = json.loads((tmp_path / "cut" / "report.json").read_text())
     assert (len(kept["rows"]), kept["complete"]) == (4, False)

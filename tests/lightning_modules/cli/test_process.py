@@ -13,6 +13,7 @@ from types import ModuleType
 
 import pytest
 
+from datamodules.utils.exit_codes import RESUME
 from datamodules.utils.stop_signals import STOPPING
 from lightning_modules.cli import process
 from lightning_modules.cli.process import command_line, one_line_errors
@@ -55,9 +56,9 @@ def test_what_an_interrupted_import_makes_of_it_is_not_told(capsys):
         except KeyboardInterrupt:
             raise RecursionError from None
 
-    with pytest.raises(SystemExit) as stop, one_line_errors("stopped here", stopped_status=75):
+    with pytest.raises(SystemExit) as stop, one_line_errors("stopped here", stopped_status=RESUME):
         half_imported()
-    assert stop.value.code == 75
+    assert stop.value.code == RESUME
     assert capsys.readouterr().err == "\nstopped here\n"
 
 
@@ -71,7 +72,7 @@ def test_an_interruption_may_have_its_own_words(capsys):
 def test_a_command_that_ends_ignores_a_second_hang_up():
     """A shell sends it for a closed terminal, and then the system does."""
     body = "import atexit; atexit.register(os.kill, os.getpid(), signal.SIGHUP); sys.exit(75)"
-    assert run(body).returncode == 75
+    assert run(body).returncode == RESUME
 
 
 @pytest.mark.parametrize("name", COMMANDS)

@@ -14,6 +14,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
+from datamodules.utils.exit_codes import RESUME
 from tests.helpers.command_line import LIGHTNING_WARNINGS, SCRIPTS, Run, load_script, python, refusal
 
 pytestmark = LIGHTNING_WARNINGS
@@ -103,7 +104,7 @@ def test_interrupted_sampling_ends_as_if_it_had_not_been(
     monkeypatch.setattr(sample_command, "sample_batch", stops)
     with pytest.raises(SystemExit) as stop:
         sample(trained, tmp_path / "cut" / name, *SIX)
-    assert stop.value.code == 75
+    assert stop.value.code == RESUME
     assert "the same command goes on" in capsys.readouterr().err
     monkeypatch.setattr(sample_command, "sample_batch", once)
     cut = sample(trained, tmp_path / "cut" / name, *SIX)

@@ -13,6 +13,7 @@ from typing import Any
 import pytest
 
 import lightning_modules.cli.fit
+from datamodules.utils.exit_codes import RESUME
 from lightning_modules.checkpoints.errors import CheckpointWriteError
 from lightning_modules.cloud import container, scripts
 from lightning_modules.cloud.container import Host, train_in_container
@@ -228,7 +229,7 @@ def test_an_exception_that_cannot_be_sent_arrives_as_its_sentence(machine: Machi
 
 
 def test_an_interruption_is_modals_to_count(machine: Machine) -> None:
-    machine.fit = leaving(75)
+    machine.fit = leaving(RESUME)
     with pytest.raises(KeyboardInterrupt):
         machine.attempt()
     assert "error" not in machine.said()

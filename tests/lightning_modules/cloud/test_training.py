@@ -20,6 +20,7 @@ import pytest
 import torch
 from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
 
+from datamodules.utils.exit_codes import RESUME
 from lightning_modules.cost.prices import usd_per_second
 from tests.helpers.cloud import ENTRY, REPOSITORY, RUN, Cloud
 from tests.modal_emulator import Fault, Kind
@@ -132,7 +133,7 @@ def test_the_budget_stops_the_run_at_a_checkpoint_and_more_of_it_goes_on(cloud: 
     rate = usd_per_second(None, cpu=4, memory_mib=16384, in_region=False)
     budget = 45 * rate  # 30 seconds are kept back for saving, and about ten go into the start
     status, output = cloud.fit("--max-usd", f"{budget:.6f}", trainer__max_steps=100000)
-    assert status == 75, output
+    assert status == RESUME, output
     assert "is used up: stopping at a checkpoint" in output
     assert "The same command with a larger --max-usd continues it" in output
     newest = int(cloud.checkpoints()[-1][5:13])

@@ -9,6 +9,7 @@ from pathlib import Path
 import pytest
 import torch
 
+from datamodules.utils.exit_codes import RESUME
 from lightning_modules.checkpoints.whole import checkpoints_in, write_whole
 from lightning_modules.resume_proof.certificate import Certificate
 from lightning_modules.resume_proof.child import AttemptSettings, Child, fork_child
@@ -87,7 +88,7 @@ def test_a_run_killed_in_every_way_is_the_undisturbed_one(undisturbed, short, tm
     assert [death.kill for death in certificate.deaths] == kills
     assert len(seen) == len(kills)
     statuses = {death.kill.kind: death.status for death in certificate.deaths}
-    assert statuses[Kind.SIGTERM] == 75
+    assert statuses[Kind.SIGTERM] == RESUME
     assert statuses[Kind.BETWEEN_WRITE_AND_RENAME] == -9
     assert {each.part for each in certificate.comparisons} >= {
         "weights",

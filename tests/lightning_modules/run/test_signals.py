@@ -12,6 +12,7 @@ import time
 
 import pytest
 
+from datamodules.utils.exit_codes import RESUME
 from datamodules.utils.stop_signals import STOPPING
 from lightning_modules.run import signals
 from lightning_modules.run.signals import (
@@ -243,7 +244,7 @@ LEFT = """
 from lightning_modules.cli.process import one_line_errors, run_command
 
 def main():
-    with one_line_errors("nothing was begun", stopped_status=75):
+    with one_line_errors("nothing was begun", stopped_status=RESUME):
         import endless
 
 run_command(main)
@@ -262,4 +263,4 @@ def test_a_command_that_is_stopped_while_it_imports_ends_soon(tmp_path):
         check=False,
         env={**os.environ, "PYTHONPATH": str(REPOSITORY)},
     )
-    assert (run.returncode, run.stdout, run.stderr) == (75, "", "\nnothing was begun\n")
+    assert (run.returncode, run.stdout, run.stderr) == (RESUME, "", "\nnothing was begun\n")

@@ -11,7 +11,7 @@ import termios
 
 import pytest
 
-from lightning_modules.run.signals import RESUME_STATUS
+from datamodules.utils.exit_codes import RESUME
 from tests.helpers.places import REPOSITORY
 from tests.helpers.resuming import CHILD, latest
 
@@ -61,9 +61,7 @@ def test_a_pipe_whose_reader_has_gone(bars, tmp_path, number):
             process.send_signal(number)
         process.stdin.close()
         status = process.wait(300)
-    assert (status, latest(tmp_path).checkpoint()["global_step"]) == (
-        (RESUME_STATUS, 4) if number else (0, 8)
-    )
+    assert (status, latest(tmp_path).checkpoint()["global_step"]) == ((RESUME, 4) if number else (0, 8))
 
 
 def test_a_terminal_that_is_closed(bars, tmp_path):
@@ -80,7 +78,7 @@ def test_a_terminal_that_is_closed(bars, tmp_path):
         read_until(terminal, b"paused")
         os.close(terminal)
         status = process.wait(300)
-    assert status == RESUME_STATUS
+    assert status == RESUME
     assert latest(tmp_path).checkpoint()["global_step"] == 4
 
 
@@ -88,7 +86,7 @@ def test_a_terminal_that_is_closed(bars, tmp_path):
 @pytest.mark.parametrize("redirection", [">/dev/full 2>&1", "<&- >&- 2>&-"])
 @pytest.mark.parametrize("what", ["SIGTERM", "none"])
 def test_output_that_fails_from_the_beginning(bars, tmp_path, redirection, what):
-    status, step = (0, 8) if what == "none" else (RESUME_STATUS, 4)
+    status, step = (0, 8) if what == "none" else (RESUME, 4)
     with start(what, 3, bars, redirection) as process:
         assert process.wait(300) == status
     assert latest(tmp_path).checkpoint()["global_step"] == step
@@ -108,7 +106,7 @@ def test_a_terminal_that_stands_still(bars, tmp_path):
         process.stdin.close()
         status = process.wait(300)
     os.close(reader)
-    assert status == RESUME_STATUS
+    assert status == RESUME
     assert latest(tmp_path).checkpoint()["global_step"] == 4
 
 

@@ -8,9 +8,9 @@ from pathlib import Path
 
 import pytest
 
+from datamodules.utils.exit_codes import RESUME
 from datamodules.utils.stop_signals import STOPPING
 from lightning_modules.cli.fit import fit
-from lightning_modules.run.signals import RESUME_STATUS
 from tests.helpers.command_line import LIGHTNING_WARNINGS
 from tests.helpers.resuming import At, CrashError, child, contents, crash, latest, runs, same_end, stopped_at
 
@@ -20,10 +20,10 @@ pytestmark = LIGHTNING_WARNINGS
 @pytest.mark.parametrize("number", STOPPING, ids=lambda n: n.name)
 def test_a_signal_finishes_the_step_saves_and_the_same_command_goes_on(args, tmp_path, straight, number):
     before = signal.getsignal(number)
-    assert stopped_at(3, args, number) == RESUME_STATUS == 75
+    assert stopped_at(3, args, number) == RESUME
     assert signal.getsignal(number) == before
     assert latest(tmp_path).checkpoint()["global_step"] == 4
-    assert stopped_at(4, args, number) == RESUME_STATUS
+    assert stopped_at(4, args, number) == RESUME
     assert latest(tmp_path).checkpoint()["global_step"] == 5
     fit(args)
     assert len(runs(tmp_path)) == 1
@@ -71,7 +71,7 @@ def test_one_request_that_arrives_twice_is_one(args, tmp_path):
     """`timeout` signals its child and then the child's group, as shells do for a closed terminal."""
     with pytest.raises(SystemExit) as stop:
         fit(args, [At(3, lambda: [signal.raise_signal(signal.SIGTERM) for _ in range(3)])])
-    assert stop.value.code == RESUME_STATUS
+    assert stop.value.code == RESUME
     assert latest(tmp_path).checkpoint()["global_step"] == 4
 
 
@@ -104,7 +104,7 @@ def test_a_batch_system_is_heard_here_and_not_by_lightning(args, tmp_path, strai
     with pytest.raises(SystemExit) as stop:
         fit(args, [signalled])
     assert signalled.environment == "SLURMEnvironment"
-    assert stop.value.code == RESUME_STATUS
+    assert stop.value.code == RESUME
     assert latest(tmp_path).checkpoint()["global_step"] == 4
     assert not list(tmp_path.rglob("hpc_ckpt*"))
 
@@ -114,7 +114,7 @@ def test_a_signal_to_the_whole_group_leaves_the_workers_at_work(args, tmp_path, 
     """As Ctrl-C in a terminal and as service managers do it."""
     with child(f"group:{number}", 3, [*args, "--data.workers", "2"], start_new_session=True) as process:
         _, error = process.communicate(timeout=300)
-    assert process.returncode == RESUME_STATUS, error
+    assert process.returncode == RESUME, error
     assert latest(tmp_path).checkpoint()["global_step"] == 4
 
 

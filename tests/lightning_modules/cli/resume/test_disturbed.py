@@ -12,12 +12,12 @@ from collections.abc import Callable
 import pytest
 from lightning.pytorch import Callback
 
+from datamodules.utils.exit_codes import RESUME
 from lightning_modules.callbacks.checkpointing import StepCheckpoint
 from lightning_modules.checkpoints.names import step_of
 from lightning_modules.checkpoints.whole import checkpoints_in
 from lightning_modules.cli.fit import fit
 from lightning_modules.run.directory import RunDirectory
-from lightning_modules.run.signals import RESUME_STATUS
 from tests.helpers.command_line import LIGHTNING_WARNINGS, Run, options, refusal
 from tests.helpers.resuming import CHILD, latest, same_end
 
@@ -141,7 +141,7 @@ def test_a_run_directory_that_cannot_be_written_is_said(args, tmp_path, monkeypa
 def test_sigterm_before_training_stops_it_at_the_first_step(args, tmp_path, straight, hook):
     """Also in a sanity validation of several batches, where Lightning would exit with status 0."""
     several = [*args, "--trainer.num_sanity_val_steps", "2", "--data.batch_size", "2"]
-    assert status_of(several, On(hook, terminate)) == RESUME_STATUS
+    assert status_of(several, On(hook, terminate)) == RESUME
     assert steps(latest(tmp_path)) == []
     fit(several)
     assert steps(latest(tmp_path))[-1] == 8
@@ -162,7 +162,7 @@ def test_sigterm_while_a_checkpoint_is_written_saves_it_once(args, tmp_path, mon
         publish(self, path)
 
     monkeypatch.setattr(StepCheckpoint, "_publish", publishing)
-    assert status_of(args) == RESUME_STATUS
+    assert status_of(args) == RESUME
     assert published == ["step=00000002.ckpt", "step=00000004.ckpt", "step=00000005.ckpt"]
     fit(args)
     same_end(latest(tmp_path), straight)
@@ -181,7 +181,7 @@ def test_checkpoints_by_the_clock(args, tmp_path):
 def test_a_score_that_was_measured_before_a_stop_is_kept(args, tmp_path):
     """The signal comes in the step that a validation follows."""
     best = [*args, *options({"checkpoint.keep_best": 1, "checkpoint.every_n_steps": 100})]
-    assert status_of(best, Stop(1)) == RESUME_STATUS
+    assert status_of(best, Stop(1)) == RESUME
     callbacks = latest(tmp_path).checkpoint()["callbacks"]
     assert list(callbacks["StepCheckpoint"]["scores"]) == [2]
 

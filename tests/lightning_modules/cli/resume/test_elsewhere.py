@@ -10,6 +10,7 @@ from pathlib import Path
 
 import pytest
 
+from datamodules.utils.exit_codes import RESUME
 from lightning_modules.cli.fit import fit
 from lightning_modules.run.finding import find_run
 from tests.helpers.command_line import LIGHTNING_WARNINGS, Run, load_script
@@ -34,7 +35,7 @@ def draws(place: Path, out: Path) -> list[str]:
 def test_without_links_and_locks_a_run_is_trained_continued_and_drawn_from(
     args, tmp_path, straight, no_links, no_locks, caplog
 ):
-    assert stopped_at(3, args) == 75
+    assert stopped_at(3, args) == RESUME
     experiment = tmp_path / "runs" / "demo"
     assert (experiment / "latest").is_file()
     assert not any(path.is_symlink() for path in tmp_path.joinpath("runs").rglob("*"))
@@ -55,7 +56,7 @@ def test_without_links_and_locks_a_run_is_trained_continued_and_drawn_from(
 
 @pytest.mark.parametrize("how", ["cp -rL", "rsync -r"])
 def test_a_copied_run_is_continued_where_it_was(args, tmp_path, straight, how):
-    assert stopped_at(3, args) == 75
+    assert stopped_at(3, args) == RESUME
     here, there = tmp_path / "runs", tmp_path / "copied"
     subprocess.run(["cp", "-rL", here, there], check=True)
     if how == "rsync -r":  # which leaves links out
@@ -82,12 +83,12 @@ def test_latest_moves_when_there_is_a_checkpoint(args, tmp_path):
 
 def test_a_start_that_came_to_nothing_is_taken_up_or_passed_over(args, tmp_path):
     """Killed before its first checkpoint it is the newest run, and yet hides no older one."""
-    assert stopped_at(3, args) == 75
+    assert stopped_at(3, args) == RESUME
     first = latest(tmp_path).folder
     with pytest.raises(CrashError):
         fit([*args, "--fresh"], [At(1, crash)])
     second = first.with_name(runs(tmp_path)[-1])
-    assert stopped_at(1, args) == 75
+    assert stopped_at(1, args) == RESUME
     assert latest(tmp_path).folder == second
     with pytest.raises(CrashError):
         fit([*args, "--fresh", "--seed_everything", "5"], [At(1, crash)])
@@ -100,7 +101,7 @@ def test_a_start_that_came_to_nothing_is_taken_up_or_passed_over(args, tmp_path)
 @pytest.mark.filterwarnings("ignore:The dirpath has changed")
 def test_lightning_s_model_checkpoint_can_be_added(args, tmp_path, straight):
     more = [*args, "--trainer.callbacks+=ModelCheckpoint", "--trainer.callbacks.every_n_train_steps=1"]
-    assert stopped_at(3, more) == 75
+    assert stopped_at(3, more) == RESUME
     fit(more)
     run = latest(tmp_path)
     assert list((run.folder / "model_checkpoints").glob("*.ckpt"))

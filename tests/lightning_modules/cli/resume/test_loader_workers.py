@@ -10,8 +10,9 @@ import pytest
 from lightning.pytorch import Callback
 
 from datamodules.utils import workers
+from datamodules.utils.exit_codes import RESUME
 from lightning_modules.cli.fit import fit
-from lightning_modules.run.signals import RESUME_STATUS, StopSignals
+from lightning_modules.run.signals import StopSignals
 from tests.helpers.command_line import LIGHTNING_WARNINGS
 from tests.helpers.resuming import At, latest, same_end
 
@@ -52,7 +53,7 @@ def test_a_run_whose_workers_hang_is_saved_when_asked_and_goes_on(
         patch.setattr(workers, "_HURRIED_SILENCE_S", 0.1)
         with pytest.raises(SystemExit) as stop:
             fit([*args, "--data.workers", "2"], [Signalled(3, signal.SIGSTOP)])
-    assert stop.value.code == RESUME_STATUS
+    assert stop.value.code == RESUME
     assert "has not answered" in caplog.text
     assert latest(tmp_path).checkpoint()["global_step"] in (3, 4, 5)  # some batches were there already
     fit([*args, "--data.workers", "2"])

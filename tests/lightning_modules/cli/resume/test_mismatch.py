@@ -11,6 +11,7 @@ from typing import Any
 import pytest
 from lightning.pytorch import Callback
 
+from datamodules.utils.exit_codes import RESUME
 from lightning_modules.cli.fit import fit
 from lightning_modules.cli.fit_cli import FitCLI
 from lightning_modules.run.manifest import differences
@@ -119,7 +120,7 @@ def plain(of: object) -> dict[str, Any]:
 @pytest.fixture
 def stopped(args: list[str], tmp_path: Path) -> list[str]:
     """The command line of a run that was stopped at step 4."""
-    assert stopped_at(3, args) == 75
+    assert stopped_at(3, args) == RESUME
     return args
 
 
@@ -140,7 +141,7 @@ def test_every_setting_of_a_continued_run_is_the_command_line_s(stopped, tmp_pat
 
 def test_settings_that_changed_are_the_run_s_from_then_on(stopped, tmp_path, capsys):
     slower = [*stopped, "--model.optimizer.learning_rate", "1e-5"]
-    assert stopped_at(5, [*slower, "--allow-mismatch"]) == 75
+    assert stopped_at(5, [*slower, "--allow-mismatch"]) == RESUME
     manifest = json.loads((latest(tmp_path).folder / "manifest.json").read_text())
     (earlier,) = manifest["earlier"]
     name = "model.init_args.optimizer.init_args.learning_rate"

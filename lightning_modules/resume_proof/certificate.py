@@ -89,7 +89,9 @@ class Certificate:
             "resumes": sum(outcome.resumes for outcome in self.outcomes),
             "runs": sum(outcome.runs for outcome in self.outcomes),
             "comparisons": [asdict(each) for each in self.comparisons],
-            "differences": [str(each.difference) for each in self.comparisons if each.difference],
+            "differences": [
+                f"{each.part}: {each.difference}" for each in self.comparisons if each.difference
+            ],
             "problems": self.problems,
             "seconds": self.seconds,
             "undisturbed_seconds": self.undisturbed_seconds,
@@ -141,6 +143,6 @@ def _comparison_table(comparisons: Sequence[Comparison]) -> list[str]:
     for part in dict.fromkeys(each.part for each in comparisons):
         those = [each for each in comparisons if each.part == part]
         difference = next((each.difference for each in those if each.difference), None)
-        verdict = f"DIFFERENT: {difference.name}: {difference.text}" if difference else "identical"
+        verdict = f"DIFFERENT: {difference}" if difference else "identical"
         lines.append(f"{part:36}{max(each.values for each in those):>14,} values  {verdict}")
     return lines

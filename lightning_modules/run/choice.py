@@ -15,7 +15,7 @@ from lightning_modules.run.data_index import DataIndex
 from lightning_modules.run.directory import LATEST, RunDirectory
 from lightning_modules.run.experiment import newest_run, next_run_directory, runs_of
 from lightning_modules.run.lock import RunLock
-from lightning_modules.run.manifest import FINGERPRINT, differences, read_identity, remarks
+from lightning_modules.run.manifest import FINGERPRINT, mismatches, read_identity, remarks
 from lightning_modules.run.names import check_folder_name
 from lightning_modules.run.recovery import Recovery
 
@@ -176,7 +176,7 @@ def _is_wanted(
             "There is no %s to compare with: this command line is taken to be the run's.",
             RunDirectory(choice.folder).manifest,
         )
-    different = differences(recorded, identity) if recorded is not None else []
+    different = mismatches(recorded, identity) if recorded is not None else []
     if recorded is None or not different:
         return True
     if data is not None:

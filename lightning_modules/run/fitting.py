@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import itertools
 import logging
 from collections.abc import Mapping, Sequence
 from pathlib import Path
@@ -15,6 +16,7 @@ from lightning_modules.checkpoints.errors import DamagedCheckpointError
 from lightning_modules.checkpoints.opening import open_checkpoint
 from lightning_modules.module import DiffusionModule
 from lightning_modules.networks.config import NetworkConfig
+from lightning_modules.utils.differences import differences
 
 logger = logging.getLogger(__name__)
 
@@ -65,16 +67,9 @@ def check_fits(checkpoint: Path, model: DiffusionModule) -> None:
 
 def _misfits(there: Mapping[str, Tensor], here: Mapping[str, Tensor]) -> list[str]:
     """Return the first few weights that are not alike in both."""
-    names = [
-        name
-        for name in dict.fromkeys([*there, *here])
-        if name not in there or name not in here or there[name].shape != here[name].shape
-    ]
-    return [f"{name}: {_shape(there, name)} in the run, {_shape(here, name)} now" for name in names[:_FEW]]
-
-
-def _shape(weights: Mapping[str, Tensor], name: str) -> str:
-    return str(tuple(weights[name].shape)) if name in weights else "nothing"
+    one, other = ({name: tuple(each.shape) for name, each in side.items()} for side in (there, here))
+    found = differences(one, other, within=(Mapping,))
+    return [each.since_the_run() for each in itertools.islice(found, _FEW)]
 
 
 def _settings(there: Mapping[str, Any], model: DiffusionModule) -> list[str]:

@@ -15,6 +15,7 @@ from typing import Any
 from datamodules.utils.io import damaged, read_json, write_json
 from lightning_modules.checkpoints.errors import write_errors
 from lightning_modules.run.directory import RunDirectory
+from lightning_modules.utils.differences import differences, equal
 
 PACKAGES = ("torch", "lightning", "torchmetrics", "numpy", "pillow", "jsonargparse")
 
@@ -44,7 +45,6 @@ _NOT_PART = {
 FINGERPRINT = "data.fingerprint"
 _WARM_UP = "learning_rate.warm_up"
 _WHAT = "delete it if you are sure that this command line is the run's"
-_MISSING = "nothing"
 
 
 def identity(config: Mapping[str, Any], fingerprint: str, world_size: int) -> dict[str, Any]:
@@ -95,7 +95,7 @@ def record_identity(folder: Path, of: Mapping[str, Any], step: int) -> None:
     path, recorded = RunDirectory(folder).manifest, read_identity(folder)
     content: dict[str, Any] = {"identity": of, "circumstances": circumstances()}
     if recorded is not None:
-        if not differences(recorded, of):
+        if not mismatches(recorded, of):
             return
         there = read_json(path, _WHAT)
         now = f"{datetime.now(UTC):%Y-%m-%dT%H:%M:%SZ}"
@@ -123,14 +123,10 @@ def read_identity(folder: Path) -> dict[str, Any] | None:
     return dict(content["identity"])
 
 
-def differences(recorded: Mapping[str, Any], wanted: Mapping[str, Any]) -> list[str]:
+def mismatches(recorded: Mapping[str, Any], wanted: Mapping[str, Any]) -> list[str]:
     """Return what differs between two identities, a line each: `data.batch_size: 32 in the run, 64 now`."""
-    recorded, wanted = _plain(recorded), _plain(wanted)
-    return [
-        f"{name}: {recorded.get(name, _MISSING)} in the run, {wanted.get(name, _MISSING)} now"
-        for name in sorted({*recorded, *wanted})
-        if recorded.get(name, _MISSING) != wanted.get(name, _MISSING)
-    ]
+    found = differences(_plain(recorded), _plain(wanted), same=equal, within=(Mapping,))
+    return [each.since_the_run() for each in sorted(found, key=lambda each: each.name)]
 
 
 def remarks(recorded: Mapping[str, Any], wanted: Mapping[str, Any], step: int) -> list[str]:

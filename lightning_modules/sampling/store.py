@@ -5,7 +5,7 @@ from __future__ import annotations
 import logging
 import shutil
 import zipfile
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any, Protocol
 
@@ -23,10 +23,10 @@ from lightning_modules.pictures.images import save_png
 from lightning_modules.sampling.figures import ARRAY_ENDING, FOLDER_MANIFEST, MANIFEST_ENDING
 from lightning_modules.sampling.generate import SampledBatch
 from lightning_modules.sampling.place import COUNT
+from lightning_modules.utils.differences import differences, equal
 
 _PLACES = "it is a folder for PNGs, or a file that ends in .npz"
 _NO_FOLDERS = (*SUFFIXES, ".npy", ".zip", ".tar", ".pt", ".ckpt", ".safetensors", ".onnx", ".json")
-_LONG = 120
 
 _log = logging.getLogger(__name__)
 
@@ -235,14 +235,14 @@ def begin(kept: SampledSet, manifest: dict[str, Any], fresh: bool = False, fewer
         there = read_json(kept.manifest, "take another --out, or --fresh to sample the images anew")
         if fewer and there.get(COUNT, 0) > manifest[COUNT]:
             manifest = manifest | {COUNT: there[COUNT]}
-        differences = [
-            f"{name} is {_short(old)}, not {_short(new)}"
-            for name, old, new in _differences(there, manifest)
-            if not (name == COUNT and old < new)
+        changed = [
+            each.not_wanted()
+            for each in differences(there, manifest, same=equal, within=(Mapping,))
+            if not (each.name == COUNT and each.expected < each.found)
         ]
-        if differences:
+        if changed:
             raise ValueError(
-                f"{place} holds images that were sampled otherwise: {'; '.join(differences)}. "
+                f"{place} holds images that were sampled otherwise: {'; '.join(changed)}. "
                 f"Take another --out, or --fresh to replace them."
             )
         if there == manifest:
@@ -259,11 +259,6 @@ def finish(kept: SampledSet, condition: Condition) -> None:
         kept.finish(condition)
 
 
-def _short(value: Any) -> str:  # noqa: ANN401
-    text = str(value)
-    return text if len(text) <= _LONG else f"{text[:_LONG]}..."
-
-
 def _look_for_locks(kept: SampledSet) -> None:
     """Warn before the work, not after it, where processes that share it cannot wait for one another."""
     with kept.manifest.open("rb+") as file:
@@ -276,14 +271,3 @@ def _look_for_locks(kept: SampledSet) -> None:
                 kept.manifest,
                 error.strerror or error,
             )
-
-
-def _differences(there: Any, wanted: Any, name: str = "") -> list[tuple[str, Any, Any]]:  # noqa: ANN401
-    """Return the names of the plain values that differ, with both values."""
-    if not (isinstance(there, dict) and isinstance(wanted, dict)):
-        return [] if there == wanted else [(name, there, wanted)]
-    found = []
-    for key in dict.fromkeys([*there, *wanted]):
-        inner = f"{name}.{key}" if name else key
-        found += _differences(there.get(key), wanted.get(key), inner)
-    return found

@@ -24,21 +24,6 @@ def file_size_limit(size):
         resource.setrlimit(resource.RLIMIT_FSIZE, limits)
 
 
-def same(a, b):
-    """Bitwise, with types; NaN is NaN."""
-    if isinstance(a, torch.Tensor):
-        whole = a.dtype == b.dtype and a.shape == b.shape and type(a) is type(b)
-        dense = (a.to_dense(), b.to_dense()) if a.is_sparse else (a.detach(), b.detach())
-        return whole and all(
-            torch.equal(*pair) for pair in [[x.contiguous().flatten().view(torch.uint8) for x in dense]]
-        )
-    if isinstance(a, dict):
-        return type(a) is type(b) and list(a) == list(b) and all(same(a[key], b[key]) for key in a)
-    if isinstance(a, (list, tuple)):
-        return type(a) is type(b) and len(a) == len(b) and all(map(same, a, b))
-    return type(a) is type(b) and a == b
-
-
 def nested_checkpoint():
     generator = torch.Generator().manual_seed(0)
     shared = torch.randn(6, 4, generator=generator)

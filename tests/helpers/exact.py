@@ -74,20 +74,3 @@ def path(folder: Path, step: int) -> Path:
 
 def load(folder: Path, step: int) -> dict[str, Any]:
     return torch.load(path(folder, step), weights_only=True)
-
-
-def differences(one: Any, other: Any, at: str = "") -> list[str]:
-    """Where two checkpoints differ by a bit, all the way down."""
-    if isinstance(one, torch.Tensor) and isinstance(other, torch.Tensor):
-        same = one.dtype == other.dtype and torch.equal(one, other)
-        return [] if same else [at]
-    if isinstance(one, dict) and isinstance(other, dict):
-        if one.keys() != other.keys():
-            return [f"{at}: {sorted(map(str, one.keys() ^ other.keys()))}"]
-        return [found for key in one for found in differences(one[key], other[key], f"{at}/{key}")]
-    if isinstance(one, list | tuple) and isinstance(other, list | tuple):
-        if len(one) != len(other):
-            return [f"{at}: {len(one)} and {len(other)}"]
-        pairs = enumerate(zip(one, other, strict=True))
-        return [found for i, (a, b) in pairs for found in differences(a, b, f"{at}/{i}")]
-    return [] if one == other else [f"{at}: {one} and {other}"]

@@ -21,6 +21,7 @@ from lightning_modules.module import DiffusionModule
 from lightning_modules.networks.config import NetworkConfig
 from lightning_modules.networks.dit import DiTConfig
 from lightning_modules.networks.unet import UNetConfig
+from lightning_modules.utils.differences import first_difference
 
 SIZE = 8
 CLASSES = ("a", "b")
@@ -121,9 +122,8 @@ def load(checkpoint: Path) -> dict[str, Any]:
 
 
 def assert_bitwise_equal(one: dict[str, Tensor], other: dict[str, Tensor]) -> None:
-    assert one.keys() == other.keys()
-    different = [name for name in one if not torch.equal(one[name], other[name])]
-    assert not different
+    sides = ({name: value.detach() for name, value in each.items()} for each in (one, other))
+    assert first_difference(*sides) is None
 
 
 class EachStep(Callback):

@@ -6,13 +6,14 @@ import pytest
 import torch
 
 from lightning_modules.checkpoints.snapshot import Snapshots, size_in_bytes
-from tests.helpers.checkpoint_samples import nested_checkpoint, same
+from lightning_modules.utils.differences import first_difference
+from tests.helpers.checkpoint_samples import nested_checkpoint
 
 
 def test_a_snapshot_is_the_checkpoint():
     checkpoint = nested_checkpoint()
     snapshot = Snapshots().take(checkpoint)
-    assert same(snapshot, checkpoint)
+    assert first_difference(snapshot, checkpoint) is None
     assert snapshot["channels_last"].is_contiguous(memory_format=torch.channels_last)
 
 
@@ -40,7 +41,7 @@ def test_later_changes_do_not_reach_it():
     checkpoint["halves"][1][1]["x"] += 1
     checkpoint["numbers"][3].append(4)
     checkpoint["numbers"]["step"] = 13
-    assert same(snapshot, before)
+    assert first_difference(snapshot, before) is None
 
 
 def mapped(tmp_path, tensor):

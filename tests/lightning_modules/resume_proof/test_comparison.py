@@ -10,7 +10,6 @@ from lightning_modules.resume_proof.comparison import (
     compare_batches,
     compare_checkpoints,
     compare_logs,
-    first_difference,
 )
 
 MOMENTS = "optimizer and learning rate"
@@ -34,7 +33,7 @@ def compare(folder, one, other):
     torch.save(one, folder / "one")
     torch.save(other, folder / "other")
     comparisons = compare_checkpoints(folder / "one", folder / "other")
-    return {each.part: str(each.difference) for each in comparisons if each.difference}
+    return {each.part: each.difference for each in comparisons if each.difference}
 
 
 def test_identical_checkpoints_are_identical(tmp_path):
@@ -46,7 +45,7 @@ def test_a_single_bit_is_found_with_its_name_its_place_and_its_values(tmp_path):
     weight = other["current_model_state"]["network.head.weight"]
     weight[1, 2] = torch.nextafter(weight[1, 2], torch.tensor(math.inf))
     assert compare(tmp_path, checkpoint(), other) == {
-        "weights": "weights: current_model_state.network.head.weight: at [1, 2] 6.0 became "
+        "weights": "current_model_state.network.head.weight: at [1, 2] 6.0 became "
         "6.000000476837158; 1 of 6 values differ"
     }
 
@@ -81,33 +80,6 @@ def test_without_an_average_the_weights_are_the_state(tmp_path):
     assert list(compare(tmp_path, one, other)) == ["weights"]
 
 
-def test_nan_equals_itself_and_zero_is_not_minus_zero():
-    nan, zero = torch.tensor([math.nan]), torch.tensor([0.0])
-    assert first_difference(nan, nan.clone(), "x") is None
-    assert first_difference(math.nan, math.nan, "x") is None
-    assert first_difference(zero, -zero, "x") is not None
-
-
-@pytest.mark.parametrize("dtype", [torch.bfloat16, torch.float64, torch.int64, torch.bool, torch.complex64])
-def test_every_dtype_is_compared(dtype):
-    one = torch.zeros(3, 2).to(dtype)
-    other = one.clone()
-    other[2, 1] = 1
-    assert first_difference(one, one.clone(), "x") is None
-    name, text = first_difference(one, other, "x")
-    assert text.startswith("at [2, 1]")
-    assert name == "x"
-
-
-def test_scalars_and_types_are_told_apart():
-    assert first_difference(torch.tensor(1.0), torch.tensor(2.0), "x") == (
-        "x",
-        "at [] 1.0 became 2.0; 1 of 1 values differ",
-    )
-    assert first_difference(1, 1.0, "x") == ("x", "1 became 1.0")
-    assert first_difference([1, 2], [1], "x") == ("x[1]", "2 became nothing")
-
-
 def test_batch_order():
     assert compare_batches(["a", "b"], {0: "a", 1: "b"}).difference is None
     assert "micro-batch 1: b became c" in str(compare_batches(["a", "b"], {0: "a", 1: "c"}).difference)
@@ -123,7 +95,7 @@ def log(folder, points, tag="loss", purge_step=None):
 
 
 def differences(expected, found):
-    return [str(each.difference) for each in compare_logs(expected, found) if each.difference]
+    return [each.difference for each in compare_logs(expected, found) if each.difference]
 
 
 @pytest.mark.parametrize(

@@ -10,7 +10,8 @@ from lightning.pytorch import Callback
 from lightning.pytorch.plugins import MixedPrecision
 
 from lightning_modules.callbacks.learning_rate import LearningRate
-from tests.helpers.exact import PURE, differences, load, path, train
+from lightning_modules.utils.differences import first_difference
+from tests.helpers.exact import PURE, load, path, train
 
 
 @pytest.fixture(scope="module", params=[("dit", 1), ("dit", 3), ("unet", 3)], ids=str)
@@ -39,7 +40,7 @@ def test_from_any_step(image_folder, tmp_path, straight, case, step):
         path(folder, s).name for s in range(step + 1, 8)
     ]
     for after in range(step + 1, 8):
-        assert differences(load(folder, after), load(tmp_path, after)) == []
+        assert first_difference(load(folder, after), load(tmp_path, after)) is None
     for name in PURE:
         expected = {at: value for at, value in log.metrics[name].items() if at >= step}
         assert later.metrics.get(name, {}) == expected, name
@@ -53,7 +54,7 @@ def test_however_it_is_saved(image_folder, tmp_path, straight, case, options):
     train(tmp_path, image_folder, kind, start=3, **settings)
     train(tmp_path, image_folder, kind, start=4, resume=path(tmp_path, 4), **settings)
     one, other = load(folder, 7), load(tmp_path, 7)
-    assert differences(one, other) == []
+    assert first_difference(one, other) is None
 
 
 @pytest.mark.parametrize(
@@ -72,13 +73,13 @@ def test_weights_do_not_depend_on_how_it_is_watched(image_folder, tmp_path, opti
     train(tmp_path / "other", image_folder, **options)
     one, other = (load(tmp_path / name, 7) for name in ("one", "other"))
     for part in ("state_dict", "current_model_state", "optimizer_states"):
-        assert differences(one[part], other[part]) == []
+        assert first_difference(one[part], other[part]) is None
 
 
 def test_resumed_with_other_workers(image_folder, tmp_path):
     train(tmp_path / "one", image_folder)
     train(tmp_path / "other", image_folder, resume=path(tmp_path / "one", 3), images={"workers": 2})
-    assert differences(load(tmp_path / "one", 7), load(tmp_path / "other", 7)) == []
+    assert first_difference(load(tmp_path / "one", 7), load(tmp_path / "other", 7)) is None
 
 
 class Overflow(Callback):
@@ -106,8 +107,8 @@ def test_gradient_scaler(image_folder, tmp_path, step):
     other = run("other", path(one, step))
     assert load(one, 3)["MixedPrecision"]["scale"] == 2048.0
     assert load(one, 4)["MixedPrecision"]["scale"] == 1024.0
-    assert differences(load(one, 3)["current_model_state"], load(one, 4)["current_model_state"]) == []
-    assert differences(load(one, 7), load(other, 7)) == []
+    assert first_difference(load(one, 3)["current_model_state"], load(one, 4)["current_model_state"]) is None
+    assert first_difference(load(one, 7), load(other, 7)) is None
 
 
 def test_a_target_that_was_raised_changes_no_step_taken(image_folder, tmp_path):
@@ -116,4 +117,4 @@ def test_a_target_that_was_raised_changes_no_step_taken(image_folder, tmp_path):
     train(tmp_path / "other", image_folder, schedule=LearningRate(2), max_steps=5)
     resume = path(tmp_path / "other", 5)
     train(tmp_path / "other", image_folder, schedule=LearningRate(2), resume=resume)
-    assert differences(load(tmp_path / "one", 7), load(tmp_path / "other", 7)) == []
+    assert first_difference(load(tmp_path / "one", 7), load(tmp_path / "other", 7)) is None

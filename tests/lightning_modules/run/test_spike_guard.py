@@ -11,7 +11,8 @@ from lightning.pytorch.plugins import MixedPrecision
 
 from lightning_modules.callbacks.spike_guard import SpikeGuard, Spread
 from lightning_modules.run.accidents import RollBackError
-from tests.helpers.exact import differences, load, train
+from lightning_modules.utils.differences import first_difference
+from tests.helpers.exact import load, train
 from tests.helpers.tiny import EachStep, weights
 
 
@@ -46,21 +47,21 @@ def test_a_bad_gradient_is_not_stepped_with(image_folder, tmp_path, value, accum
     options = {"accumulate_grad_batches": accumulation}
     guard, seen = run(tmp_path, image_folder, Spoil((6, 9), gradient=value), **options)
     assert guard.skipped == 2
-    still = [step for step in range(2, 12) if not differences(seen[step - 1], seen[step])]
+    still = [step for step in range(2, 12) if first_difference(seen[step - 1], seen[step]) is None]
     assert still == [7, 10]  # steps taken: the one of index 6 is the seventh
     moments = [load(tmp_path, step)["optimizer_states"] for step in (6, 7, 8)]
-    assert differences(moments[0][0]["state"], moments[1][0]["state"]) == []
-    assert differences(moments[1][0]["state"], moments[2][0]["state"]) != []
+    assert first_difference(moments[0][0]["state"], moments[1][0]["state"]) is None
+    assert first_difference(moments[1][0]["state"], moments[2][0]["state"]) is not None
 
 
 def test_a_step_not_taken_leaves_all_later_ones_as_they_would_be(image_folder, tmp_path):
     """The data go on by one step: what is left out is the step's update, not its place."""
     _, seen = run(tmp_path / "one", image_folder, Spoil((6,), gradient=math.nan))
     _, again = run(tmp_path / "again", image_folder, Spoil((6,), gradient=math.nan))
-    assert differences(seen[12], again[12]) == []
+    assert first_difference(seen[12], again[12]) is None
     resume = tmp_path / "one" / "checkpoints" / "step=00000007.ckpt"
     run(tmp_path / "resumed", image_folder, Spoil(()), resume=resume)
-    assert differences(load(tmp_path / "one", 12), load(tmp_path / "resumed", 12)) == []
+    assert first_difference(load(tmp_path / "one", 12), load(tmp_path / "resumed", 12)) is None
 
 
 @pytest.mark.parametrize(
@@ -101,8 +102,8 @@ def test_the_search_of_a_gradient_scaler_is_its_own_business(image_folder, tmp_p
     guard, seen = run(tmp_path, image_folder, spoil, plugins=[plugin])
     assert guard.skipped == 0
     assert scaler.get_scale() == 2.0**6
-    assert not differences(seen[1], seen[4])
-    assert differences(seen[4], seen[5])
+    assert first_difference(seen[1], seen[4]) is None
+    assert first_difference(seen[4], seen[5]) is not None
 
 
 def test_a_scaler_that_cannot_fall_any_more_counts(image_folder, tmp_path):

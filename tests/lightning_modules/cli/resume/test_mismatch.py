@@ -14,7 +14,7 @@ from lightning.pytorch import Callback
 from datamodules.utils.exit_codes import RESUME
 from lightning_modules.cli.fit import fit
 from lightning_modules.cli.fit_cli import FitCLI
-from lightning_modules.run.manifest import differences
+from lightning_modules.run.manifest import mismatches
 from tests.helpers.command_line import LIGHTNING_WARNINGS, options, refusal
 from tests.helpers.resuming import contents, latest, stopped_at
 
@@ -135,7 +135,7 @@ def test_every_setting_of_a_continued_run_is_the_command_line_s(stopped, tmp_pat
     assert continued.settings["optimizer 0"]["initial_lr"] == 1e-5
     assert continued.rates == {step: rate for step, rate in afresh.rates.items() if step >= 4}
     # And that was all there is to an identity.
-    different = {line.partition(":")[0] for line in differences(before, cli.identity)}
+    different = {line.partition(":")[0] for line in mismatches(before, cli.identity)}
     assert {name for name in before if name not in {*OF_SHAPE, *OTHERWISE}} <= different
 
 

@@ -4,12 +4,15 @@ from __future__ import annotations
 
 import ast
 import sys
+from collections.abc import Iterable, Mapping
+from functools import cache
 from pathlib import Path
 
 import pytest
 
 from tests.helpers.places import REPOSITORY as ROOT
 
+PACKAGES = ("lightning_modules", "datamodules")
 FIRST_PARTY = ("lightning_modules", "datamodules", "scripts", "benchmarks", "tests")
 MUTATORS = {"append", "extend", "insert", "remove", "pop", "clear", "reverse", "sort"}
 
@@ -39,6 +42,47 @@ def within(name: str, package: str) -> bool:
     return f"{name}.".startswith(f"{package}.")
 
 
+def room_of(name: str) -> str | None:
+    """The folder or root module of a package that a dotted name lies in; None for what is not ours."""
+    package, *inner = name.split(".")
+    if package not in PACKAGES:
+        return None
+    there = inner and ((ROOT / package / inner[0]).is_dir() or (ROOT / package / f"{inner[0]}.py").is_file())
+    return f"{package}.{inner[0]}" if there else package
+
+
+@cache
+def room_imports() -> dict[str, dict[str, str]]:
+    """For each room the rooms that it imports, with a file that does; the packages themselves are rooms."""
+    found: dict[str, dict[str, str]] = {}
+    for path in (path for package in PACKAGES for path in sources(package)):
+        module = ".".join(path.relative_to(ROOT).with_suffix("").parts)
+        room = room_of(module.removesuffix(".__init__")) or ""
+        of_room = found.setdefault(room, {})
+        for other in filter(None, map(room_of, imported_by(path))):
+            if other != room:
+                of_room.setdefault(other, str(path.relative_to(ROOT)))
+    return found
+
+
+def cycle_in(graph: Mapping[str, Iterable[str]]) -> list[str]:
+    """The nodes of a cycle, the first one again at the end; empty if there is none."""
+    done: set[str] = set()
+
+    def visit(node: str, path: list[str]) -> list[str]:
+        if node in path:
+            return [*path[path.index(node) :], node]
+        if node in done:
+            return []
+        for other in graph.get(node, ()):
+            if cycle := visit(other, [*path, node]):
+                return cycle
+        done.add(node)
+        return []
+
+    return next((cycle for node in graph if (cycle := visit(node, []))), [])
+
+
 def edits_sys_path(source: str) -> bool:
     def is_sys_path(node: ast.AST) -> bool:
         return isinstance(node, ast.Attribute) and ast.unparse(node) == "sys.path"
@@ -59,6 +103,91 @@ def edits_sys_path(source: str) -> bool:
         if isinstance(node, ast.Attribute) and node.attr == "addsitedir":
             return True
     return False
+
+
+LAYERS = (
+    ("datamodules.errors",),
+    ("datamodules.utils",),
+    ("datamodules.index",),
+    ("datamodules.decode", "datamodules.sources"),
+    ("datamodules.cache", "datamodules.inspection"),
+    ("datamodules.batches",),
+    ("datamodules.arguments",),
+    ("datamodules.image_folder",),
+    ("datamodules",),
+    ("lightning_modules.utils",),
+    (
+        "lightning_modules.checkpoints",
+        "lightning_modules.diffusion",
+        "lightning_modules.metrics",
+        "lightning_modules.networks",
+        "lightning_modules.pictures",
+    ),
+    ("lightning_modules.ema",),
+    ("lightning_modules.sampling",),
+    ("lightning_modules.module",),
+    ("lightning_modules.run", "lightning_modules.dit", "lightning_modules.unet"),
+    ("lightning_modules.models", "lightning_modules.cost", "lightning_modules.logs"),
+    ("lightning_modules.export",),
+    ("lightning_modules.trained",),
+    ("lightning_modules.evaluation",),
+    ("lightning_modules.callbacks",),
+    ("lightning_modules.cli",),
+    ("lightning_modules.cloud", "lightning_modules.resume_proof"),
+    ("lightning_modules",),
+)
+"""The rooms from the lowest layer to the highest: each may import those of lower layers alone."""
+
+NOT_YET = {("lightning_modules.sampling", "lightning_modules.module")}
+"""Imports against the layers that are still there, until samplers take a denoiser in place of a module."""
+
+ROOT_MODULES = {"lightning_modules": 5, "datamodules": 3}
+"""How many modules a package's root may have."""
+
+
+def test_rooms_import_one_another_without_a_cycle() -> None:
+    graph = {
+        room: [other for other in others if (room, other) not in NOT_YET]
+        for room, others in room_imports().items()
+    }
+    assert " -> ".join(cycle_in(graph)) == ""
+
+
+def test_rooms_import_lower_layers_alone() -> None:
+    height = {room: number for number, layer in enumerate(LAYERS) for room in layer}
+    imports = room_imports()
+    assert imports.keys() <= height.keys(), "a room has no place in LAYERS"
+    upward = {
+        f"{place}: {other}"
+        for room, others in imports.items()
+        for other, place in others.items()
+        if height[other] >= height[room] and (room, other) not in NOT_YET
+    }
+    assert not upward
+
+
+@pytest.mark.parametrize("package", PACKAGES)
+def test_the_root_of_a_package_holds_few_modules(package: str) -> None:
+    loose = [path.name for path in (ROOT / package).glob("*.py") if path.name != "__init__.py"]
+    assert len(loose) <= ROOT_MODULES[package], loose
+
+
+def test_a_cycle_is_found() -> None:
+    assert cycle_in({"a": ["b", "c"], "b": ["c"], "c": []}) == []
+    assert cycle_in({"a": ["b"], "b": ["c", "d"], "c": [], "d": ["b"]}) == ["b", "d", "b"]
+
+
+def test_rooms_are_folders_and_root_modules() -> None:
+    assert room_of("lightning_modules.run.lock.RunLock") == "lightning_modules.run"
+    assert room_of("lightning_modules.module.DiffusionModule") == "lightning_modules.module"
+    assert room_of("datamodules.DataError") == "datamodules"
+    assert room_of("torch.nn") is None
+
+
+def test_the_table_of_layers_is_what_a_crossing_is_told_from() -> None:
+    imports = room_imports()
+    assert "lightning_modules.checkpoints" in imports["lightning_modules.run"]
+    assert "lightning_modules.run" not in imports["lightning_modules.sampling"]
 
 
 def is_standard(name: str) -> bool:

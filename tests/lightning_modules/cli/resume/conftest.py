@@ -15,7 +15,7 @@ def names(monkeypatch: pytest.MonkeyPatch) -> None:
     """Runs that start within the same second have names of their own."""
     seconds = count()
     monkeypatch.setattr(
-        "lightning_modules.run.directory.run_name", lambda: f"2026-01-01T00-00-{next(seconds):02}Z"
+        "lightning_modules.run.experiment.run_name", lambda: f"2026-01-01T00-00-{next(seconds):02}Z"
     )
 
 

@@ -11,7 +11,7 @@ from pathlib import Path
 from datamodules.index.index import DataError
 from datamodules.sources.download import download
 from datamodules.sources.source import DataSource
-from datamodules.utils.io import sync
+from datamodules.utils.io import publish, sync
 from datamodules.utils.places import as_path
 from datamodules.utils.progress import progress
 
@@ -68,7 +68,7 @@ class OxfordPetCats(DataSource):
         try:
             _extract(images, cats, temporary)
             temporary.chmod(0o755)  # mkdtemp lets nobody else in
-            temporary.rename(target)
+            publish(temporary, target)
         except OSError as error:
             if not target.is_dir():  # else another process published the same in the meantime
                 raise DataError(f"the cats cannot be unpacked into {target} ({error})") from error

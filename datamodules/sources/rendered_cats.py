@@ -15,6 +15,7 @@ from PIL import Image
 from datamodules.sources.cat_painter import paint_cat
 from datamodules.sources.cat_traits import BREEDS, sample_traits
 from datamodules.sources.source import DataSource
+from datamodules.utils.io import publish
 from datamodules.utils.places import as_path
 from datamodules.utils.progress import progress
 
@@ -90,7 +91,7 @@ class RenderedCats(DataSource):
             draft = Path(workshop) / "images"
             self._draw_all(draft)
             try:
-                draft.rename(self.target)
+                publish(draft, self.target)
             except OSError:
                 if not self._is_published():  # if so, another process was faster, with the same images
                     raise

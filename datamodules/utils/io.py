@@ -137,7 +137,7 @@ def stream_digest(file: BufferedReader) -> str:
 
 
 def publish(temporary: Path, path: Path) -> None:
-    """Rename a file that is on the disk to its final name, and bring the rename to the disk.
+    """Rename a file or a folder that is on the disk to its final name, and bring the rename to the disk.
 
     Raises:
         OSError: It cannot be renamed.

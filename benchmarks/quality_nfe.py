@@ -17,7 +17,7 @@ from pathlib import Path
 from lists import integers, names
 from machine import describe, machine, write
 
-from lightning_modules.diffusion.samplers.table import SAMPLERS, steps_within
+from lightning_modules.diffusion.samplers.table import SAMPLERS
 from lightning_modules.evaluation.report import Report, cell
 from lightning_modules.evaluation.request import DataOptions
 from lightning_modules.evaluation.run_evaluation import evaluate_run
@@ -36,7 +36,11 @@ def main(args: Sequence[str] | None = None) -> None:
         sys.exit(f"error: {error}")
     settings = run_sampling(checkpoint)
     variants = [
-        Variant(checkpoint, "ema", dataclasses.replace(settings, sampler=name, steps=steps_within(name, nfe)))
+        Variant(
+            checkpoint,
+            "ema",
+            dataclasses.replace(settings, sampler=name, steps=SAMPLERS[name].steps_within(nfe)),
+        )
         for name in options.sampler
         for nfe in options.nfe
     ]

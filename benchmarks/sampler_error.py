@@ -20,7 +20,8 @@ from torch import Tensor
 from tqdm import tqdm
 
 from lightning_modules.diffusion.denoiser import Denoiser
-from lightning_modules.diffusion.samplers.table import SAMPLERS, STOCHASTIC, evaluations, steps_within
+from lightning_modules.diffusion.samplers.table import SAMPLERS
+from lightning_modules.diffusion.schedules.table import SCHEDULES
 from lightning_modules.sampling.generate import weak_denoiser
 from lightning_modules.sampling.image_noise import ImageNoise
 from lightning_modules.sampling.settings import Sampling
@@ -84,11 +85,13 @@ def main(args: Sequence[str] | None = None) -> None:
         for steps in (options.reference // 2, options.reference)
     )
     own_error = errors(coarse, reference).median().item()
-    print(f"{describe(machine())}\n{problem.name}, grid {problem.settings.grid}, {problem.count} images")
+    print(
+        f"{describe(machine())}\n{problem.name}, schedule {problem.settings.schedule}, {problem.count} images"
+    )
     print(f"reference: heun, {options.reference} steps; with half as many it moves by {own_error:.1e}\n")
     figures = measure(problem, reference, options.budgets)
     report(figures, options.budgets)
-    results = {"machine": machine(), "problem": problem.name, "grid": problem.settings.grid}
+    results = {"machine": machine(), "problem": problem.name, "schedule": problem.settings.schedule}
     write(results | {"reference_error": own_error, "figures": figures}, options.out)
 
 
@@ -100,7 +103,7 @@ def parse(args: Sequence[str] | None) -> argparse.Namespace:
         "--run", type=Path, help="a trained run instead of the mixture, with its own settings"
     )
     parser.add_argument("--n", type=int, default=1024, help="images (default 1024)")
-    parser.add_argument("--grid", choices=["karras", "log_snr", "flow"], help="default: karras, or the run's")
+    parser.add_argument("--schedule", choices=list(SCHEDULES), help="default: karras, or the run's")
     parser.add_argument("--budgets", type=int, nargs="+", default=BUDGETS, help="evaluations per image")
     parser.add_argument("--reference", type=int, default=512, help="steps of the reference (default 512)")
     parser.add_argument("--out", type=Path, help="JSON file for the figures")
@@ -109,7 +112,7 @@ def parse(args: Sequence[str] | None) -> argparse.Namespace:
 
 def of_mixture(options: argparse.Namespace) -> Problem:
     mixture = Mixture()
-    settings = Sampling(grid=options.grid or "karras")
+    settings = Sampling(schedule=options.schedule or "karras")
     exact = mixture.sample(options.n, 1), mixture.sample(options.n, 2)
     return Problem("mixture of Gaussians", mixture.denoise, None, options.n, (1, SIDE, SIDE), settings, exact)
 
@@ -117,7 +120,7 @@ def of_mixture(options: argparse.Namespace) -> Problem:
 def of_run(options: argparse.Namespace) -> Problem:
     trained = load_trained(options.run)
     module = trained.module
-    settings = replace(trained.sampling, grid=options.grid or trained.sampling.grid)
+    settings = replace(trained.sampling, schedule=options.schedule or trained.sampling.schedule)
     asked = module.conditioner.every().repeated(options.n)
     weak = weak_denoiser(module, asked, settings)
     name = f"{options.run}, step {trained.facts.step}, {trained.facts.weights} weights"
@@ -154,10 +157,10 @@ def measure(
         floor = sliced_wasserstein(*problem.exact)
         figures["exact (floor)"] = {budget: {"distance": floor} for budget in budgets}
     for name, budget in tqdm([(name, budget) for name in SAMPLERS for budget in budgets], desc="sampling"):
-        settings = replace(problem.settings, sampler=name, steps=steps_within(name, budget))
+        settings = replace(problem.settings, sampler=name, steps=SAMPLERS[name].steps_within(budget))
         images = draw(problem, settings)
-        row: dict[str, float] = {"evaluations": evaluations(name, settings.steps)}
-        if name not in STOCHASTIC:
+        row: dict[str, float] = {"evaluations": settings.evaluations}
+        if not SAMPLERS[name].stochastic:
             of_images = errors(images, reference)
             row |= {"median": of_images.median().item(), "p90": of_images.quantile(0.9).item()}
         if problem.exact is not None:

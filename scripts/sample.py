@@ -24,11 +24,11 @@ from lightning_modules.cli.parsing.sampling_types import (
 )
 from lightning_modules.cli.parsing.scripts import ScriptParser, number, path
 from lightning_modules.cli.process import one_line_errors
+from lightning_modules.diffusion.named import titles
+from lightning_modules.diffusion.samplers.table import SAMPLERS
+from lightning_modules.diffusion.schedules.table import SCHEDULES
+from lightning_modules.diffusion.tables import THRESHOLDS
 from lightning_modules.ema.names import HELP, weights_name
-
-SAMPLERS = ["euler", "ancestral", "heun", "stochastic_heun", "dpmpp_2m", "dpmpp_3m", "unipc", "ipndm"]
-SCHEDULES = ["karras", "log_snr", "flow"]
-THRESHOLDS = ["none", "clip", "dynamic"]
 
 EPILOG = """examples:
   sample.py runs/demo                                 16 images from the newest run, classes in turn
@@ -99,7 +99,7 @@ def _parse(args: Sequence[str] | None) -> argparse.Namespace:
 
 
 def _add_sampling(group: Group) -> None:
-    group.add_argument("--sampler", choices=SAMPLERS)
+    group.add_argument("--sampler", choices=list(SAMPLERS), help=titles(SAMPLERS))
     length = group.add_mutually_exclusive_group()
     length.add_argument("--steps", type=steps, help="denoising steps")
     length.add_argument(
@@ -107,8 +107,10 @@ def _add_sampling(group: Group) -> None:
         type=steps,
         help="evaluations of the denoiser per image at most",
     )
-    group.add_argument("--grid", choices=SCHEDULES, help="spacing of the noise levels")
-    group.add_argument("--shift", type=number(above=0.0), help="shift of the flow grid towards noise")
+    group.add_argument(
+        "--schedule", choices=list(SCHEDULES), help=f"spacing of the noise levels: {titles(SCHEDULES)}"
+    )
+    group.add_argument("--shift", type=number(above=0.0), help="shift of the flow schedule toward noise")
     group.add_argument(
         "--sigma-min",
         type=number(above=0.0),
@@ -135,7 +137,11 @@ def _add_sampling(group: Group) -> None:
         metavar="RUN",
         help="guide away from this weaker model (autoguidance) instead of from the images of all classes",
     )
-    group.add_argument("--threshold", choices=THRESHOLDS, help="keep estimates in the range of images")
+    group.add_argument(
+        "--threshold",
+        choices=["none", *THRESHOLDS],
+        help=f"keep estimates in the range of images: {titles(THRESHOLDS)}",
+    )
     group.add_argument("--churn", type=number(least=0.0), help="noise that stochastic_heun adds, S_churn")
 
 

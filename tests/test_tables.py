@@ -14,12 +14,18 @@ import datamodules.sources
 import lightning_modules.diffusion
 from datamodules.sources.source import DataSource
 from datamodules.sources.table import SOURCES
+from lightning_modules.cli.evaluate import make_parser
 from lightning_modules.cli.fit_cli import CHOSEN_BY_NAME
+from lightning_modules.cli.parsing.help import short_help
 from lightning_modules.cli.parsing.parser import TeachingParser
 from lightning_modules.diffusion.noise_levels import NoiseLevels
 from lightning_modules.diffusion.preconditioning import Preconditioner
-from lightning_modules.diffusion.tables import NOISE_DISTRIBUTIONS, PRECONDITIONERS, WEIGHTINGS
+from lightning_modules.diffusion.samplers.table import SAMPLERS
+from lightning_modules.diffusion.schedules.table import SCHEDULES
+from lightning_modules.diffusion.tables import NOISE_DISTRIBUTIONS, PRECONDITIONERS, THRESHOLDS, WEIGHTINGS
 from lightning_modules.diffusion.weighting import Weighting
+from lightning_modules.sampling.settings import Sampling
+from tests.helpers.command_line import load_script
 from tests.helpers.places import REPOSITORY as ROOT
 
 CLASSES = {
@@ -42,6 +48,13 @@ TESTS = {
 }
 """Where a test runs over each table."""
 
+SAMPLING = [
+    (option, name)
+    for option, table in (("sampler", SAMPLERS), ("schedule", SCHEDULES), ("threshold", THRESHOLDS))
+    for name in table
+]
+"""Options of `Sampling`, each with the names of its table."""
+
 NAMES = [(option, name) for option, (table, _, _) in CLASSES.items() for name in table]
 
 
@@ -63,6 +76,18 @@ def test_the_command_line_takes_the_bare_name_of_a_class(option, name):
     chosen = parser.instantiate(parser.parse_args(["--choice", name])).choice
     assert type(chosen) is pkgutil.resolve_name(table[name])
     assert type(chosen).__name__ == name
+
+
+@pytest.mark.parametrize(("option", "name"), SAMPLING)
+def test_every_command_takes_the_names_of_sampling(option, name):
+    typed = TeachingParser()
+    typed.add_class_arguments(Sampling, "sampling")
+    parsed = typed.parse_args([f"--sampling.{option}", name])
+    assert getattr(parsed.sampling, option) == name
+    sample = load_script("sample")
+    assert getattr(sample._parse(["runs/demo", f"--{option}", name]), option) == name
+    if option == "sampler":
+        assert make_parser().parse_args(["runs/demo", "--sampler", name]).sampler == [name]
 
 
 @pytest.mark.parametrize("table", TESTS)
@@ -89,6 +114,8 @@ def test_tables_are_read_without_torch():
         [
             "import sys",
             "import datamodules.sources.table",
+            "import lightning_modules.diffusion.samplers.table",
+            "import lightning_modules.diffusion.schedules.table",
             "import lightning_modules.diffusion.tables",
             "import lightning_modules.metrics.feature_networks.table",
             "import lightning_modules.metrics.table",
@@ -99,3 +126,13 @@ def test_tables_are_read_without_torch():
         [sys.executable, "-c", code], cwd=ROOT, capture_output=True, text=True, check=True
     )
     assert result.stdout.split() == []
+
+
+@pytest.mark.parametrize("name", [*SAMPLERS, *SCHEDULES])
+def test_the_page_on_sampling_has_every_sampler_and_schedule(name):
+    assert f"`{name}`" in (ROOT / "docs" / "sampling.md").read_text(encoding="utf-8")
+
+
+@pytest.mark.parametrize("name", SOURCES)
+def test_the_short_help_has_every_source(name):
+    assert name in short_help()

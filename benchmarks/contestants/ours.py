@@ -13,7 +13,7 @@ from typing import Any
 import yaml
 
 from contestants.task import Contestant, Images, Task
-from lightning_modules.diffusion.samplers.table import steps_within
+from lightning_modules.diffusion.samplers.table import SAMPLERS
 from lightning_modules.sampling.generate import sample_batch
 from lightning_modules.sampling.settings import Sampling
 from lightning_modules.trained.trained import load_trained
@@ -145,7 +145,7 @@ class Ours(Contestant):
         trained = load_trained(self.runs / "run")
         self.module = trained.module
         self.sampling = sampling = within(trained.sampling, self.task.nfe)
-        words = f"{sampling.sampler}, {sampling.grid} grid"
+        words = f"{sampling.sampler}, {sampling.schedule} schedule"
         if sampling.guidance != 1:
             words += f", guidance {sampling.guidance:g}"
         if sampling.own_guide is not None:
@@ -163,4 +163,4 @@ def within(sampling: Sampling, most: int) -> Sampling:
     if not most:
         return sampling
     denoiser = most if sampling.guidance == 1 else most // 2
-    return dataclasses.replace(sampling, steps=steps_within(sampling.sampler, denoiser))
+    return dataclasses.replace(sampling, steps=SAMPLERS[sampling.sampler].steps_within(denoiser))

@@ -11,6 +11,9 @@ from lightning_modules.cli.parsing.argparse_internals import Group
 from lightning_modules.cli.parsing.sampling_types import count, guide_length, seed, steps
 from lightning_modules.cli.parsing.scripts import ScriptParser, name_of, number, path, several, truth, whole
 from lightning_modules.cli.process import one_line_errors
+from lightning_modules.diffusion.named import titles
+from lightning_modules.diffusion.samplers.table import SAMPLERS
+from lightning_modules.ema.names import HELP, weights_names
 from lightning_modules.evaluation.request import DataOptions, EvaluationRequest
 from lightning_modules.metrics.feature_networks.table import CHOICES
 
@@ -165,14 +168,11 @@ def _add_comparison(group: Group) -> None:
 
 
 def _add_sampling(group: Group) -> None:
-    from lightning_modules.diffusion.samplers.table import SAMPLERS
-    from lightning_modules.ema.names import HELP, weights_names
-
     add = group.add_argument
     add(
         "--sampler",
         type=several(name_of(SAMPLERS)),
-        help=f"one or more of {', '.join(SAMPLERS)}, with commas (default: the run's)",
+        help=f"one or more, with commas: {titles(SAMPLERS)} (default: the run's)",
     )
     add(
         "--nfe",

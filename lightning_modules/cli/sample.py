@@ -14,7 +14,7 @@ from datamodules.utils.io import file_digest
 from datamodules.utils.progress import progress
 from lightning_modules.conditioning.class_choice import listed
 from lightning_modules.diffusion.denoiser import Condition
-from lightning_modules.diffusion.samplers.table import steps_within
+from lightning_modules.diffusion.samplers.table import SAMPLERS
 from lightning_modules.module import DiffusionModule
 from lightning_modules.pictures.images import image_grid, save_gif, save_png, viewing_scale
 from lightning_modules.pictures.sheets import LaidOut, Sheet
@@ -47,7 +47,7 @@ class SampleOptions:
     sampler: str | None
     steps: int | None
     nfe: int | None
-    grid: str | None
+    schedule: str | None
     shift: float | None
     sigma_min: float | None
     guidance: float | None
@@ -109,7 +109,7 @@ def chosen_sampling(own: Sampling, options: SampleOptions) -> Sampling:
     changes: dict[str, Any] = {
         "sampler": options.sampler,
         "steps": options.steps,
-        "grid": options.grid,
+        "schedule": options.schedule,
         "shift": options.shift,
         "sigma_min": options.sigma_min,
         "guidance": options.guidance,
@@ -117,7 +117,7 @@ def chosen_sampling(own: Sampling, options: SampleOptions) -> Sampling:
         "threshold": options.threshold,
     }
     if options.nfe is not None:
-        changes["steps"] = steps_within(options.sampler or own.sampler, options.nfe)
+        changes["steps"] = SAMPLERS[options.sampler or own.sampler].steps_within(options.nfe)
     if options.churn is not None:
         changes["churn"] = dataclasses.replace(own.churn, amount=options.churn)
     given = {name: value for name, value in changes.items() if value is not None}

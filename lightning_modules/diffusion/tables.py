@@ -1,9 +1,11 @@
-"""The kinds that training chooses among by the name of a class, which can be read without importing torch.
+"""Small tables, which can be read without importing torch.
 
-In each table: name of the class, and where it is, `module:name`.
+Those of classes have the name of the class, and where it is, `module:name`.
 """
 
 from __future__ import annotations
+
+from lightning_modules.diffusion.named import Named
 
 _HERE = "lightning_modules.diffusion"
 
@@ -29,3 +31,9 @@ WEIGHTINGS: dict[str, str] = {
     "MinSNRWeighting": f"{_HERE}.weighting:MinSNRWeighting",
     "UniformWeighting": f"{_HERE}.weighting:UniformWeighting",
 }
+
+THRESHOLDS: dict[str, Named] = {
+    "clip": Named(f"{_HERE}.thresholding:static_thresholding", "to [-1, 1]"),
+    "dynamic": Named(f"{_HERE}.thresholding:dynamic_thresholding", "Imagen", settings=("percentile",)),
+}
+"""What keeps a denoiser's estimates in the range of images; each takes the denoiser."""

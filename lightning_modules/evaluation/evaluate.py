@@ -11,7 +11,7 @@ from datamodules.index.walk import SUFFIXES
 from datamodules.sources.rendered_cats import RenderedCats
 from lightning_modules.checkpoints.opening import open_checkpoint
 from lightning_modules.checkpoints.whole import checkpoints_in
-from lightning_modules.diffusion.samplers.table import steps_within
+from lightning_modules.diffusion.samplers.table import SAMPLERS
 from lightning_modules.evaluation.folder_evaluation import evaluate_folder
 from lightning_modules.evaluation.image_sets import folder_images
 from lightning_modules.evaluation.plots import plot_report
@@ -166,7 +166,7 @@ def _samplings(request: EvaluationRequest, own: Sampling) -> list[Sampling]:
         own = change(own, guide_length=request.guide_length or None)
     found = [change(own, sampler=sampler) for sampler in request.samplers or [own.sampler]]
     if request.nfe:
-        found = [change(s, steps=steps_within(s.sampler, nfe)) for s in found for nfe in request.nfe]
+        found = [change(s, steps=SAMPLERS[s.sampler].steps_within(nfe)) for s in found for nfe in request.nfe]
     if request.sigma_min:
         found = [change(s, sigma_min=low) for s in found for low in request.sigma_min]
     if request.guidance:

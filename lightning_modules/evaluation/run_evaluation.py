@@ -12,7 +12,6 @@ from torch import Tensor
 from datamodules.utils.io import file_digest
 from datamodules.utils.progress import progress
 from datamodules.utils.text import counted
-from lightning_modules.diffusion.samplers.table import evaluations
 from lightning_modules.evaluation.copies import CopyDetector
 from lightning_modules.evaluation.denoising import BandError, errors_by_noise_level
 from lightning_modules.evaluation.image_sets import (
@@ -125,14 +124,14 @@ class RunEvaluation:
     def facts(self, variant: Variant, words: str) -> dict[str, str | int | float]:
         """Say what a variant's samples depend on."""
         settings = variant.sampling
-        nfe = evaluations(settings.sampler, settings.steps)
+        nfe = settings.evaluations
         facts: dict[str, str | int | float] = {
             "step": checkpoint_step(variant.checkpoint),
             "weights": words,
             "sampler": settings.sampler,
             "nfe": nfe,
             "steps": settings.steps,
-            "grid": settings.grid,
+            "schedule": settings.schedule,
             "guidance": settings.guidance,
             "sigma_min": settings.sigma_min,
         }

@@ -5,25 +5,28 @@ import math
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from functools import partial
-from typing import Any, Literal, get_args
+from typing import TYPE_CHECKING, Any, Literal
 
 import torch
 from torch import Tensor
 
 from lightning_modules.diffusion.denoiser import Denoiser
 from lightning_modules.diffusion.guidance import EVERYWHERE, guided
-from lightning_modules.diffusion.samplers.sampler import NoiseSource, Sampler
-from lightning_modules.diffusion.samplers.single_step import Churn, stochastic_heun
-from lightning_modules.diffusion.samplers.table import SAMPLERS, evaluations
-from lightning_modules.diffusion.schedules import SCHEDULES, flow_schedule
-from lightning_modules.diffusion.thresholding import dynamic_thresholding, static_thresholding
+from lightning_modules.diffusion.named import Named
+from lightning_modules.diffusion.samplers.sampler import NoiseSource
+from lightning_modules.diffusion.samplers.single_step import Churn
+from lightning_modules.diffusion.samplers.table import SAMPLERS
+from lightning_modules.diffusion.schedules.table import SCHEDULES
+from lightning_modules.diffusion.tables import THRESHOLDS
 from lightning_modules.ema.profiles import exponent_of
 
-SamplerName = Literal[
-    "euler", "ancestral", "heun", "stochastic_heun", "dpmpp_2m", "dpmpp_3m", "unipc", "ipndm"
-]
-ScheduleName = Literal["karras", "log_snr", "flow"]
-Threshold = Literal["none", "clip", "dynamic"]
+if TYPE_CHECKING:
+    SamplerName = str
+    ScheduleName = str
+    ThresholdName = str
+else:  # the command line shows these choices
+    SamplerName, ScheduleName = Literal[*SAMPLERS], Literal[*SCHEDULES]
+    ThresholdName = Literal["none", *THRESHOLDS]
 
 MAX_STEPS = 100_000
 """More steps than anybody takes; beyond it a number is a slip of the hand."""
@@ -34,20 +37,17 @@ class Sampling:
     """How images are sampled from a denoiser.
 
     Args:
-        sampler: `euler` (DDIM), `ancestral` (DDPM), `heun` (EDM, two evaluations a step), `stochastic_heun`
-            (the same with noise added on the way); or a multistep method, of high order for one evaluation a
-            step: `dpmpp_2m`, `dpmpp_3m` (DPM-Solver++), `unipc` (order 3), `ipndm` (order 4).
+        sampler: The method that integrates from noise to images; `sample --help` says what each one is.
         steps: Number of denoising steps.
-        grid: Spacing of the noise levels: `karras` (EDM, rho 7), `log_snr` (even in ln sigma) or `flow` (even
-            in flow time).
+        schedule: Spacing of the noise levels; `sample --help` says what each one is.
         guidance: Scale of classifier-free guidance, or of autoguidance where there is a guide; 1 is none.
         guide_length: Guide away from the run's own average of this relative length, one of its `ema.lengths`
             (autoguidance): the average lags behind the model, and so is a worse one of the same data. None
             guides away from the model with nothing asked of it.
         guidance_interval: Noise levels between which guidance acts, `low < sigma <= high`.
-        sigma_min: Last noise level before 0 of the `karras` and `log_snr` grids.
+        sigma_min: Last noise level before 0 of the `karras` and `log_snr` schedules.
         sigma_max: First noise level.
-        shift: Shift of the `flow` grid; larger puts more of the steps at large noise levels.
+        shift: Shift of the `flow` schedule; larger puts more of the steps at large noise levels.
         threshold: What keeps estimates in the range of images: `none`, `clip` to [-1, 1], or `dynamic`.
         percentile: Quantile of an image's magnitudes that dynamic thresholding brings to 1.
         churn: How much noise `stochastic_heun` adds.
@@ -58,19 +58,20 @@ class Sampling:
 
     sampler: SamplerName = "dpmpp_2m"
     steps: int = 20
-    grid: ScheduleName = "karras"
+    schedule: ScheduleName = "karras"
     guidance: float = 1.0
     guide_length: float | None = None
     guidance_interval: tuple[float, float] = EVERYWHERE
     sigma_min: float = 0.002
     sigma_max: float = 80.0
     shift: float = 1.0
-    threshold: Threshold = "none"
+    threshold: ThresholdName = "none"
     percentile: float = 0.995
     churn: Churn = Churn()
 
     def __post_init__(self) -> None:
-        for name, known in (("sampler", SAMPLERS), ("grid", SCHEDULES), ("threshold", get_args(Threshold))):
+        thresholds = ["none", *THRESHOLDS]
+        for name, known in (("sampler", SAMPLERS), ("schedule", SCHEDULES), ("threshold", thresholds)):
             if getattr(self, name) not in known:
                 raise ValueError(f"{name} is one of {', '.join(known)}, not {getattr(self, name)!r}")
         low, high = self.guidance_interval
@@ -126,7 +127,7 @@ class Sampling:
     @property
     def evaluations(self) -> int:
         """Evaluations of the denoiser for an image; one that guides is two of a network."""
-        return evaluations(self.sampler, self.steps)
+        return SAMPLERS[self.sampler].evaluations(self.steps)
 
     @property
     def network_evaluations(self) -> int:
@@ -140,9 +141,10 @@ class Sampling:
 
     def sigmas(self) -> Tensor:
         """Return the noise levels, (steps + 1,), float64, descending to 0."""
-        if self.grid == "flow":
-            return flow_schedule(self.steps, self.sigma_min, self.sigma_max, self.shift)
-        return SCHEDULES[self.grid](self.steps, self.sigma_min, self.sigma_max)
+        sigmas: Tensor = self._with_settings(SCHEDULES[self.schedule])(
+            self.steps, self.sigma_min, self.sigma_max
+        )
+        return sigmas
 
     @torch.no_grad()
     def sample(
@@ -174,16 +176,16 @@ class Sampling:
         estimate = self._thresholded(denoiser)
         if watch is not None:
             estimate = watch(estimate)
-        return self._sampler()(estimate, float(sigmas[0]) * noise(), sigmas, noise)
+        sampler = self._with_settings(SAMPLERS[self.sampler])
+        images: Tensor = sampler(estimate, float(sigmas[0]) * noise(), sigmas, noise)
+        return images
 
-    def _sampler(self) -> Sampler:
-        if self.sampler == "stochastic_heun":
-            return partial(stochastic_heun, churn=self.churn)
-        return SAMPLERS[self.sampler]
+    def _with_settings(self, named: Named) -> Callable[..., Any]:
+        """Return a function of a table with the settings that it takes."""
+        return partial(named, **{name: getattr(self, name) for name in named.settings})
 
     def _thresholded(self, denoiser: Denoiser) -> Denoiser:
-        if self.threshold == "clip":
-            return static_thresholding(denoiser)
-        if self.threshold == "dynamic":
-            return dynamic_thresholding(denoiser, self.percentile)
-        return denoiser
+        if self.threshold == "none":
+            return denoiser
+        thresholded: Denoiser = self._with_settings(THRESHOLDS[self.threshold])(denoiser)
+        return thresholded

@@ -7,6 +7,8 @@ from itertools import pairwise
 from pathlib import Path
 from typing import NamedTuple
 
+from datamodules.sources.table import SOURCES
+
 CONFIGS = Path(__file__).resolve().parents[3] / "configs"
 DEFAULT_CONFIG = "demo"
 
@@ -45,6 +47,7 @@ class Entry(NamedTuple):
 OPTIONS: dict[str, tuple[Entry, ...]] = {
     "data": (
         Entry("data.root", "FOLDER", "your images (default: the config's own, drawn or fetched)"),
+        Entry("data.source", "NAME", f"images without a folder: {' or '.join(SOURCES)}"),
         Entry("data.image_size", "32", "side of the squares in pixels"),
         Entry("data.batch_size", "32", "images per device and micro-batch"),
         Entry("data.val_fraction", "0.05", "share that is kept for validation"),

@@ -80,9 +80,9 @@ def ipndm(denoiser: Denoiser, x: Tensor, sigmas: Tensor, noise: NoiseSource) -> 
 
     Adams and Bashforth's formulas for even steps, over up to four evaluations of the noise
     `dx/dsigma = (x - D) / sigma` (PNDM's, Liu et al. 2022, arXiv 2202.09778, but warmed up at lower orders
-    instead of by Runge-Kutta steps). Fourth order where the grid is even in `sigma`; where neighboring
-    steps differ, as on any grid in use, second order. The last step, to 0, is many times as long as the one
-    before it, and is Euler's, which ends at `D`.
+    instead of by Runge-Kutta steps). Fourth order where the schedule is even in `sigma`; where neighboring
+    steps differ, as on any schedule in use, second order. The last step, to 0, is many times as long as the
+    one before it, and is Euler's, which ends at `D`.
     """
     past: list[Tensor] = []
     for sigma, sigma_next in intervals(sigmas):

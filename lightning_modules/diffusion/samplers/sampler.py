@@ -37,11 +37,11 @@ def intervals(sigmas: Tensor) -> list[tuple[float, float]]:
     They are Python floats: the scalars of a step are then exact in float64 and cost no transfer from a GPU.
 
     Raises:
-        ValueError: If the grid does not descend strictly to 0.
+        ValueError: If the schedule does not descend strictly to 0.
     """
     levels: list[float] = sigmas.tolist()
     if len(levels) < 2 or levels[-1] != 0 or not all(a > b for a, b in itertools.pairwise(levels)):
-        raise ValueError(f"A grid must descend strictly and end at 0, not {levels}.")
+        raise ValueError(f"A schedule must descend strictly and end at 0, not {levels}.")
     return list(itertools.pairwise(levels))
 
 

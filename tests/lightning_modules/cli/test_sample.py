@@ -114,7 +114,7 @@ def test_option_changes_the_images(args: list[str], trained: Run, tmp_path: Path
 @pytest.mark.parametrize(
     "args",
     [
-        ["--grid", "log_snr"],
+        ["--schedule", "log_snr"],
         ["--sigma-min", "0.4"],
         ["--interval", "0.1", "2"],
         ["--threshold", "clip"],
@@ -144,7 +144,7 @@ def test_every_setting_of_sampling_is_an_option_of_training(
 ) -> None:
     given = {
         "sampler": "stochastic_heun",
-        "grid": "flow",
+        "schedule": "flow",
         "shift": "3",
         "threshold": "clip",
         "churn.amount": "5",

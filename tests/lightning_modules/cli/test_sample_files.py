@@ -466,17 +466,6 @@ def test_every_file_that_is_drawn_is_a_sample_or_known_to_be_none(trained: Run, 
         assert len(folder_images(folder, cache_dir=tmp_path / "cache").images) == 4
 
 
-def test_script_and_package_know_the_same_names() -> None:
-    from typing import get_args
-
-    from lightning_modules.sampling.settings import SamplerName, ScheduleName, Threshold
-
-    script = load_script("sample")
-    assert list(get_args(SamplerName)) == script.SAMPLERS
-    assert list(get_args(ScheduleName)) == script.SCHEDULES
-    assert list(get_args(Threshold)) == script.THRESHOLDS
-
-
 def test_help_needs_no_torch(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("PYTHONPROFILEIMPORTTIME", "1")
     result = python("sample.py", "--help", cwd=tmp_path)

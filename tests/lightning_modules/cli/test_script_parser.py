@@ -15,7 +15,7 @@ Capture = pytest.CaptureFixture[str]
 
 MISTAKES = [
     ("sample", ["runs/demo", "--sampler", "heum"], "--sampler", "heun"),
-    ("sample", ["runs/demo", "--grid", "karas"], "--grid", "karras"),
+    ("sample", ["runs/demo", "--schedule", "karas"], "--schedule", "karras"),
     ("sample", ["runs/demo", "--n", "0"], "--n", "at least 1"),
     ("sample", ["runs/demo", "--n", "many"], "--n", "whole number"),
     ("sample", ["runs/demo", "--seed", "-1"], "--seed", "at least 0"),

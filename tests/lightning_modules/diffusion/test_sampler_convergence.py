@@ -12,9 +12,10 @@ import torch
 from lightning_modules.diffusion.samplers.multistep import ADAMS_BASHFORTH
 from lightning_modules.diffusion.samplers.single_step import Churn, stochastic_heun
 from lightning_modules.diffusion.samplers.table import SAMPLERS
-from lightning_modules.diffusion.schedules import SCHEDULES, flow_schedule, karras_schedule
+from lightning_modules.diffusion.schedules.flow import flow_schedule
+from lightning_modules.diffusion.schedules.karras import karras_schedule
+from lightning_modules.diffusion.schedules.table import SCHEDULES
 
-ORDERS = {"euler": 1, "heun": 2, "dpmpp_2m": 2, "dpmpp_3m": 2, "unipc": 4, "ipndm": 2}
 SIGMA_MAX = 10.0
 
 
@@ -31,25 +32,22 @@ def slopes(errors: list[float]) -> list[float]:
 
 # DPM-Solver++(3M) is second order by its half weight of the quadratic term, iPNDM by its weights for even
 # steps; UniPC's corrector adds one to the order 3 of its predictor. sigma_min is so small that the step from
-# it to 0, first order, is far below the errors measured. Heun and Euler work in sigma, so the flow grid suits
-# them; DPM-Solver++ works in ln sigma, in which that grid ends in steps that doubling does not halve.
+# it to 0, first order, is far below the errors measured. Heun and Euler work in sigma, so the flow schedule
+# suits them; DPM-Solver++ works in ln sigma, in which it ends in steps that doubling does not halve.
 @pytest.mark.parametrize(
-    ("name", "grid"),
+    ("name", "schedule"),
     [
-        ("euler", karras_schedule),
-        ("heun", karras_schedule),
-        ("dpmpp_2m", karras_schedule),
-        ("dpmpp_3m", karras_schedule),
-        ("unipc", karras_schedule),
-        ("ipndm", karras_schedule),
+        *((name, karras_schedule) for name, known in SAMPLERS.items() if not known.stochastic),
         ("euler", flow_schedule),
         ("heun", flow_schedule),
     ],
 )
-def test_order_of_convergence(name, grid, gaussian, no_noise):
-    errors = [ode_error(name, gaussian, grid(n, 1e-5, SIGMA_MAX), no_noise) for n in (128, 256, 512, 1024)]
+def test_order_of_convergence(name, schedule, gaussian, no_noise):
+    errors = [
+        ode_error(name, gaussian, schedule(n, 1e-5, SIGMA_MAX), no_noise) for n in (128, 256, 512, 1024)
+    ]
     for slope in slopes(errors):
-        assert slope == pytest.approx(ORDERS[name], abs=0.12)
+        assert slope == pytest.approx(SAMPLERS[name].order, abs=0.12)
 
 
 @pytest.mark.parametrize("places", ADAMS_BASHFORTH)
@@ -61,17 +59,17 @@ def test_weights_of_ipndm_extrapolate_polynomials_exactly_over_even_steps(places
 
 
 @pytest.mark.parametrize("name", ["euler", "heun", "dpmpp_2m"])
-@pytest.mark.parametrize("grid", SCHEDULES.values(), ids=SCHEDULES)
-def test_error_falls_with_every_doubling(name, grid, gaussian, no_noise):
-    errors = [ode_error(name, gaussian, grid(n, 1e-3, SIGMA_MAX), no_noise) for n in (8, 16, 32, 64, 128)]
+@pytest.mark.parametrize("schedule", SCHEDULES.values(), ids=SCHEDULES)
+def test_error_falls_with_every_doubling(name, schedule, gaussian, no_noise):
+    errors = [ode_error(name, gaussian, schedule(n, 1e-3, SIGMA_MAX), no_noise) for n in (8, 16, 32, 64, 128)]
     assert all(fine < 0.6 * coarse for coarse, fine in itertools.pairwise(errors))
 
 
 @pytest.mark.parametrize("name", ["dpmpp_3m", "unipc", "ipndm"])
-@pytest.mark.parametrize("grid", SCHEDULES.values(), ids=SCHEDULES)
-def test_error_of_three_and_four_points_is_small_in_the_end(name, grid, gaussian, no_noise):
+@pytest.mark.parametrize("schedule", SCHEDULES.values(), ids=SCHEDULES)
+def test_error_of_three_and_four_points_is_small_in_the_end(name, schedule, gaussian, no_noise):
     """With few steps their extrapolation overshoots, so that not every doubling pays."""
-    few, many = (ode_error(name, gaussian, grid(n, 1e-3, SIGMA_MAX), no_noise) for n in (16, 256))
+    few, many = (ode_error(name, gaussian, schedule(n, 1e-3, SIGMA_MAX), no_noise) for n in (16, 256))
     assert many < few / 25
 
 
@@ -108,10 +106,10 @@ def variance(sampler, gaussian, sigmas: torch.Tensor) -> torch.Tensor:
     return sampled.flatten(1).square().sum(0)
 
 
-@pytest.mark.parametrize("grid", SCHEDULES.values(), ids=SCHEDULES)
-def test_ancestral_variance_tends_to_the_data_s_at_first_order(grid, gaussian):
+@pytest.mark.parametrize("schedule", SCHEDULES.values(), ids=SCHEDULES)
+def test_ancestral_variance_tends_to_the_data_s_at_first_order(schedule, gaussian):
     errors = [
-        (variance(SAMPLERS["ancestral"], gaussian, grid(n, 1e-4, 80.0)) - gaussian.variances)
+        (variance(SAMPLERS["ancestral"], gaussian, schedule(n, 1e-4, 80.0)) - gaussian.variances)
         .abs()
         .max()
         .item()
@@ -148,14 +146,15 @@ def test_stochastic_heun_s_variance_tends_to_the_data_s_at_second_order(amount, 
         ("ancestral", 400),
     ],
 )
-@pytest.mark.parametrize("grid", SCHEDULES.values(), ids=SCHEDULES)
-def test_samples_have_the_mean_and_covariance_of_the_data(name, steps, grid, gaussian):
+@pytest.mark.parametrize("schedule", SCHEDULES.values(), ids=SCHEDULES)
+def test_samples_have_the_mean_and_covariance_of_the_data(name, steps, schedule, gaussian):
     count, generator = 20_000, torch.Generator().manual_seed(2)
 
     def noise():
         return torch.randn(count, 1, 2, 2, generator=generator, dtype=torch.float64)
 
-    sampled = SAMPLERS[name](gaussian.denoise, 80.0 * noise(), grid(steps, 0.002, 80.0), noise).flatten(1)
+    sigmas = schedule(steps, 0.002, 80.0)
+    sampled = SAMPLERS[name](gaussian.denoise, 80.0 * noise(), sigmas, noise).flatten(1)
     # Statistical errors: 1 / sqrt(count) = 0.007 for a mean, 0.01 for a variance, of the largest direction.
     torch.testing.assert_close(sampled.mean(0), gaussian.mean, rtol=0, atol=0.03)
     torch.testing.assert_close(sampled.T.cov(), gaussian.covariance, rtol=0, atol=0.05)

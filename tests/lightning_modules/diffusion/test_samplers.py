@@ -4,12 +4,15 @@ import pytest
 import torch
 
 from lightning_modules.diffusion.samplers.single_step import Churn, heun, stochastic_heun
-from lightning_modules.diffusion.samplers.table import SAMPLERS, STOCHASTIC, evaluations, steps_within
-from lightning_modules.diffusion.schedules import SCHEDULES, karras_schedule
+from lightning_modules.diffusion.samplers.table import SAMPLERS
+from lightning_modules.diffusion.schedules.karras import karras_schedule
+from lightning_modules.diffusion.schedules.table import SCHEDULES
 from lightning_modules.sampling.image_noise import ImageNoise
 
 every_sampler = pytest.mark.parametrize("name", SAMPLERS)
-deterministic = pytest.mark.parametrize("name", sorted(set(SAMPLERS) - STOCHASTIC))
+deterministic = pytest.mark.parametrize(
+    "name", [name for name, known in SAMPLERS.items() if not known.stochastic]
+)
 
 SHAPE = (3, 2, 2)
 POINTS = torch.linspace(-1, 1, 36, dtype=torch.float64).reshape(3, *SHAPE)
@@ -41,10 +44,10 @@ def drawn(batch: int, dtype: torch.dtype = torch.float64):
 
 @every_sampler
 @pytest.mark.parametrize("steps", [1, 2, 7])
-@pytest.mark.parametrize("grid", SCHEDULES.values(), ids=SCHEDULES)
-def test_known_images_are_hit_exactly(name, steps, grid):
+@pytest.mark.parametrize("schedule", SCHEDULES.values(), ids=SCHEDULES)
+def test_known_images_are_hit_exactly(name, steps, schedule):
     known = [2, 0, 1, 1]
-    sampled = SAMPLERS[name](Recorder(*known), start(4, 80.0), grid(steps, 0.002, 80.0), drawn(4))
+    sampled = SAMPLERS[name](Recorder(*known), start(4, 80.0), schedule(steps, 0.002, 80.0), drawn(4))
     torch.testing.assert_close(sampled, POINTS[known], rtol=0, atol=1e-12)
 
 
@@ -53,20 +56,20 @@ def test_known_images_are_hit_exactly(name, steps, grid):
 def test_number_of_evaluations_is_the_declared_one(name, steps):
     denoiser = Recorder()
     SAMPLERS[name](denoiser, start(1, 80.0), karras_schedule(steps, 0.002, 80.0), drawn(1))
-    assert len(denoiser.levels) == evaluations(name, steps)
-    assert evaluations(name, steps) == (2 * steps - 1 if "heun" in name else steps)
+    assert len(denoiser.levels) == SAMPLERS[name].evaluations(steps)
+    assert SAMPLERS[name].evaluations(steps) == (2 * steps - 1 if "heun" in name else steps)
 
 
 @every_sampler
 @pytest.mark.parametrize("nfe", [1, 2, 7, 8, 35])
 def test_steps_within_a_budget_are_the_most_that_fit(name, nfe):
-    steps = steps_within(name, nfe)
-    assert evaluations(name, steps) <= nfe < evaluations(name, steps + 1)
+    steps = SAMPLERS[name].steps_within(nfe)
+    assert SAMPLERS[name].evaluations(steps) <= nfe < SAMPLERS[name].evaluations(steps + 1)
 
 
 def test_a_budget_of_nothing_is_refused():
     with pytest.raises(ValueError, match="at least 1 evaluation"):
-        steps_within("euler", 0)
+        SAMPLERS["euler"].steps_within(0)
 
 
 @every_sampler

@@ -24,7 +24,8 @@ from diffusers.schedulers.deprecated.scheduling_karras_ve import KarrasVeSchedul
 from lightning_modules.diffusion.preconditioning import EDM, FlowVelocity, FlowX
 from lightning_modules.diffusion.samplers.single_step import Churn, stochastic_heun
 from lightning_modules.diffusion.samplers.table import SAMPLERS
-from lightning_modules.diffusion.schedules import flow_schedule, karras_schedule
+from lightning_modules.diffusion.schedules.flow import flow_schedule
+from lightning_modules.diffusion.schedules.karras import karras_schedule
 
 # What diffusers 0.42 provokes when it turns a tensor into an array with numpy 2.
 pytestmark = pytest.mark.filterwarnings(

@@ -3,9 +3,12 @@ from __future__ import annotations
 import pytest
 import torch
 
-from lightning_modules.diffusion.schedules import SCHEDULES, flow_schedule, karras_schedule, log_snr_schedule
+from lightning_modules.diffusion.schedules.flow import flow_schedule
+from lightning_modules.diffusion.schedules.karras import karras_schedule
+from lightning_modules.diffusion.schedules.log_snr import log_snr_schedule
+from lightning_modules.diffusion.schedules.table import SCHEDULES
 
-every_schedule = pytest.mark.parametrize("grid", SCHEDULES.values(), ids=SCHEDULES)
+every_schedule = pytest.mark.parametrize("schedule", SCHEDULES.values(), ids=SCHEDULES)
 
 
 def flow_time(sigma: torch.Tensor) -> torch.Tensor:
@@ -15,8 +18,8 @@ def flow_time(sigma: torch.Tensor) -> torch.Tensor:
 @every_schedule
 @pytest.mark.parametrize("steps", [1, 2, 18, 1000])
 @pytest.mark.parametrize("sigma_max", [1.0, 80.0])
-def test_from_sigma_max_down_to_zero(grid, steps, sigma_max):
-    sigmas = grid(steps, 0.002, sigma_max)
+def test_from_sigma_max_down_to_zero(schedule, steps, sigma_max):
+    sigmas = schedule(steps, 0.002, sigma_max)
     assert sigmas.shape == (steps + 1,)
     assert sigmas.dtype == torch.float64
     assert sigmas[0].item() == pytest.approx(sigma_max, rel=1e-12)
@@ -26,8 +29,8 @@ def test_from_sigma_max_down_to_zero(grid, steps, sigma_max):
 
 
 def test_one_step_goes_straight_to_the_data():
-    for grid in SCHEDULES.values():
-        torch.testing.assert_close(grid(1, 0.002, 80.0), torch.tensor([80.0, 0.0], dtype=torch.float64))
+    for schedule in SCHEDULES.values():
+        torch.testing.assert_close(schedule(1, 0.002, 80.0), torch.tensor([80.0, 0.0], dtype=torch.float64))
 
 
 @pytest.mark.parametrize("rho", [1.0, 3.0, 7.0])
@@ -91,15 +94,15 @@ def test_larger_shift_puts_more_steps_at_large_noise():
 
 @every_schedule
 @pytest.mark.parametrize("steps", [0, -3])
-def test_too_few_steps_are_refused(grid, steps):
+def test_too_few_steps_are_refused(schedule, steps):
     with pytest.raises(ValueError, match="at least 1 step"):
-        grid(steps, 0.002, 80.0)
+        schedule(steps, 0.002, 80.0)
 
 
 @every_schedule
 @pytest.mark.parametrize(
     ("sigma_min", "sigma_max"), [(0.0, 80.0), (-1.0, 80.0), (80.0, 0.002), (1.0, 1.0), (0.1, float("nan"))]
 )
-def test_bad_noise_levels_are_refused(grid, sigma_min, sigma_max):
+def test_bad_noise_levels_are_refused(schedule, sigma_min, sigma_max):
     with pytest.raises(ValueError, match="0 < sigma_min < sigma_max"):
-        grid(10, sigma_min, sigma_max)
+        schedule(10, sigma_min, sigma_max)

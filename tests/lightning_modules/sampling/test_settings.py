@@ -2,7 +2,9 @@ from __future__ import annotations
 
 import json
 import math
+import pkgutil
 from dataclasses import fields, replace
+from inspect import signature
 from typing import get_args
 
 import pytest
@@ -10,10 +12,12 @@ import torch
 
 from lightning_modules.diffusion.samplers.single_step import Churn, stochastic_heun
 from lightning_modules.diffusion.samplers.table import SAMPLERS
-from lightning_modules.diffusion.schedules import SCHEDULES, flow_schedule
+from lightning_modules.diffusion.schedules.flow import flow_schedule
+from lightning_modules.diffusion.schedules.table import SCHEDULES
+from lightning_modules.diffusion.tables import THRESHOLDS
 from lightning_modules.sampling.generate import sample
 from lightning_modules.sampling.image_noise import ImageNoise
-from lightning_modules.sampling.settings import SamplerName, Sampling, ScheduleName
+from lightning_modules.sampling.settings import SamplerName, Sampling, ScheduleName, ThresholdName
 from tests.helpers.tiny import classes, module, randomize
 
 ASKED = classes(0, 1, 2)
@@ -36,16 +40,24 @@ def sampled(settings: Sampling, denoiser=None, weak=None) -> torch.Tensor:
     return settings.sample(denoiser or Counted(), ImageNoise(3, range(3), SHAPE), weak)
 
 
-def test_names_are_those_of_the_functions():
+def test_the_choices_of_the_command_line_are_the_tables():
     assert list(get_args(SamplerName)) == list(SAMPLERS)
     assert list(get_args(ScheduleName)) == list(SCHEDULES)
+    assert list(get_args(ThresholdName)) == ["none", *THRESHOLDS]
+
+
+@pytest.mark.parametrize("named", [*SAMPLERS.values(), *SCHEDULES.values(), *THRESHOLDS.values()])
+def test_the_settings_of_a_table_are_those_of_the_function(named):
+    assert set(named.settings) <= {field.name for field in fields(Sampling)}
+    taken = signature(pkgutil.resolve_name(named.path)).parameters
+    assert set(named.settings) <= set(taken)
 
 
 @pytest.mark.parametrize("sampler", SAMPLERS)
-@pytest.mark.parametrize("grid", SCHEDULES)
-def test_every_sampler_works_on_every_grid_at_its_declared_cost(sampler, grid):
+@pytest.mark.parametrize("schedule", SCHEDULES)
+def test_every_sampler_works_on_every_schedule_at_its_declared_cost(sampler, schedule):
     denoiser = Counted()
-    settings = Sampling(sampler, 5, grid)
+    settings = Sampling(sampler, 5, schedule)
     images = sampled(settings, denoiser)
     assert images.shape == (3, *SHAPE)
     assert images.isfinite().all()
@@ -53,8 +65,10 @@ def test_every_sampler_works_on_every_grid_at_its_declared_cost(sampler, grid):
     assert denoiser.images == 3 * settings.evaluations
 
 
-def test_shift_is_the_flow_grid_s():
-    assert torch.equal(Sampling(grid="flow", steps=6, shift=3.0).sigmas(), flow_schedule(6, 0.002, 80.0, 3.0))
+def test_shift_is_the_flow_schedule_s():
+    assert torch.equal(
+        Sampling(schedule="flow", steps=6, shift=3.0).sigmas(), flow_schedule(6, 0.002, 80.0, 3.0)
+    )
 
 
 def test_churn_reaches_the_sampler():
@@ -154,7 +168,7 @@ NAN = float("nan")
     ("name", "value"),
     [
         ("sampler", "magic"),
-        ("grid", "cosine"),
+        ("schedule", "cosine"),
         ("threshold", "soft"),
         *(("steps", value) for value in (0, -1, 10**12)),
         *(("guidance", value) for value in (NAN, math.inf, -math.inf)),
@@ -183,6 +197,6 @@ def test_churn_out_of_its_range_is_refused(values):
 def test_every_setting_with_a_range_is_checked():
     """A new setting is put into the test above, or said here to have no range."""
     assert {field.name for field in fields(Sampling)} == {
-        *("sampler", "grid", "threshold", "steps", "guidance", "guidance_interval", "sigma_min"),
+        *("sampler", "schedule", "threshold", "steps", "guidance", "guidance_interval", "sigma_min"),
         *("sigma_max", "shift", "percentile", "guide_length", "churn"),
     }

@@ -84,6 +84,8 @@ def test_every_command_takes_the_names_of_sampling(option, name):
     typed.add_class_arguments(Sampling, "sampling")
     parsed = typed.parse_args([f"--sampling.{option}", name])
     assert getattr(parsed.sampling, option) == name
+    with pytest.raises(SystemExit):
+        typed.parse_args([f"--sampling.{option}", f"{name}_"])
     sample = load_script("sample")
     assert getattr(sample._parse(["runs/demo", f"--{option}", name]), option) == name
     if option == "sampler":

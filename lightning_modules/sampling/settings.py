@@ -5,7 +5,7 @@ import math
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from functools import partial
-from typing import TYPE_CHECKING, Any, Literal
+from typing import Any
 
 import torch
 from torch import Tensor
@@ -19,14 +19,7 @@ from lightning_modules.diffusion.samplers.table import SAMPLERS
 from lightning_modules.diffusion.schedules.table import SCHEDULES
 from lightning_modules.diffusion.tables import THRESHOLDS
 from lightning_modules.ema.profiles import exponent_of
-
-if TYPE_CHECKING:
-    SamplerName = str
-    ScheduleName = str
-    ThresholdName = str
-else:  # the command line shows these choices
-    SamplerName, ScheduleName = Literal[*SAMPLERS], Literal[*SCHEDULES]
-    ThresholdName = Literal["none", *THRESHOLDS]
+from lightning_modules.sampling.names import SamplerName, ScheduleName, ThresholdName
 
 MAX_STEPS = 100_000
 """More steps than anybody takes; beyond it a number is a slip of the hand."""

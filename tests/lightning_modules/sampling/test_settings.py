@@ -17,7 +17,8 @@ from lightning_modules.diffusion.schedules.table import SCHEDULES
 from lightning_modules.diffusion.tables import THRESHOLDS
 from lightning_modules.sampling.generate import sample
 from lightning_modules.sampling.image_noise import ImageNoise
-from lightning_modules.sampling.settings import SamplerName, Sampling, ScheduleName, ThresholdName
+from lightning_modules.sampling.names import SamplerName, ScheduleName, ThresholdName
+from lightning_modules.sampling.settings import Sampling
 from tests.helpers.tiny import classes, module, randomize
 
 ASKED = classes(0, 1, 2)

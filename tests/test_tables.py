@@ -137,7 +137,7 @@ def test_the_page_on_sampling_says_of_samplers_what_the_table_says():
     assert len(rows) >= 8
     for name, order, stages in rows:
         known = SAMPLERS[name]
-        assert known.order is None or known.order == int(order)
+        assert known.order == int(order)
         assert known.stages == int(stages or 1)
 
 

@@ -19,12 +19,12 @@ class NamedSampler(Named):
     """A `Sampler`, and what is known of it.
 
     Args:
-        order: Power of the step that its error falls with in the end; None where nobody has shown one.
+        order: Power of the step that its error falls with in the end, if stochastic that of the variance.
         stages: Evaluations of the denoiser a step; the last step, to 0, takes one.
         stochastic: Whether it draws noise on the way.
     """
 
-    order: int | None = 1
+    order: int = 1
     stages: int = 1
     stochastic: bool = False
 
@@ -51,7 +51,7 @@ SAMPLERS: dict[str, NamedSampler] = {
         f"{_HERE}.single_step:stochastic_heun",
         "EDM with churn",
         settings=("churn",),
-        order=None,
+        order=2,
         stages=2,
         stochastic=True,
     ),

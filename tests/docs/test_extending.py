@@ -12,6 +12,7 @@ from pathlib import Path
 import pytest
 
 from tests.docs.groups import SCRIPTS
+from tests.docs.test_snippets import shortened
 from tests.helpers.command_line import DIT, LIGHTNING_WARNINGS, shrunk
 from tests.helpers.pages import DOCS, Block, blocks, text, typed
 from tests.helpers.places import REPOSITORY
@@ -85,8 +86,9 @@ def test_a_section_can_be_followed(section: str, copy: Path) -> None:
     for block in sections()[section]:
         if block.title:
             files.append(add(block, copy))
+        elif block.language == "python":
+            commands.append(("python", "-c", shortened(block.text)))
         else:
-            assert block.language == "bash", block
             commands += typed(block.text)
     tests = [str(path) for path in files if path.name.startswith("test_")]
     assert len(files) - len(tests) <= 3  # the file, the table's line, a YAML
@@ -96,6 +98,9 @@ def test_a_section_can_be_followed(section: str, copy: Path) -> None:
     run(copy, sys.executable, "-m", "ruff", "check", "--config", "pyproject.toml", *python)
     run(copy, sys.executable, "-m", "ruff", "format", "--check", "--config", "pyproject.toml", *python)
     for program, name, *args in commands:
+        if program == "python":
+            run(copy, sys.executable, name, *args)
+            continue
         assert program == "ninelives"
         small = [word for pair in small_options(copy, args) for word in pair] if name == "fit" else []
         run(

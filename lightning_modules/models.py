@@ -71,5 +71,8 @@ class UNetDiffusion(DiffusionModule):
         )
 
 
-MODELS: dict[str, type[DiffusionModule]] = {model.__name__: model for model in (DiTDiffusion, UNetDiffusion)}
+MODELS: dict[str, type[DiffusionModule]] = {
+    "DiTDiffusion": DiTDiffusion,
+    "UNetDiffusion": UNetDiffusion,
+}
 """By name, as `--model` takes them."""

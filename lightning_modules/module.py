@@ -107,7 +107,7 @@ class DiffusionModule(LightningModule):
         class_names: Sequence[str] = ("images",),
         *,
         network: NetworkConfig,
-        conditioner: Conditioner[Any] | None = None,
+        conditioner: Conditioner | None = None,  # type: ignore[type-arg]  # jsonargparse takes a bare class
         preconditioner: Preconditioner,
         noise_levels: NoiseLevels,
         weighting: Weighting | None = None,

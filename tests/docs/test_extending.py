@@ -12,7 +12,6 @@ from pathlib import Path
 import pytest
 
 from tests.docs.groups import SCRIPTS
-from tests.docs.test_snippets import shortened
 from tests.helpers.command_line import DIT, LIGHTNING_WARNINGS, shrunk
 from tests.helpers.pages import DOCS, Block, blocks, text, typed
 from tests.helpers.places import REPOSITORY
@@ -60,11 +59,16 @@ def add(block: Block, project: Path) -> Path:
         target.write_text(block.text, encoding="utf-8")
         return target
     start, new = block.text.split(MORE)
-    (*imports, first), new = start.splitlines(keepends=True), new.rpartition("\n}")[0] + "\n"
+    (*before, first), new = start.splitlines(keepends=True), new.rpartition("\n}")[0] + "\n"
+    imports = [line for line in before if line.startswith(("from ", "import "))]
     lines = target.read_text(encoding="utf-8").splitlines(keepends=True)
     places = [number for number, line in enumerate(lines) if line == first]
     assert len(places) == 1, f"{block}: no table {first!r}"
-    lines[places[0] + 1 : places[0] + 1] = [new]
+    lines[places[0] : places[0] + 1] = [
+        *"".join(before[len(imports) :]).lstrip().splitlines(True),
+        first,
+        new,
+    ]
     after = max(number for number, line in enumerate(lines) if re.match(r"(from|import) ", line)) + 1
     lines[after:after] = imports
     target.write_text("".join(lines), encoding="utf-8")
@@ -86,8 +90,6 @@ def test_a_section_can_be_followed(section: str, copy: Path) -> None:
     for block in sections()[section]:
         if block.title:
             files.append(add(block, copy))
-        elif block.language == "python":
-            commands.append(("python", "-c", shortened(block.text)))
         else:
             commands += typed(block.text)
     tests = [str(path) for path in files if path.name.startswith("test_")]
@@ -95,12 +97,11 @@ def test_a_section_can_be_followed(section: str, copy: Path) -> None:
     assert len(tests) == 1
     run(copy, sys.executable, "-m", "pytest", "-q", "-p", "no:cacheprovider", *tests)
     python = [str(path) for path in files if path.suffix == ".py"]
-    run(copy, sys.executable, "-m", "ruff", "check", "--config", "pyproject.toml", *python)
+    ruff = (sys.executable, "-m", "ruff", "check", "--config", "pyproject.toml")
+    run(copy, *ruff, "--fix", "--select", "I", *python)  # lines that are added to a file are sorted by hand
+    run(copy, *ruff, *python)
     run(copy, sys.executable, "-m", "ruff", "format", "--check", "--config", "pyproject.toml", *python)
     for program, name, *args in commands:
-        if program == "python":
-            run(copy, sys.executable, name, *args)
-            continue
         assert program == "ninelives"
         small = [word for pair in small_options(copy, args) for word in pair] if name == "fit" else []
         run(

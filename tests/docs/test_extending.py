@@ -103,19 +103,16 @@ def test_a_section_can_be_followed(section: str, copy: Path) -> None:
     run(copy, sys.executable, "-m", "ruff", "format", "--check", "--config", "pyproject.toml", *python)
     for program, name, *args in commands:
         assert program == "ninelives"
-        small = [word for pair in small_options(copy, args) for word in pair] if name == "fit" else []
-        run(
-            copy,
-            sys.executable,
-            f"scripts/{SCRIPTS[name]}.py",
-            *small,
-            *(DIT if name == "fit" else []),
-            *args,
-        )
+        small = {"fit": small_training(copy, args), "evaluate": ["--features", "random", "--n", "20"]}
+        run(copy, sys.executable, f"scripts/{SCRIPTS[name]}.py", *small.get(name, []), *args)
 
 
-def small_options(project: Path, args: list[str]) -> list[tuple[str, str]]:
-    """Options that make a training small, but for the data where the page chooses them."""
+def small_training(project: Path, args: list[str]) -> list[str]:
+    """Options that make a training small, but for the data and the network where the page chooses them."""
     words = iter(shrunk(project / "my_images", project))
     pairs = list(zip(words, words, strict=True))
-    return [pair for pair in pairs if pair[0] != "--data.root" or "--data.source" not in args]
+    chosen = {"--data.root"} if "--data.source" in args else set()
+    small = [word for pair in pairs if pair[0] not in chosen for word in pair]
+    if "--config" in args:
+        return [*small, "--experiment", args[args.index("--config") + 1]]
+    return [*small, *DIT]

@@ -67,13 +67,13 @@ def train(job: dict[str, Any]) -> dict[str, Any]:
 
 
 @app.function(image=image, volumes=VOLUMES, gpu=SETTINGS.gpus, timeout=4 * 3600)
-def run_script(
+def run_command(
     name: str, args: list[str], place: str, settings: dict[str, Any]
 ) -> tuple[dict[str, bytes], int, str]:
-    """Run a script on a run of the Volume; return the files that it made, its status and its last words."""
-    from lightning_modules.cloud.scripts import files_of_script
+    """Run a command on a run of the Volume; return the files that it made, its status and its last words."""
+    from lightning_modules.cloud.remote_command import files_of_command
 
-    return files_of_script(name, args, place, ModalSettings(**settings))
+    return files_of_command(name, args, place, ModalSettings(**settings))
 
 
 if BOARD is not None or not modal.is_local():  # a page that is there only when it is asked for
@@ -97,7 +97,7 @@ if BOARD is not None or not modal.is_local():  # a page that is there only when 
 
 @app.local_entrypoint()
 def fit(*arglist: str) -> None:
-    """Train a run, as `scripts/fit.py` would, on Modal's GPUs."""
+    """Train a run, as `ninelives fit` would, on Modal's GPUs."""
     if JOB is None:
         refuse("start it as: modal run modal_entry.py::fit ...")
     with told_once():
@@ -108,13 +108,13 @@ def fit(*arglist: str) -> None:
 @app.local_entrypoint()
 def sample(*arglist: str) -> None:
     """Draw images from a run on the Volume into a folder here."""
-    _run_script("sample", arglist, SAMPLED)
+    _run_command("sample", arglist, SAMPLED)
 
 
 @app.local_entrypoint()
 def evaluate(*arglist: str) -> None:
     """Measure the quality of a run's samples; report and plots go into a folder here."""
-    _run_script("evaluate", arglist, EVALUATION)
+    _run_command("evaluate", arglist, EVALUATION)
 
 
 @app.local_entrypoint()
@@ -148,13 +148,13 @@ def upload_data(*arglist: str) -> None:
     print(f"{sent} {'image' if sent == 1 else 'images'} uploaded, {there} were there. Train: {train_on_it}")
 
 
-def _run_script(name: str, arglist: Sequence[str], folder: str) -> None:
-    """Run a script in the cloud, and write the files that it made into a folder of this machine."""
-    from lightning_modules.cloud.scripts import remote_arguments
+def _run_command(name: str, arglist: Sequence[str], folder: str) -> None:
+    """Run a command in the cloud, and write the files that it made into a folder of this machine."""
+    from lightning_modules.cloud.remote_command import remote_arguments
 
     args, place = remote_arguments(without_settings(arglist), Path(folder))
     with told_once():
-        files, status, said = run_script.remote(name, args, str(place), dataclasses.asdict(SETTINGS))
+        files, status, said = run_command.remote(name, args, str(place), dataclasses.asdict(SETTINGS))
         if files:
             place.mkdir(parents=True, exist_ok=True)
         for file, content in files.items():
@@ -211,7 +211,7 @@ def _follow(job: Job) -> Outcome:
 
 
 def _finish(outcome: Outcome, run: str | None) -> None:
-    """Say how a run ended and what can be done with it, and exit as scripts/fit.py would.
+    """Say how a run ended and what can be done with it, and exit as ninelives fit would.
 
     Args:
         outcome: How it ended.

@@ -64,7 +64,7 @@ class ImageFolderDataModule(LightningDataModule):
             main process, which is fast enough, since the decoded images are memory-mapped.
         max_rejected: Largest share of the files that may be unreadable or out of place; above it is an error.
         background: RGB color (0 to 255) that transparent images are laid on.
-        quarantine: List of files to leave out, as `scripts/inspect_data.py --quarantine` writes it.
+        quarantine: List of files to leave out, as `ninelives inspect --quarantine` writes it.
         limits: Images that are rejected for their size or shape.
         split_folders: What the first-level folders are: `classes`, or parts of a data set to `merge`, whose
             own folders are then the classes. `ask` takes them for classes unless all are named as parts are

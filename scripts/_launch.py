@@ -7,18 +7,14 @@ import os
 import runpy
 import shlex
 import sys
-from collections.abc import Callable, Mapping, MutableMapping
+from collections.abc import Callable
 from pathlib import Path
-from types import TracebackType
 from typing import Any
 
 ROOT = Path(__file__).resolve().parents[1]
 UTILS = ROOT / "datamodules" / "utils"
 NEEDED = ("lightning_modules", "datamodules", "tqdm", "torch", "lightning")
 OLDEST = (3, 11)
-NUMBERS = ("RANK", "LOCAL_RANK", "NODE_RANK", "GROUP_RANK", "WORLD_SIZE", "LOCAL_WORLD_SIZE", "MASTER_PORT")
-NUMBERS += ("SLURM_PROCID", "SLURM_LOCALID", "SLURM_NODEID", "SLURM_NTASKS", "JSM_NAMESPACE_RANK")
-"""Variables of the environment that Lightning takes for whole numbers, some of them while it is imported."""
 
 
 def check() -> None:
@@ -27,11 +23,12 @@ def check() -> None:
     Raises:
         SystemExit: With status 2 if the system is not meant, or this interpreter lacks the project.
     """
-    sys.excepthook = _quiet_when_stopped
-    forget_empty_numbers(os.environ)
-    # By its path: this interpreter may not have the package, and the system is what to say first.
+    # By their paths: this interpreter may not have the packages, and the system is what to say first.
+    start = runpy.run_path(str(ROOT / "lightning_modules" / "cli" / "start.py"))
+    sys.excepthook = start["quiet_when_stopped"]
+    start["forget_empty_numbers"](os.environ)
     system, exit_codes = (runpy.run_path(str(UTILS / f"{name}.py")) for name in ("system", "exit_codes"))
-    trouble = system["unsupported"]() or what_is_missing() or no_number(os.environ)
+    trouble = system["unsupported"]() or what_is_missing() or start["no_number"](os.environ)
     if trouble:
         print(f"error: {trouble}", file=sys.stderr)
         sys.exit(exit_codes["REFUSED"])
@@ -49,30 +46,6 @@ def launch(main: Callable[[], Any]) -> None:
     from lightning_modules.cli.process import run_command
 
     run_command(main)
-
-
-def forget_empty_numbers(environment: MutableMapping[str, str]) -> None:
-    """Take away the variables that are to hold a number and hold nothing, as in `RANK= fit.py`.
-
-    Args:
-        environment: The process's variables, which are changed.
-    """
-    for name in NUMBERS:
-        if not environment.get(name, "-").strip():
-            del environment[name]
-
-
-def no_number(environment: Mapping[str, str]) -> str | None:
-    """Return what is wrong with a variable that is to hold a number and does not, or none.
-
-    Args:
-        environment: The process's variables.
-    """
-    for name in NUMBERS:
-        value = environment.get(name, "0").strip()
-        if not value.isdecimal():
-            return f"the environment has {name}={value}, which is no whole number: unset {name}"
-    return None
 
 
 def what_is_missing(needed: tuple[str, ...] = NEEDED, root: Path = ROOT) -> str | None:
@@ -100,11 +73,3 @@ def what_is_missing(needed: tuple[str, ...] = NEEDED, root: Path = ROOT) -> str 
 def _from_here(path: Path) -> Path:
     here = Path.cwd()
     return path.relative_to(here) if path.is_relative_to(here) else path
-
-
-def _quiet_when_stopped(kind: type[BaseException], error: BaseException, trace: TracebackType | None) -> None:
-    """Spare the traceback of a Ctrl-C that comes before the script has begun."""
-    if issubclass(kind, KeyboardInterrupt):
-        print("stopped", file=sys.stderr)
-    else:
-        sys.__excepthook__(kind, error, trace)

@@ -1,4 +1,4 @@
-"""Measure the quality of a run's samples, or of any images: see `python scripts/evaluate.py --help`."""
+"""Measure the quality of images, as `ninelives evaluate` does: see `python scripts/evaluate.py --help`."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ if __name__ == "__main__":
 
     _launch.check()
 
-from lightning_modules.cli.evaluate import main
+from lightning_modules.cli.commands.evaluate import main
 
 if __name__ == "__main__":
     _launch.launch(main)

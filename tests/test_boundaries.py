@@ -132,6 +132,7 @@ LAYERS = (
     ("lightning_modules.callbacks",),
     ("lightning_modules.cli",),
     ("lightning_modules.cloud", "lightning_modules.resume_proof"),
+    ("lightning_modules.library",),
     ("lightning_modules",),
 )
 """The rooms from the lowest layer to the highest: each may import those of lower layers alone."""

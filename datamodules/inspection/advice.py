@@ -18,13 +18,16 @@ _DEMO_BATCH = 32
 _DEMO_STEPS = (1_000, 9_000)
 
 
-def suggestion(inspection: Inspection, folder: str, flags: Sequence[str] = ()) -> Finding:
+def suggestion(
+    inspection: Inspection, folder: str, flags: Sequence[str] = (), fit: Sequence[str] = ("ninelives", "fit")
+) -> Finding:
     """Say how to train on a folder, by the number of its distinct images, their size and their classes.
 
     Args:
         inspection: What was found.
         folder: The folder as it is to stand in the command.
-        flags: Further options of `fit.py` that belong to what was inspected.
+        flags: Further options of training that belong to what was inspected.
+        fit: How training is started here.
     """
     count, size = inspection.distinct, inspection.suggested_size
     images = f"{count:,} distinct images"
@@ -44,7 +47,7 @@ def suggestion(inspection: Inspection, folder: str, flags: Sequence[str] = ()) -
     counts = [number for number in inspection.class_counts.values() if number]
     if len(counts) > 1 and max(counts) > UNBALANCED * min(counts):
         options = [*options, "--data.class_balanced", "true"]
-    command = ["python", "scripts/fit.py", "--config", config, "--data.root", folder, *options, *flags]
+    command = [*fit, "--config", config, "--data.root", folder, *options, *flags]
     return Finding("look" if count < _FEW else "good", title, advice, shlex.join(command))
 
 

@@ -7,8 +7,9 @@ from collections.abc import Iterable
 from typing import Any
 
 from tqdm import tqdm
+from tqdm.auto import tqdm as bar_here
 
-from datamodules.utils.terminal import UnfailingStream, is_terminal, unfailing, width_options
+from datamodules.utils.terminal import UnfailingStream, in_notebook, is_terminal, unfailing, width_options
 
 LOG_SECONDS = 30.0
 """Time between the lines that stand in a log where a terminal would have a bar."""
@@ -30,7 +31,7 @@ def time_text(seconds: float) -> str:
 
 
 def progress(iterable: Iterable[Any] | None = None, **options: Any) -> tqdm[Any]:  # noqa: ANN401
-    """Return tqdm's bar on a terminal; elsewhere, as in a log, one that says a line now and then.
+    """Return tqdm's bar on a terminal or in a notebook; elsewhere one that says a line now and then.
 
     What is done before the first such line is due says nothing there.
 
@@ -38,11 +39,28 @@ def progress(iterable: Iterable[Any] | None = None, **options: Any) -> tqdm[Any]
         iterable: What to go through, if anything.
         options: tqdm's.
     """
-    options["file"] = unfailing(options.get("file") or sys.stderr)
-    if is_terminal(options["file"]):
-        return tqdm(iterable, **{**width_options(options["file"]), **options})
+    stream = options.pop("file", None) or sys.stderr
+    shown = bar(stream, iterable, **options)
+    if shown is not None:
+        return shown
     seconds = {"mininterval": LOG_SECONDS, "maxinterval": LOG_SECONDS, "delay": LOG_SECONDS}
-    return LogLines(iterable, **{**options, **seconds, "miniters": 1})
+    return LogLines(iterable, **{**options, **seconds, "miniters": 1}, file=unfailing(stream))
+
+
+def bar(stream: Any, iterable: Iterable[Any] | None = None, **options: Any) -> tqdm[Any] | None:  # noqa: ANN401
+    """Return tqdm's bar on a terminal or in a notebook, and None elsewhere.
+
+    Args:
+        stream: Where it is to be shown, unless in a notebook, which has bars of its own.
+        iterable: What to go through, if anything.
+        options: tqdm's.
+    """
+    if in_notebook():
+        return bar_here(iterable, **options)
+    if not is_terminal(stream):
+        return None
+    terminal = unfailing(stream)
+    return tqdm(iterable, file=terminal, **{**width_options(terminal), **options})
 
 
 class LogLines(tqdm):  # type: ignore[type-arg]

@@ -120,6 +120,11 @@ def is_terminal(stream: Any) -> bool:  # noqa: ANN401
     return unfailing(stream).isatty() and os.environ.get("TERM") != "dumb"
 
 
+def in_notebook() -> bool:
+    """Tell whether a notebook shows what is written, which is no terminal and has bars of its own."""
+    return type(sys.stdout).__module__.partition(".")[0] == "ipykernel"
+
+
 def width_options(terminal: UnfailingStream) -> dict[str, Any]:
     """Return tqdm's options for the width of a bar: the terminal's, or 80 columns where it tells none."""
     try:

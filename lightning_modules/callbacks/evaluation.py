@@ -56,7 +56,7 @@ class Evaluation(StepCallback):
     Args:
         every_n_steps: Optimizer steps between evaluations; 0 evaluates never.
         images: Samples, and real images they are compared with.
-        features: Feature network, as `scripts/evaluate.py --features` takes it.
+        features: Feature network, as `ninelives evaluate --features` takes it.
         sampling: Sampler, steps, guidance.
         max_share: Largest share of the run's time that evaluations take.
         patience: Evaluations without a better KID after which it says "plateau".

@@ -11,8 +11,8 @@ from lightning.pytorch.callbacks import ProgressBar
 from torch import Tensor
 from tqdm import tqdm
 
-from datamodules.utils.progress import LOG_SECONDS, time_text
-from datamodules.utils.terminal import is_terminal, unfailing, width_options
+from datamodules.utils.progress import LOG_SECONDS, bar, time_text
+from datamodules.utils.terminal import unfailing
 from lightning_modules.callbacks.base import StepCallback
 from lightning_modules.callbacks.run_folder import run_folder
 from lightning_modules.module import DiffusionModule
@@ -104,17 +104,16 @@ class StepProgressBar(StepCallback, ProgressBar):
         self.pace = Pace()
         self._loss, self._losses = 0.0, 0
         self._told_at, self._told_step = time.monotonic(), trainer.global_step
-        if not self._enabled or not is_terminal(sys.stdout):
+        if not self._enabled:
             return
         steps = trainer.max_steps if trainer.max_steps >= 0 else None
         shape = "{desc}{percentage:3.0f}%|{bar}| " if steps else "{desc}"
-        self.bar = tqdm(
+        self.bar = bar(
+            sys.stdout,
             total=steps,
             initial=trainer.global_step,
             bar_format=shape + ("step {n_fmt}/{total_fmt}" if steps else "step {n_fmt}") + "{postfix}",
-            file=(terminal := unfailing(sys.stdout)),
             leave=False,
-            **width_options(terminal),
         )
 
     def on_micro_batch_end(

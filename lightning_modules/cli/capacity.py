@@ -12,7 +12,7 @@ def count_parameters(config: str, image_size: int) -> int:
     """Count the parameters that a config's model has for images of a size, its labels' few apart.
 
     Args:
-        config: Name or path of a config of `scripts/fit.py`.
+        config: Name or path of a config of `ninelives fit`.
         image_size: Side of the images in pixels.
 
     Raises:

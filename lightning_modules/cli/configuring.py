@@ -10,11 +10,12 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 
 from lightning.pytorch import Callback, Trainer
+from lightning.pytorch.cli import ArgsType, LightningArgumentParser
 
 from datamodules.image_folder import ImageFolderDataModule
 from lightning_modules.cli.fit_cli import FitCLI
 from lightning_modules.cli.parsing.culprit import refusal
-from lightning_modules.cli.parsing.parser import GIVEN
+from lightning_modules.cli.parsing.parser import GIVEN, TeachingParser
 
 
 class RefusedError(ValueError):
@@ -30,6 +31,32 @@ class TrialCLI(FitCLI):
 
     def take_run(self, made: Trainer) -> None:
         """Take none."""
+
+
+class _OptionsFound(BaseException):
+    """The options are known, and no more is wanted."""
+
+
+class OptionsCLI(FitCLI):
+    """A training command line of which only the options are looked at."""
+
+    def parse_arguments(self, parser: LightningArgumentParser, args: ArgsType) -> None:
+        """Parse nothing.
+
+        Raises:
+            _OptionsFound: With the names of all options.
+        """
+        assert isinstance(parser, TeachingParser)
+        raise _OptionsFound(parser.known_options())
+
+
+def known_options() -> list[str]:
+    """Return the names of all options of training, those of the models under `model`."""
+    try:
+        OptionsCLI([])
+    except _OptionsFound as found:
+        return list(found.args[0])
+    raise AssertionError("the parser was not made")
 
 
 def configure(

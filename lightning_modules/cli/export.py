@@ -1,4 +1,4 @@
-"""What `scripts/export.py` does."""
+"""What `ninelives export` does."""
 
 from __future__ import annotations
 

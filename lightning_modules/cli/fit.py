@@ -7,14 +7,13 @@ import signal
 import sys
 from collections.abc import Sequence
 from pathlib import Path
-from typing import NoReturn
 
 from lightning.fabric.utilities.exceptions import MisconfigurationException
 from lightning.pytorch import Callback
 from lightning.pytorch.utilities import rank_zero_info
 
 from datamodules.errors import DataError
-from datamodules.utils.exit_codes import REFUSED, RESUME, stopped_by
+from datamodules.utils.exit_codes import RESUME, stopped_by
 from datamodules.utils.io import write_text
 from datamodules.utils.text import counted
 from lightning_modules.checkpoints.errors import (
@@ -26,7 +25,8 @@ from lightning_modules.checkpoints.errors import (
 )
 from lightning_modules.cli.configuring import RefusedError, configure
 from lightning_modules.cli.fit_cli import FitCLI
-from lightning_modules.cli.process import NOTHING_LOST, command_line, error_line, one_line_errors
+from lightning_modules.cli.names import command_line
+from lightning_modules.cli.process import NOTHING_LOST, error_line, one_line_errors, refuse
 from lightning_modules.run.accidents import RollBackError, go_back, split_further
 from lightning_modules.run.choice import Choice, tell_further_processes
 from lightning_modules.run.directory import RunDirectory
@@ -51,6 +51,32 @@ _REFUSED = (
 )
 
 
+class StoppedError(Exception):
+    """Training was asked to stop, and is saved.
+
+    Args:
+        what: What has happened, such as "stopped at step 12".
+        folder: The run.
+        fresh: Whether another run was asked for, which would be another one again.
+    """
+
+    def __init__(self, what: str, folder: Path, fresh: bool) -> None:
+        super().__init__(what, folder, fresh)
+        self.what, self.folder, self.fresh = what, folder, fresh
+
+    def __str__(self) -> str:
+        return self.said("The same command")
+
+    def said(self, same: str) -> str:
+        """Say it, and what continues the run.
+
+        Args:
+            same: What is to be repeated.
+        """
+        again = f"{same} without --fresh" if self.fresh else same
+        return f"{self.what.capitalize()} in {self.folder}, and saved. {again} continues it."
+
+
 def fit(args: Sequence[str] | None = None, extra_callbacks: Sequence[Callback] = ()) -> FitCLI:
     """Run a training command line to its end: start a run or continue one, and recover from accidents.
 
@@ -66,12 +92,31 @@ def fit(args: Sequence[str] | None = None, extra_callbacks: Sequence[Callback] =
             `RESUME` if a signal stopped the run.
     """
     with one_line_errors(NOTHING_LOST, stopped_status=RESUME, errors=()):
-        return _fit(args, extra_callbacks)
+        try:
+            return train(args, extra_callbacks)
+        except RefusedError as error:
+            refuse(str(error))
+        except StoppedError as stop:
+            rank_zero_info("%s", stop.said("The same command"))
+            sys.exit(RESUME)
+        except (CheckpointWriteError, DataError, MemoryError, RollBackError) as error:
+            sys.exit(f"error: {error_line(error)}")
 
 
-def _fit(args: Sequence[str] | None, extra_callbacks: Sequence[Callback]) -> FitCLI:
+def train(args: Sequence[str] | None = None, extra_callbacks: Sequence[Callback] = ()) -> FitCLI:
+    """Run a training command line to its end, as `fit` does, for callers that are no commands.
+
+    Args:
+        args: The command line; none takes the process's.
+        extra_callbacks: Further callbacks, behind those of the configuration.
+
+    Raises:
+        RefusedError: If the command line, or the run it means, is refused.
+        StoppedError: If a signal stopped the run, which is saved.
+        CheckpointWriteError, DataError, MemoryError, RollBackError: If training cannot go on.
+    """
     quiet_lightning()
-    cli = _parse(args, None, extra_callbacks)
+    cli = configure(args, None, extra_callbacks)
     if cli.trainer.strategy.root_device.type == "cpu":  # with a GPU the host's memory is for others
         keep_freed_memory()
     if cli.config.trainer.fast_dev_run:
@@ -89,31 +134,15 @@ def _fit(args: Sequence[str] | None, extra_callbacks: Sequence[Callback]) -> Fit
                 logger.warning("%s", _learn_from(accident, cli))
                 del accident, cli  # and with them all that the failed step holds in memory
                 free_memory()
-                cli = _parse(args, folder, extra_callbacks)
+                cli = configure(args, folder, extra_callbacks)
     except _REFUSED as error:
-        _refuse(error)
+        raise RefusedError(str(error)) from error
     except StopRequestedError as stop:
-        same = "The same command without --fresh" if cli.request.fresh else "The same command"
-        rank_zero_info("%s in %s. %s continues it.", str(stop).capitalize(), folder, same)
-        sys.exit(RESUME)
-    except (CheckpointWriteError, DataError, MemoryError, RollBackError) as error:
-        sys.exit(f"error: {error_line(error)}")
+        raise StoppedError(str(stop), folder, cli.request.fresh) from stop
     finally:
         lock.release()
     _say_what_was_trained(cli)
     return cli
-
-
-def _parse(args: Sequence[str] | None, continued: Path | None, extra_callbacks: Sequence[Callback]) -> FitCLI:
-    try:
-        return configure(args, continued, extra_callbacks)
-    except RefusedError as error:
-        _refuse(error)
-
-
-def _refuse(error: BaseException) -> NoReturn:
-    print(f"error: {error}", file=sys.stderr)
-    sys.exit(REFUSED)
 
 
 def _begin(cli: FitCLI, lock: RunLock) -> None:

@@ -29,7 +29,8 @@ from lightning_modules.callbacks.sample_grid import SampleGrid
 from lightning_modules.callbacks.spike_guard import SpikeGuard
 from lightning_modules.callbacks.step_seed import StepSeed
 from lightning_modules.callbacks.telemetry import Telemetry
-from lightning_modules.cli.parsing.help import DEFAULT_CONFIG, DESCRIPTION
+from lightning_modules.cli.names import as_typed, program
+from lightning_modules.cli.parsing.help import DEFAULT_CONFIG, DESCRIPTION, USAGE
 from lightning_modules.cli.parsing.monitors import check_monitors
 from lightning_modules.cli.parsing.parser import (
     GIVEN,
@@ -100,8 +101,9 @@ class FitCLI(LightningCLI):
             },
             seed_everything_default=0,
             parser_kwargs={
-                "description": DESCRIPTION,
-                "usage": "%(prog)s [--config NAME_OR_PATH] [--OPTION VALUE ...]",
+                "prog": program("fit"),
+                "description": as_typed(DESCRIPTION),
+                "usage": f"%(prog)s {USAGE}",
                 "formatter_class": HelpFormatter,
                 "allow_abbrev": False,
             },

@@ -1,23 +1,20 @@
-"""What all commands share: how they end when they are stopped or refused, and how they name one another."""
+"""What all commands share: how they end when they are stopped, or refused."""
 
 from __future__ import annotations
 
 import os
-import shlex
-import shutil
 import signal
 import sys
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from pathlib import Path
-from typing import Any
+from contextvars import ContextVar
+from typing import Any, NoReturn
 
-from datamodules.utils.exit_codes import FAILED, stopped_by
+from datamodules.utils.exit_codes import FAILED, REFUSED, stopped_by
 from datamodules.utils.stop_signals import STOPPING
 from datamodules.utils.terminal import guard_output, guarded_output
 from lightning_modules.run.signals import Interruptions
 
-SCRIPTS = Path(__file__).resolve().parents[2] / "scripts"
 REFUSALS = (OSError, ValueError, MemoryError, ModuleNotFoundError)
 """What is raised where a command cannot do what it was asked for."""
 NOTHING_LOST = "Interrupted before training: nothing is lost."
@@ -100,24 +97,48 @@ def error_line(error: BaseException) -> str:
     return str(error) or type(error).__name__
 
 
-def command_line(script: str, *args: object) -> str:
-    """Return a line for a shell that runs one of the project's scripts with this interpreter.
+class Refusal(SystemExit):
+    """A command line is refused.
+
+    Not an `Exception`: jsonargparse tries one type after another, and an `Exception` refuses but one.
 
     Args:
-        script: The script's name, without its ending.
-        args: Its arguments.
+        line: What is wrong with it, for the user.
     """
-    words = [_interpreter(), str(_from_here(SCRIPTS / f"{script}.py")), *map(str, args)]
-    return shlex.join(words)
+
+    def __init__(self, line: str) -> None:
+        super().__init__(REFUSED)
+        self.line = line
+
+    def __reduce__(self) -> tuple[type[Refusal], tuple[str]]:
+        return type(self), (self.line,)
 
 
-def _interpreter() -> str:
-    for name in ("python", "python3"):
-        if shutil.which(name) == sys.executable:
-            return name
-    return str(_from_here(Path(sys.executable)))
+_TELL: ContextVar[bool] = ContextVar("_TELL", default=True)
 
 
-def _from_here(path: Path) -> Path:
-    here = Path.cwd()
-    return path.relative_to(here) if path.is_relative_to(here) else path
+def refuse(line: str) -> NoReturn:
+    """Say why a command line is refused, and end the command.
+
+    Raises:
+        Refusal: Always; it ends the process with status 2.
+    """
+    if _TELL.get():
+        print(f"error: {line}", file=sys.stderr)
+    raise Refusal(line)
+
+
+@contextmanager
+def refusals_as_errors() -> Iterator[None]:
+    """Let what is refused meanwhile be an exception that says why, for callers that are no commands.
+
+    Raises:
+        ValueError: In place of the line on standard error and the end of the process.
+    """
+    before = _TELL.set(False)
+    try:
+        yield
+    except Refusal as refusal:
+        raise ValueError(refusal.line) from None
+    finally:
+        _TELL.reset(before)

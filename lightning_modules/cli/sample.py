@@ -1,12 +1,13 @@
-"""What `scripts/sample.py` does: sample a numbered set of images, and show what a model does."""
+"""What `ninelives sample` does: sample a numbered set of images, and show what a model does."""
 
 from __future__ import annotations
 
 import dataclasses
 import math
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import torch
 
@@ -25,8 +26,9 @@ from lightning_modules.sampling.demonstrations import (
     interpolation_grid,
 )
 from lightning_modules.sampling.figures import CLASSES, DENOISING, FILM, GRID, INTERPOLATION, figure_of
-from lightning_modules.sampling.generate import batch_ranges, check_finite, sample_batch
+from lightning_modules.sampling.generate import SampledBatch, batch_ranges, check_finite, sample_batch
 from lightning_modules.sampling.place import COUNT, default_folder
+from lightning_modules.sampling.sampled_images import SampledImages
 from lightning_modules.sampling.settings import Sampling
 from lightning_modules.sampling.store import SampledSet, begin, finish, sampled_set
 from lightning_modules.trained.trained import Trained, load_trained
@@ -38,7 +40,7 @@ GRID_IMAGES = 100
 
 @dataclass(frozen=True)
 class SampleOptions:
-    """The command line of `scripts/sample.py`; None in a setting leaves the run's own."""
+    """The command line of `ninelives sample`; None in a setting leaves the run's own."""
 
     run: Path
     weights: str | None
@@ -66,8 +68,66 @@ class SampleOptions:
     video: bool
 
 
+class Work(NamedTuple):
+    """What a command line leads to."""
+
+    trained: Trained
+    settings: Sampling
+    guide: Trained | None
+    chosen: Condition
+    """What is asked for, in turn."""
+
+    condition: Condition
+    """What is asked of each image."""
+
+
 def sample(options: SampleOptions) -> str:
     """Sample as the options say, and return what there is now, in a line.
+
+    Raises:
+        FileNotFoundError: If there is no checkpoint.
+        ValueError: If an option cannot be fulfilled, with what to do.
+    """
+    work = prepare(options)
+    trained, settings, guide, chosen, condition = work
+    module = trained.module
+    told = manifest(options, settings, trained, guide, module.conditioner.written(chosen))
+    own = trained.sampling.to_dict()
+    labeled = options.labels is not None
+    out = options.out or default_folder(trained.home.sampled, told, own, options.weights, labeled)
+    kept = sampled_set(out)
+    begin(kept, told, options.fresh, fewer=options.out is None)
+    if not sample_missing(kept, options, work):
+        return f"part {options.part[0] + 1} of {options.part[1]} is sampled; other parts are not yet"
+    finish(kept, condition)
+    weaker = None if guide is None else guide.module
+    names = save_pictures(kept, out, options, settings, module, weaker, condition)
+    evaluations = settings.network_evaluations
+    return (
+        f"{options.n} images: {out}, next to them {', '.join(names)} ({trained.facts.weights} weights of "
+        f"step {trained.facts.step}; {settings.sampler}, {evaluations} evaluations of the network an image)"
+    )
+
+
+def sample_in_memory(options: SampleOptions) -> SampledImages:
+    """Sample as the options say, and return the images.
+
+    Raises:
+        FileNotFoundError: If there is no checkpoint.
+        ValueError: If an option cannot be fulfilled, with what to do.
+    """
+    work = prepare(options)
+    batches = batch_ranges(options.n, options.batch_size)
+    with progress(total=options.n, desc="sampling", unit="image") as bar:
+        pixels = []
+        for batch in sampled_batches(batches, options, work):
+            pixels.append(batch.images)
+            bar.update(len(batch.indices))
+    return SampledImages(torch.cat(pixels), work.condition, work.trained.module.conditioner)
+
+
+def prepare(options: SampleOptions) -> Work:
+    """Load what samples, and choose how.
 
     Raises:
         FileNotFoundError: If there is no checkpoint.
@@ -80,24 +140,7 @@ def sample(options: SampleOptions) -> str:
     guide = None if options.guide_run is None else load_guide(options.guide_run, module, device)
     check_guidance(options, settings, module)
     chosen = module.conditioner.choose(options.labels)
-    condition = chosen.repeated(options.n)
-    told = manifest(options, settings, trained, guide, module.conditioner.written(chosen))
-    own = trained.sampling.to_dict()
-    labeled = options.labels is not None
-    out = options.out or default_folder(trained.home.sampled, told, own, options.weights, labeled)
-    kept = sampled_set(out)
-    begin(kept, told, options.fresh, fewer=options.out is None)
-    weaker = None if guide is None else guide.module
-    complete = sample_missing(kept, options, settings, module, weaker, condition)
-    if not complete:
-        return f"part {options.part[0] + 1} of {options.part[1]} is sampled; other parts are not yet"
-    finish(kept, condition)
-    names = save_pictures(kept, out, options, settings, module, weaker, condition)
-    evaluations = settings.network_evaluations
-    return (
-        f"{options.n} images: {out}, next to them {', '.join(names)} ({trained.facts.weights} weights of "
-        f"step {trained.facts.step}; {settings.sampler}, {evaluations} evaluations of the network an image)"
-    )
+    return Work(trained, settings, guide, chosen, chosen.repeated(options.n))
 
 
 def chosen_sampling(own: Sampling, options: SampleOptions) -> Sampling:
@@ -202,14 +245,7 @@ def identity(trained: Trained) -> dict[str, Any]:
     return trained.facts._asdict() | {"sha256": file_digest(trained.path)}
 
 
-def sample_missing(
-    kept: SampledSet,
-    options: SampleOptions,
-    settings: Sampling,
-    module: DiffusionModule,
-    guide: DiffusionModule | None,
-    condition: Condition,
-) -> bool:
+def sample_missing(kept: SampledSet, options: SampleOptions, work: Work) -> bool:
     """Sample this part's batches that are not there, and return whether those of all parts are then."""
     batches = batch_ranges(options.n, options.batch_size)
     part, parts = options.part
@@ -217,21 +253,32 @@ def sample_missing(
     missing = kept.missing(mine)
     total = sum(map(len, mine))
     with progress(total=total, initial=total - sum(map(len, missing)), desc="sampling", unit="image") as bar:
-        for batch in missing:
-            wanted = condition[batch.start : batch.stop]
-            try:
-                images = sample_batch(module, settings, wanted, batch, options.seed, guide)
-            except (RuntimeError, MemoryError) as error:
-                if not is_out_of_memory(error):
-                    raise
-                raise ValueError(
-                    f"{len(batch)} images at a time do not fit into memory: go on with "
-                    f"--batch-size {max(1, len(batch) // 2)}"
-                ) from error
-            check_finite(images, settings)
-            kept.add(images)
-            bar.update(len(batch))
+        for batch in sampled_batches(missing, options, work):
+            kept.add(batch)
+            bar.update(len(batch.indices))
     return not kept.missing(batches)
+
+
+def sampled_batches(batches: Sequence[range], options: SampleOptions, work: Work) -> Iterator[SampledBatch]:
+    """Sample batches of a set, each of which is checked.
+
+    Raises:
+        ValueError: If a batch does not fit into memory, or holds values that are not finite.
+    """
+    module, guide = work.trained.module, None if work.guide is None else work.guide.module
+    for batch in batches:
+        wanted = work.condition[batch.start : batch.stop]
+        try:
+            sampled = sample_batch(module, work.settings, wanted, batch, options.seed, guide)
+        except (RuntimeError, MemoryError) as error:
+            if not is_out_of_memory(error):
+                raise
+            raise ValueError(
+                f"{len(batch)} images at a time do not fit into memory: go on with "
+                f"--batch-size {max(1, len(batch) // 2)}"
+            ) from error
+        check_finite(sampled, work.settings)
+        yield sampled
 
 
 def save_pictures(

@@ -7,13 +7,14 @@ from pathlib import Path
 
 import modal
 
+from lightning_modules.cloud.launch import refuse
 from lightning_modules.cloud.paths import CODE
 
 PYTHON = "3.11"
 """The version that `constraints.txt` was made with."""
 
 PACKAGES = ("lightning_modules", "datamodules")
-FOLDERS = ("configs", "scripts")
+FOLDERS = ("configs",)
 EXTRAS = ("eval", "export")
 
 
@@ -38,6 +39,8 @@ def build_image(root: Path) -> modal.Image:
     image = modal.Image.debian_slim(python_version=PYTHON)
     if not modal.is_local():
         return image
+    if not all((root / needed).is_file() for needed in ("constraints.txt", "pyproject.toml")):
+        refuse(f"{root} is no clone of the project: training on Modal needs one, and its modal_entry.py")
     image = image.add_local_file(root / "constraints.txt", "/constraints.txt", copy=True)
     image = image.uv_pip_install(*dependencies(root), extra_options="--constraint /constraints.txt")
     image = image.env({"PYTHONUNBUFFERED": "1"})

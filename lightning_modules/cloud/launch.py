@@ -27,7 +27,7 @@ _HERE = ("data_volume", "gpu", "runs_volume")
 
 
 def resolve(args: Sequence[str]) -> Job:
-    """Check a training command line as `scripts/fit.py` would, and return the job that it asks for.
+    """Check a training command line as `ninelives fit` would, and return the job that it asks for.
 
     Args:
         args: The command line.

@@ -7,4 +7,4 @@ RUNS = "/runs"
 """Where the runs Volume is mounted: `<experiment>/<run>/`, as in `runs/` elsewhere."""
 
 CODE = "/root"
-"""Where the project's packages, scripts and configs are, as in a clone."""
+"""Where the project's packages and configs are, as in a clone."""

@@ -55,7 +55,6 @@ def main(args: Sequence[str]) -> None:
     quiet_lightning()
     logging.getLogger("lightning.fabric.utilities.seed").setLevel(logging.WARNING)  # nothing is drawn here
     out, *command_line = args
-    sys.argv = ["scripts/fit.py", *command_line]  # what the parser calls itself
     try:
         job = resolve(command_line)
     except Exception as error:

@@ -11,7 +11,7 @@ from typing import Any, TextIO, cast
 from lightning_modules.cloud.paths import DATA, RUNS
 from lightning_modules.cost.settings import ModalSettings
 
-_SCRIPT = re.compile(r"(?:[^\s'\"]*python[\d.]*\s+)?(?:[^\s'\"]*/)?scripts/(fit|sample|evaluate)\.py\b")
+_COMMAND = re.compile(r"(?:[^\s'\"]*/)?\bninelives (fit|sample|evaluate)\b")
 _RUN_OF_COMMAND = re.compile(rf"(modal run modal_entry\.py::\w+ ['\"]?){RUNS}/")
 _DATA_OF_COMMAND = re.compile(rf"(--data(?:\.root)?[ =]['\"]?){DATA}/")
 _PLACE = re.compile(rf"(?<![\w./~:-])({RUNS}|{DATA})(?![\w-])(/(?=[^\s/]))?")
@@ -30,7 +30,7 @@ def for_the_user(text: str, settings: ModalSettings, further: Mapping[str, str] 
     """
     for place, name in (further or {}).items():
         text = text.replace(place, name)
-    text = _SCRIPT.sub(r"modal run modal_entry.py::\1", text)
+    text = _COMMAND.sub(r"modal run modal_entry.py::\1", text)
     text = _DATA_OF_COMMAND.sub(r"\1", _RUN_OF_COMMAND.sub(r"\1", text))
     volumes = {RUNS: settings.runs_volume, DATA: settings.data_volume}
     return _PLACE.sub(lambda match: volumes[match[1]] + (":" if match[2] else ""), text)

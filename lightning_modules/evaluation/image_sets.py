@@ -54,7 +54,7 @@ def folder_images(folder: Path, image_size: int | None = None, cache_dir: Path |
     """Open a folder of images as training would: decoded once, cropped to squares, cached.
 
     Args:
-        folder: Images; sub-folders are classes. Pictures that `scripts/sample.py` has written next to samples
+        folder: Images; sub-folders are classes. Pictures that `ninelives sample` has written next to samples
             are left out.
         image_size: Side in pixels; None takes the shorter side of the first image.
         cache_dir: Folder of decoded images; None: no folder.
@@ -84,7 +84,7 @@ def folder_images(folder: Path, image_size: int | None = None, cache_dir: Path |
 
 
 def array_images(path: Path) -> ImageSet:
-    """Open an .npz of images as `scripts/sample.py` writes it: `arr_0`, (N, S, S, 3) uint8.
+    """Open an .npz of images as `ninelives sample` writes it: `arr_0`, (N, S, S, 3) uint8.
 
     Raises:
         DataError: If it holds no such images.

@@ -25,7 +25,7 @@ class AttemptSettings:
     """What a training process is to do.
 
     Attributes:
-        args: Its command line, that of `fit.py`.
+        args: Its command line, that of `ninelives fit`.
         log: File for what it prints.
         file_size_limit: Largest file that the system lets it write, in bytes.
         moment: Where in the writing of a checkpoint it is to kill itself.
@@ -76,7 +76,7 @@ def fork_child(orders: AttemptSettings) -> Child:
 
 
 def start_child(orders: AttemptSettings) -> Child:
-    """Start a training process with an interpreter of its own, as `python scripts/fit.py` does."""
+    """Start a training process with an interpreter of its own, as `ninelives fit` does."""
     reports, pipe = os.pipe()
     command = [sys.executable, "-m", __name__, str(pipe), json.dumps(asdict(orders))]
     process = subprocess.Popen(command, pass_fds=[pipe], stdin=subprocess.DEVNULL, start_new_session=True)
@@ -105,7 +105,7 @@ def live(orders: AttemptSettings, pipe: int) -> None:
     faulthandler.enable(2)  # a process that hangs is asked for its stacks with SIGABRT
     for number in STOPPING:  # also where the proof itself runs in the background, with SIGINT ignored
         signal.signal(number, signal.default_int_handler if number == signal.SIGINT else signal.SIG_DFL)
-    sys.argv = ["fit.py"]
+    sys.argv = ["ninelives"]
     os.write(pipe, b"alive\n")
     try:
         _train(orders, pipe)

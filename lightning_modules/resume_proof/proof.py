@@ -32,7 +32,7 @@ class Request:
     """What is to be proven.
 
     Attributes:
-        args: A command line of `fit.py`.
+        args: A command line of `ninelives fit`.
         folder: Where runs and logs go.
         kills: Number of kills.
         kinds: Ways to kill.
@@ -100,7 +100,7 @@ def resolve(start: Start, args: Sequence[str], folder: Path) -> dict[str, Any]:
     orders = AttemptSettings((*args, "--print_config"), str(log), output=str(output))
     life = Watch(start(orders), log, None, Pace()).follow()
     if life.status:
-        raise ProofError(f"fit.py refuses this command line:\n{tail(log)}")
+        raise ProofError(f"ninelives fit refuses this command line:\n{tail(log)}")
     return dict(yaml.safe_load(output.read_text()))
 
 

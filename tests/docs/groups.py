@@ -5,19 +5,12 @@ from __future__ import annotations
 import re
 import shlex
 
+from lightning_modules.cli.names import COMMANDS
 from tests.helpers.pages import commands
 
 Command = tuple[str, ...]
 
-SCRIPTS = {
-    "fit": "fit",
-    "sample": "sample",
-    "evaluate": "evaluate",
-    "export": "export",
-    "inspect": "inspect_data",
-    "prove": "prove_resume",
-    "board": "board",
-}
+SCRIPTS = {name: command.script for name, command in COMMANDS.items()}
 """The file of `scripts/` that is the same as a command."""
 
 GROUPS = {

@@ -15,6 +15,7 @@ import yaml
 
 from datamodules.batches.augmentation import Augmentation
 from datamodules.decode.decode import Limits
+from lightning_modules.cli.main import help_text
 from lightning_modules.cost.settings import ModalSettings
 from tests.docs.groups import SCRIPTS
 from tests.helpers.command_line import LIGHTNING_WARNINGS, load_script
@@ -44,7 +45,7 @@ def of_fit() -> set[str]:
 @pytest.fixture(scope="module")
 def known(of_fit: set[str]) -> set[str]:
     """The names of the options of all commands, benchmarks and `modal_entry.py`."""
-    help_of = [printed(name, ["--help"]) for name in SCRIPTS]
+    help_of = [help_text(), *(printed(name, ["--help"]) for name in SCRIPTS)]
     sources = [path.read_text(encoding="utf-8") for path in [*BENCHMARKS.glob("*.py"), *modal_sources()]]
     return of_fit | FOREIGN | {name for text in [*help_of, *sources] for name in OPTION.findall(text)}
 

@@ -76,7 +76,7 @@ class Cloud:
     def checkout(self) -> Path:
         """A copy of the files that Modal is given, to be changed."""
         place = self.here / "checkout"
-        for name in ("lightning_modules", "datamodules", "configs", "scripts"):
+        for name in ("lightning_modules", "datamodules", "configs"):
             shutil.copytree(REPOSITORY / name, place / name, ignore=shutil.ignore_patterns("__pycache__"))
         for name in ("modal_entry.py", "constraints.txt", "pyproject.toml"):
             shutil.copy(REPOSITORY / name, place / name)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-import importlib.util
+import importlib
 import os
 import subprocess
 import sys
@@ -16,6 +16,7 @@ import torch
 import yaml
 from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
 
+from lightning_modules.cli.names import COMMANDS
 from tests.helpers.places import REPOSITORY
 
 SCRIPTS = REPOSITORY / "scripts"
@@ -28,13 +29,9 @@ LIGHTNING_WARNINGS = [
 
 
 def load_script(name: str) -> ModuleType:
-    """A file of `scripts/` as a module."""
-    spec = importlib.util.spec_from_file_location(f"script_{name}", SCRIPTS / f"{name}.py")
-    assert spec is not None
-    assert spec.loader is not None
-    module = importlib.util.module_from_spec(spec)
-    spec.loader.exec_module(module)
-    return module
+    """The module of a command, named as on the command line or as its script is."""
+    command = next(its for each, its in COMMANDS.items() if name in (each, its.script))
+    return importlib.import_module(command.module)
 
 
 def options(settings: dict[str, object]) -> list[str]:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import argparse
 import re
+from collections.abc import Callable
 from typing import NamedTuple
 
 _NEGATIVE = re.compile(r"-(\d+\.?\d*|\.\d+)(e[+-]?\d+)?|-\.?(inf|nan)", re.IGNORECASE)
@@ -54,6 +55,11 @@ def option_strings(parser: argparse.ArgumentParser) -> list[str]:
 def positional_names(parser: argparse.ArgumentParser) -> list[str]:
     """Return the names of what a parser takes without an option."""
     return [action.dest for action in parser._actions if not action.option_strings]
+
+
+def of_type(parser: argparse.ArgumentParser, kind: Callable[[str], object]) -> list[argparse.Action]:
+    """Return the arguments of a parser whose text a type parses."""
+    return [action for action in parser._actions if action.type is kind]
 
 
 def of_argument(message: str) -> OfArgument | None:

@@ -8,25 +8,31 @@ from pathlib import Path
 from typing import NamedTuple
 
 from datamodules.sources.table import SOURCES
+from lightning_modules.cli.names import as_typed, program
 
-CONFIGS = Path(__file__).resolve().parents[3] / "configs"
+_PACKAGE = Path(__file__).resolve().parents[2]
+_PLACES = (_PACKAGE / "configs", _PACKAGE.parent / "configs")
+CONFIGS = next(place for place in _PLACES if place.is_dir()).resolve()
+"""The shipped configs: in the package, or in a clone whose file system has no links, next to it."""
+
 DEFAULT_CONFIG = "demo"
+USAGE = "[--config NAME_OR_PATH] [--OPTION VALUE ...]"
 
 DESCRIPTION = """Train a diffusion model on a folder of images.
 
-  fit.py                                       the demo: rendered cats, a DiT, ten minutes on a CPU
-  fit.py --data.root my_images                 the same on your folder; sub-folders are classes
-  fit.py --config cats --data.root my_images   another config, from configs/ or a path
-  fit.py --model UNetDiffusion --trainer.max_steps 500 --data.batch_size 32
-  fit.py                                       once more: continues where it was stopped
-  fit.py --fresh                               another run, from the beginning
-  fit.py --fast-dev-run                        one batch of everything, writes nothing
-  fit.py --config cats --print_config          the complete configuration, without training
-  fit.py --model.help DiTDiffusion             the options of a model
-  fit.py --help all                            all options, Lightning's too
+  ninelives fit                                    the demo: rendered cats, ten minutes on a CPU
+  ninelives fit --data.root my_images              the same on your folder; sub-folders are classes
+  ninelives fit --config cats --data.root my_cats  another config, of those below or your own
+  ninelives fit --model UNetDiffusion --trainer.max_steps 500 --data.batch_size 32
+  ninelives fit                                    once more: continues where it was stopped
+  ninelives fit --fresh                            another run, from the beginning
+  ninelives fit --fast-dev-run                     one batch of everything, writes nothing
+  ninelives fit --config cats --print_config       the complete configuration, without training
+  ninelives fit --model.help DiTDiffusion          the options of a model
+  ninelives fit --help all                         all options, Lightning's too
 
 Every option can stand in the YAML or on the command line, which wins. Runs go to
-runs/<experiment>/<start time>/; look at them with: python scripts/board.py
+runs/<experiment>/<start time>/; look at them with: ninelives board
 """
 
 
@@ -85,6 +91,11 @@ OPTIONS: dict[str, tuple[Entry, ...]] = {
 }
 """The options that are used most, with their values in the default config."""
 
+FLAGS = frozenset(entry.option for entries in OPTIONS.values() for entry in entries if not entry.value) | {
+    "fast-dev-run"
+}
+"""The options that take no value."""
+
 
 def asks_for_short_help(args: Sequence[str]) -> bool:
     """Tell whether a command line asks for help, and not for all of it."""
@@ -98,7 +109,7 @@ def asks_for_all(args: Sequence[str]) -> bool:
 
 def short_help() -> str:
     """Return the short help."""
-    lines = ["usage: fit.py [--config NAME_OR_PATH] [--OPTION VALUE ...]", "", DESCRIPTION.rstrip(), ""]
+    lines = [f"usage: {program('fit')} {USAGE}", "", as_typed(DESCRIPTION).rstrip(), ""]
     lines += ["configs (--config NAME, or the path of your own):"]
     lines += [f"  {name:<12}{text}" for name, text in configs().items()]
     width = max(len(_typed(entry)) for entries in OPTIONS.values() for entry in entries) + 2

@@ -2,7 +2,6 @@ from __future__ import annotations
 
 import argparse
 import difflib
-import sys
 from collections.abc import Sequence
 from contextlib import suppress
 from contextvars import ContextVar
@@ -13,12 +12,13 @@ import yaml
 from jsonargparse import ArgumentParser, DefaultHelpFormatter
 from lightning.pytorch.cli import LightningArgumentParser
 
-from datamodules.utils.exit_codes import REFUSED
+from lightning_modules.cli.names import program
 from lightning_modules.cli.parsing.argparse_internals import option_strings, take_negative_numbers
 from lightning_modules.cli.parsing.help import CONFIGS, asks_for_all
 from lightning_modules.cli.parsing.options import Option, in_order, last_value, options_of
 from lightning_modules.cli.parsing.refusals import explain
 from lightning_modules.cli.parsing.safety import check_safe
+from lightning_modules.cli.process import refuse
 from lightning_modules.models import MODELS
 
 LINKED = ("model.image_size", "model.class_names", "model.seed", "data.seed")
@@ -41,11 +41,10 @@ class TeachingParser(LightningArgumentParser):
         take_negative_numbers(self)
 
     def error(self, message: str, ex: Exception | None = None) -> NoReturn:
-        """Print what was wrong and what may have been meant, and exit with status 2."""
+        """Say what was wrong and what may have been meant, and end the command with status 2."""
         said = explain(message, GIVEN.get(), self.known_options())
         said = said if said.endswith((".", "?")) else f"{said}."
-        print(f"error: {said} All options: {self.prog} --help all", file=sys.stderr)
-        sys.exit(REFUSED)
+        refuse(f"{said} All options: {program('fit')} --help all")
 
     def known_options(self) -> list[str]:
         """Return the names of all options, those of the models under `model`.

@@ -1,16 +1,15 @@
-"""What the scripts' parsers share: mistakes are answered in one line, with what may have been meant."""
+"""What the commands' parsers share: mistakes are answered in one line, with what may have been meant."""
 
 from __future__ import annotations
 
 import argparse
 import difflib
 import math
-import sys
 from collections.abc import Callable, Collection
 from pathlib import Path
-from typing import NoReturn, TypeVar
+from typing import Any, NoReturn, TypeVar
 
-from datamodules.utils.exit_codes import REFUSED
+from lightning_modules.cli.names import as_typed, program
 from lightning_modules.cli.parsing.argparse_internals import (
     invalid_choice,
     of_argument,
@@ -18,6 +17,7 @@ from lightning_modules.cli.parsing.argparse_internals import (
     positional_names,
     unknown_arguments,
 )
+from lightning_modules.cli.process import refuse
 
 T = TypeVar("T")
 
@@ -47,13 +47,28 @@ OTHER_NAMES = {
 
 
 class ScriptParser(argparse.ArgumentParser):
-    """argparse's parser, which answers in one line and names the nearest option or choice."""
+    """argparse's parser, which answers in one line and names the nearest option or choice.
+
+    Args:
+        command: The command that it is of.
+        description: What the command does.
+        epilog: Examples; they name commands as `ninelives sample`, whatever was typed.
+        options: argparse's.
+    """
+
+    def __init__(self, command: str, description: str, epilog: str, **options: Any) -> None:  # noqa: ANN401
+        super().__init__(
+            prog=program(command),
+            description=description,
+            epilog=as_typed(epilog),
+            formatter_class=argparse.RawDescriptionHelpFormatter,
+            **options,
+        )
 
     def error(self, message: str) -> NoReturn:
-        """Print what was wrong and what may have been meant, and exit with status 2."""
+        """Say what was wrong and what may have been meant, and end the command with status 2."""
         said = " ".join(self._explained(message).split())
-        print(f"error: {said} All options: {self.prog} --help", file=sys.stderr)
-        sys.exit(REFUSED)
+        refuse(f"{said} All options: {self.prog} --help")
 
     def _explained(self, message: str) -> str:
         if argument := of_argument(message):

@@ -21,7 +21,7 @@ def found(distinct: int, size: int = 64, **classes: int) -> Inspection:
 
 def command(inspection: Inspection, folder: str = "my_images", *flags: str) -> dict[str, Any]:
     words = shlex.split(suggestion(inspection, folder, flags).command)
-    assert words[:2] == ["python", "scripts/fit.py"]
+    assert words[:2] == ["ninelives", "fit"]
     return dict(zip(words[2::2], words[3::2], strict=True))
 
 

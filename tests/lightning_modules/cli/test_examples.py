@@ -9,11 +9,11 @@ import pytest
 import yaml
 
 from lightning_modules.checkpoints.retention import steps_to_delete
-from lightning_modules.cli import evaluate
+from lightning_modules.cli.commands import evaluate, export, sample
 from lightning_modules.ema.names import length_in
-from tests.helpers.command_line import REPOSITORY, load_script
+from tests.helpers.command_line import REPOSITORY
 
-LINE = re.compile(r"^ *(?:python scripts/)?((?:sample|evaluate|export)\.py .*)$", re.MULTILINE)
+LINE = re.compile(r"^ *ninelives ((?:sample|evaluate|export) .*)$", re.MULTILINE)
 DEMO = yaml.safe_load((REPOSITORY / "configs" / "demo.yaml").read_text())
 
 
@@ -23,7 +23,7 @@ def examples(text: str) -> list[list[str]]:
     return [shlex.split(line) for line in lines]
 
 
-EPILOGS = (load_script("sample").EPILOG, evaluate.EPILOG, load_script("export").EPILOG)
+EPILOGS = (sample.EPILOG, evaluate.EPILOG, export.EPILOG)
 SHOWN = [example for epilog in EPILOGS for example in examples(epilog)]
 
 
@@ -40,16 +40,16 @@ def kept_steps() -> set[int]:
 
 def test_there_are_examples() -> None:
     assert len(SHOWN) > 15
-    assert {example[0] for example in SHOWN} == {"sample.py", "evaluate.py", "export.py"}
+    assert {example[0] for example in SHOWN} == {"sample", "evaluate", "export"}
 
 
 @pytest.mark.parametrize("example", SHOWN, ids=" ".join)
 def test_an_example_is_understood(example: list[str]) -> None:
     name, *args = example
-    if name == "evaluate.py":
+    if name == "evaluate":
         evaluate.make_parser().parse_args(args)
-    elif name == "sample.py":
-        load_script("sample")._parse(args)
+    elif name == "sample":
+        sample.parse(args)
     else:
         assert {"--to"} <= set(args)
 
@@ -60,6 +60,6 @@ def test_an_example_names_what_the_demo_leaves(example: list[str]) -> None:
     assert steps <= kept_steps()
     if "--guide-length" in example:
         assert float(example[example.index("--guide-length") + 1]) in (0, *DEMO["ema"]["lengths"])
-    if example[0] == "sample.py" and "--weights" in example:
+    if example[0] == "sample" and "--weights" in example:
         length = length_in(example[example.index("--weights") + 1])
         assert length is None or length in DEMO["ema"]["lengths"]

@@ -15,11 +15,12 @@ import pytest
 
 from datamodules.utils.exit_codes import RESUME
 from datamodules.utils.stop_signals import STOPPING
-from lightning_modules.cli import process
-from lightning_modules.cli.process import command_line, one_line_errors
+from lightning_modules.cli import names
+from lightning_modules.cli.names import COMMANDS, as_typed, command_line, program
+from lightning_modules.cli.process import one_line_errors, refusals_as_errors, refuse
 from tests.helpers.command_line import REPOSITORY, SCRIPTS
 
-COMMANDS = sorted(path.stem for path in SCRIPTS.glob("[!_]*.py"))
+STEMS = sorted(path.stem for path in SCRIPTS.glob("[!_]*.py"))
 
 
 def run(body: str, *redirections: str) -> subprocess.CompletedProcess[str]:
@@ -75,7 +76,7 @@ def test_a_command_that_ends_ignores_a_second_hang_up():
     assert run(body).returncode == RESUME
 
 
-@pytest.mark.parametrize("name", COMMANDS)
+@pytest.mark.parametrize("name", STEMS)
 def test_every_command_is_guarded_before_it_imports_anything(name):
     """Else Ctrl-C, or an interpreter without the project, would be answered with a traceback."""
     lines = (SCRIPTS / f"{name}.py").read_text().splitlines()
@@ -86,7 +87,9 @@ def test_every_command_is_guarded_before_it_imports_anything(name):
         "    import _launch",
         "    _launch.check()",
     ]
-    assert code[-2:] == ['if __name__ == "__main__":', "    _launch.launch(main)"]
+    module = next(command.module for command in COMMANDS.values() if command.script == name)
+    assert code[4] == f"from {module} import main"
+    assert code[5:] == ['if __name__ == "__main__":', "    _launch.launch(main)"]
 
 
 # Refused
@@ -118,6 +121,15 @@ def test_a_fault_of_the_program_keeps_its_traceback():
         raise KeyError("x")
 
 
+def test_a_refusal_is_a_line_or_an_error(capsys):
+    with pytest.raises(SystemExit) as stop:
+        refuse("no such option")
+    assert (stop.value.code, capsys.readouterr().err) == (2, "error: no such option\n")
+    with pytest.raises(ValueError, match=r"^no such option$"), refusals_as_errors():
+        refuse("no such option")
+    assert capsys.readouterr().err == ""
+
+
 # Output that fails
 
 
@@ -142,12 +154,42 @@ def test_a_reader_that_has_gone_changes_no_status():
 # Lines to be pasted
 
 
-def test_a_line_can_be_pasted(tmp_path, monkeypatch):
+def test_every_command_has_its_script():
+    assert sorted(command.script for command in COMMANDS.values()) == STEMS
+
+
+def test_a_line_can_be_pasted_where_a_script_was_started(tmp_path, monkeypatch):
     monkeypatch.chdir(REPOSITORY)
+    monkeypatch.setattr(sys, "argv", ["scripts/fit.py"])
     words = shlex.split(command_line("sample", "runs/my cats; rm x/2026", "--n", 4))
     assert words[1:] == ["scripts/sample.py", "runs/my cats; rm x/2026", "--n", "4"]
+    assert shlex.split(command_line("inspect"))[1] == "scripts/inspect_data.py"
+    monkeypatch.setattr(sys, "argv", [str(SCRIPTS / "fit.py")])
     monkeypatch.chdir(tmp_path)
     assert Path(shlex.split(command_line("sample", "runs"))[1]).is_file()
+    assert as_typed("ninelives fit x; ninelives board") == "fit.py x; board.py"
+    assert program("prove") == "prove_resume.py"
+
+
+@pytest.mark.parametrize("started", ["ninelives", "", "-c", "/somewhere/ipykernel_launcher.py"])
+def test_a_line_can_be_pasted_anywhere_else(started, monkeypatch):
+    monkeypatch.setattr(sys, "argv", [started])
+    monkeypatch.chdir("/")
+    assert command_line("sample", "runs/my cats") == "ninelives sample 'runs/my cats'"
+    assert (program("prove"), as_typed("ninelives fit")) == ("ninelives prove", "ninelives fit")
+
+
+def test_the_command_is_named_so_that_it_is_found(tmp_path, monkeypatch):
+    installed = tmp_path / "my venv" / "bin" / "ninelives"
+    installed.parent.mkdir(parents=True)
+    installed.write_text("#!/bin/sh\n")
+    installed.chmod(0o755)
+    monkeypatch.setattr(sys, "argv", [str(installed)])
+    monkeypatch.setenv("PATH", "/usr/bin")
+    monkeypatch.chdir(tmp_path)
+    assert shlex.split(command_line("fit", 1)) == ["my venv/bin/ninelives", "fit", "1"]
+    monkeypatch.setenv("PATH", str(installed.parent))  # as where the venv is active
+    assert command_line("fit") == "ninelives fit"
 
 
 def test_the_interpreter_is_the_one_that_runs(tmp_path, monkeypatch):
@@ -155,7 +197,8 @@ def test_the_interpreter_is_the_one_that_runs(tmp_path, monkeypatch):
     python.parent.mkdir(parents=True)
     python.write_text("#!/bin/sh\n")
     python.chmod(0o755)
-    monkeypatch.setattr(process.sys, "executable", str(python))
+    monkeypatch.setattr(sys, "argv", [str(SCRIPTS / "fit.py")])
+    monkeypatch.setattr(names.sys, "executable", str(python))
     monkeypatch.setenv("PATH", "/usr/bin")
     monkeypatch.chdir(tmp_path)
     assert shlex.split(command_line("fit"))[0] == "my venv/bin/python"
@@ -195,7 +238,7 @@ def test_an_old_python_is_named(launch, monkeypatch, tmp_path):
     assert f"is Python {sys.version.split()[0]}" in launch.what_is_missing((), tmp_path)
 
 
-@pytest.mark.parametrize("name", COMMANDS)
+@pytest.mark.parametrize("name", STEMS)
 def test_an_interpreter_without_packages_is_told_in_a_line(name, tmp_path):
     command = [sys.executable, "-S", "-E", SCRIPTS / f"{name}.py", "runs"]
     done = subprocess.run(command, cwd=tmp_path, capture_output=True, text=True, timeout=60, check=False)

@@ -31,7 +31,7 @@ def without_server(*arguments: str, cwd: Path) -> subprocess.CompletedProcess[st
 def assert_no_web_function(cloud: Cloud) -> None:
     """Nothing of any app answers on the web."""
     created = cloud.server.requests("FunctionPrecreate")
-    assert {request.function_name for request in created} == {"train", "run_script"}
+    assert {request.function_name for request in created} == {"train", "run_command"}
     assert not any(request.webhook_config.type for request in created)
 
 

@@ -15,7 +15,7 @@ import pytest
 import lightning_modules.cli.fit
 from datamodules.utils.exit_codes import RESUME
 from lightning_modules.checkpoints.errors import CheckpointWriteError
-from lightning_modules.cloud import container, scripts
+from lightning_modules.cloud import container, remote_command
 from lightning_modules.cloud.container import Host, train_in_container
 from lightning_modules.cloud.failures import Failures, leaving_the_container, one_line, told_once
 from lightning_modules.cloud.job import Job, Outcome
@@ -293,25 +293,26 @@ def test_what_is_noted_of_other_calls_stays_until_it_is_old(tmp_path: Path) -> N
 
 
 @pytest.mark.parametrize(
-    ("ending", "status", "said"),
+    ("end", "status", "said"),
     [
-        ("return", 0, ""),
+        (lambda _: None, 0, ""),
         (
-            "sys.exit('error: no class dog in /runs/a, see ' + args[-1])",
+            lambda args: sys.exit(f"error: no class dog in /runs/a, see {args[-1]}"),
             2,
             "error: no class dog in v:a, see drawn/a",
         ),
-        ("sys.exit(3)", 3, ""),
+        (lambda _: sys.exit(3), 3, ""),
     ],
 )
-def test_a_scripts_status_and_last_words_come_back_with_its_files(
-    ending: str, status: int, said: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+def test_a_commands_status_and_last_words_come_back_with_its_files(
+    end: Callable[[list[str]], None], status: int, said: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    lines = ["import sys, pathlib", "def main(args):", "  pathlib.Path(args[-1], 'a.png').write_bytes(b'x')"]
-    (tmp_path / "sample.py").write_text("\n".join([*lines, f"  {ending}"]))
-    monkeypatch.setattr(scripts, "SCRIPTS", tmp_path)
-    monkeypatch.setattr(sys, "argv", ["x"])
-    made = scripts.files_of_script("sample", ["/runs/a"], "drawn/a", ModalSettings(runs_volume="v"))
+    def command(args: list[str]) -> None:
+        Path(args[-1], "a.png").write_bytes(b"x")
+        end(args)
+
+    monkeypatch.setitem(remote_command.COMMANDS, "sample", command)
+    made = remote_command.files_of_command("sample", ["/runs/a"], "drawn/a", ModalSettings(runs_volume="v"))
     assert made == ({"a.png": b"x"}, status, said)
 
 

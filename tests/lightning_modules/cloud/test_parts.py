@@ -17,8 +17,8 @@ from lightning_modules.cloud.container import _cancellations
 from lightning_modules.cloud.job import Job
 from lightning_modules.cloud.launch import prepare, settings_of, without_settings
 from lightning_modules.cloud.preflight import Preflight, PreflightError, process_age, resident_mib
+from lightning_modules.cloud.remote_command import on_volume, remote_arguments
 from lightning_modules.cloud.run_choice import choose
-from lightning_modules.cloud.scripts import on_volume, remote_arguments
 from lightning_modules.cost.cost import Ledger, Work, duration, forecast
 from lightning_modules.cost.prices import GPUS, REGION_FACTOR, gpu_of_device, usd_per_second
 from lightning_modules.cost.settings import ModalSettings

@@ -105,7 +105,7 @@ def test_what_is_shipped_is_what_is_there(modules: dict[str, str]) -> None:
         "modal_entry",
         "lightning_modules.networks.unet",
         "datamodules.cache.cache",
-        "scripts.fit",
+        "lightning_modules.cli.fit",
     } <= modules.keys()
     here = {
         ".".join(path.relative_to(REPOSITORY).with_suffix("").parts).removesuffix(".__init__")
@@ -116,8 +116,8 @@ def test_what_is_shipped_is_what_is_there(modules: dict[str, str]) -> None:
 
 
 def run_in_the_container(modules: dict[str, str]) -> set[str]:
-    """Modules that the app's functions and the scripts they run can import."""
-    todo = {"modal_entry", "scripts.fit", "scripts.sample", "scripts.evaluate"} & modules.keys()
+    """Modules that the app's functions and the commands they run can import."""
+    todo = {"modal_entry"} & modules.keys()
     todo |= {name for name in modules if name.startswith("lightning_modules.cloud")}
     reached: set[str] = set()
     while todo:
@@ -137,7 +137,6 @@ def test_every_other_import_is_of_an_installed_dependency(modules: dict[str, str
         for name in imports(REPOSITORY / modules[module], module)
         if (top := name.split(".")[0]) not in sys.stdlib_module_names
         and first_party(REPOSITORY, name) is None
-        and f"scripts.{top}" not in modules  # a script's own folder is where Python looks first
         and not given & {each.lower().replace("_", "-") for each in providers.get(top, [])}
     }
     assert not undeclared
@@ -149,7 +148,7 @@ def test_every_other_import_is_of_an_installed_dependency(modules: dict[str, str
         ("lightning_modules/unet.py", "import a_new_module"),
         ("lightning_modules/unet.py", "from a_new_module import something"),
         ("datamodules/cache/cache.py", "def later():\n    import a_new_module.part"),
-        ("scripts/fit.py", "import a_new_module"),
+        ("lightning_modules/cli/commands/sample.py", "import a_new_module"),
         ("modal_entry.py", "import a_new_module"),
     ],
 )

@@ -21,12 +21,12 @@ USUAL = ModalSettings()
         ("written to /runs.", "written to ninelives-runs."),
         ("/data has nothing", "ninelives-data has nothing"),
         ("(/runs/a/x.ckpt, /data/b)", "(ninelives-runs:a/x.ckpt, ninelives-data:b)"),
-        ("python scripts/sample.py /runs/demo/a --n 4", "modal run modal_entry.py::sample demo/a --n 4"),
+        ("ninelives sample /runs/demo/a --n 4", "modal run modal_entry.py::sample demo/a --n 4"),
         (
-            "/usr/local/bin/python3.11 /root/scripts/evaluate.py '/runs/demo/a b'",
+            "/usr/local/bin/ninelives evaluate '/runs/demo/a b'",
             "modal run modal_entry.py::evaluate 'demo/a b'",
         ),
-        ("scripts/fit.py --data.root /data/cats", "modal run modal_entry.py::fit --data.root cats"),
+        ("ninelives fit --data.root /data/cats", "modal run modal_entry.py::fit --data.root cats"),
         (
             "http://host/data/runs and runs/demo and a/runs/b",
             "http://host/data/runs and runs/demo and a/runs/b",

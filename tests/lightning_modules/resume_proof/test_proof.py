@@ -13,12 +13,12 @@ from datamodules.utils.exit_codes import RESUME
 from lightning_modules.checkpoints.whole import checkpoints_in, write_whole
 from lightning_modules.resume_proof.certificate import Certificate
 from lightning_modules.resume_proof.child import AttemptSettings, Child, fork_child
+from lightning_modules.resume_proof.command import main as prove_command
 from lightning_modules.resume_proof.killed_run import KilledRun
 from lightning_modules.resume_proof.kills import Kill, Kind, Moment, Tear
 from lightning_modules.resume_proof.leaks import leaked
 from lightning_modules.resume_proof.proof import Request, prove
 from lightning_modules.resume_proof.undisturbed import ProofError, Undisturbed, run_folder, train_undisturbed
-from tests.helpers.places import SCRIPTS
 
 STEPS, ACCUMULATION = 6, 2
 TENSOR = "network.position_embedding"
@@ -174,20 +174,12 @@ def test_a_proof_that_is_stopped_leaves_no_process(undisturbed, short, tmp_path)
     [(["--jobs", "2"], 6), (["--fresh-interpreter"], 2)],
     ids=["forked", "fresh interpreters"],
 )
-def test_the_script_proves_and_reports(args, tmp_path, how, kills):
-    import importlib.util
-
-    path = SCRIPTS / "prove_resume.py"
-    spec = importlib.util.spec_from_file_location("script_prove_resume", path)
-    assert spec is not None
-    assert spec.loader is not None
-    script = importlib.util.module_from_spec(spec)
-    spec.loader.exec_module(script)
+def test_the_command_proves_and_reports(args, tmp_path, how, kills):
     report = tmp_path / "proof.json"
     folder = str(tmp_path / "proof")
     options = [*how, "--kills", str(kills), "--steps", str(STEPS), "--json", str(report), "--folder", folder]
     workers = ["--data.workers", "1", "--checkpoint.asynchronous", "true"]
-    script.main([*options, "--", *args, *workers])
+    prove_command([*options, "--", *args, *workers])
     content = json.loads(report.read_text())
     assert content["proven"]
     assert content["all"]["kills"] + content["too_late"] == kills

@@ -18,15 +18,15 @@ from lightning_modules.evaluation.request import DataOptions, EvaluationRequest
 from lightning_modules.metrics.feature_networks.table import CHOICES
 
 EPILOG = """examples:
-  evaluate.py runs/demo                               the newest checkpoint, averaged weights, 1,000 images
-  evaluate.py runs/demo --nfe 5,10,20,50 --sampler dpmpp_2m,heun
-  evaluate.py runs/demo --checkpoints all --weights ema,raw
-  evaluate.py runs/demo --weights ema=0.05,ema=0.1    averages of other lengths (train with --ema.lengths)
-  evaluate.py my_samples --against my_images          any folder, or samples.npz, against any other
-  evaluate.py model.ckpt --data my_images             a checkpoint that lies by itself
-  evaluate.py runs/demo --against other_cats          a run's samples against other images than its own
-  evaluate.py --self-test                             degrade rendered cats, check that metrics notice
-  evaluate.py --self-test --data my_images
+  ninelives evaluate runs/demo                        the newest checkpoint, averaged weights, 1,000 images
+  ninelives evaluate runs/demo --nfe 5,10,20,50 --sampler dpmpp_2m,heun
+  ninelives evaluate runs/demo --checkpoints all --weights ema,raw
+  ninelives evaluate runs/demo --weights ema=0.05,ema=0.1   other averages (train with --ema.lengths)
+  ninelives evaluate my_samples --against my_images   any folder, or samples.npz, against any other
+  ninelives evaluate model.ckpt --data my_images      a checkpoint that lies by itself
+  ninelives evaluate runs/demo --against other_cats   a run's samples against other images than its own
+  ninelives evaluate --self-test                      degrade rendered cats, check that metrics notice
+  ninelives evaluate --self-test --data my_images
 
 Every figure stands between a floor (as many other real images) and a ceiling (noise), with as many images on
 each side and the classes in the same proportions. Without --features the network is EfficientNet-Lite0,
@@ -59,7 +59,7 @@ def _evaluate(options: argparse.Namespace) -> bool:
     """Evaluate, and print the report."""
     from lightning_modules.evaluation.evaluate import evaluate
 
-    evaluated = evaluate(_request(options))
+    evaluated = evaluate(request(options))
     print(evaluated.report.describe())
     print("\n" + "\n".join(map(str, evaluated.files)))
     return True
@@ -82,7 +82,8 @@ def _in_other_words(message: str) -> str:
     return in_other_words(message)
 
 
-def _request(options: argparse.Namespace) -> EvaluationRequest:
+def request(options: argparse.Namespace) -> EvaluationRequest:
+    """Return what parsed options ask for."""
     return EvaluationRequest(
         target=options.target,
         against=options.against,
@@ -110,12 +111,12 @@ def _data_options(options: argparse.Namespace) -> DataOptions:
     return DataOptions(options.data, **{name: given[f"data.{name}"] for name in names})
 
 
-def make_parser() -> argparse.ArgumentParser:
+def make_parser() -> ScriptParser:
     """Return the parser of the command line."""
     parser = ScriptParser(
-        description="Measure the quality of a run's samples, or of any folder of images.",
-        epilog=EPILOG,
-        formatter_class=argparse.RawDescriptionHelpFormatter,
+        "evaluate",
+        "Measure the quality of a run's samples, or of any folder of images.",
+        EPILOG,
     )
     add = parser.add_argument
     add(

@@ -129,7 +129,7 @@ def linked(options: argparse.Namespace, folder: Path) -> list[Path]:
 def at_size(options: argparse.Namespace, folder: Path, paths: list[Path], size: int) -> dict[str, object]:
     """Rates of every way at one size, then the cache's costs."""
     batch, root = options.batch_size, folder / "images"
-    common: dict[str, Any] = {"root": root, "image_size": size, "batch_size": batch, "val": 0.0}
+    common: dict[str, Any] = {"root": root, "image_size": size, "batch_size": batch, "val_fraction": 0.0}
     common["cache_dir"] = folder / "cache"
     build = in_a_process("build", options, root, folder, size)
     again = in_a_process("open", options, root, folder, size)

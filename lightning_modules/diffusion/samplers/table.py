@@ -55,8 +55,8 @@ SAMPLERS: dict[str, NamedSampler] = {
         stages=2,
         stochastic=True,
     ),
-    "dpmpp_2m": NamedSampler(f"{_HERE}.multistep:dpmpp_2m", "DPM-Solver++", order=2),
-    "dpmpp_3m": NamedSampler(f"{_HERE}.multistep:dpmpp_3m", "DPM-Solver++", order=2),
+    "dpmpp_2m": NamedSampler(f"{_HERE}.multistep:dpmpp_2m", "DPM-Solver++(2M)", order=2),
+    "dpmpp_3m": NamedSampler(f"{_HERE}.multistep:dpmpp_3m", "DPM-Solver++(3M)", order=2),
     "unipc": NamedSampler(f"{_HERE}.multistep:unipc", "UniPC-3", order=4),
     "ipndm": NamedSampler(f"{_HERE}.multistep:ipndm", "iPNDM-4", order=2),
 }

@@ -182,6 +182,28 @@ def test_imports_of_rooms_are_seen() -> None:
     assert "lightning_modules.sampling" not in imports["lightning_modules.module"]
 
 
+ONE_PLACE = {
+    "os.fsync": {"datamodules/utils/io.py"},
+    "hashlib.file_digest": {"datamodules/utils/io.py"},
+    "fcntl.flock": {"datamodules/utils/locks.py"},
+    "fcntl.lockf": {"datamodules/utils/locks.py"},
+    "torch.load": {
+        "lightning_modules/checkpoints/opening.py",
+        "lightning_modules/metrics/feature_networks/efficientnet.py",  # weights of another project
+    },
+}
+"""What only these modules of the packages use."""
+
+
+def test_files_locks_and_checkpoints_are_dealt_with_in_one_place() -> None:
+    users: dict[str, set[str]] = {name: set() for name in ONE_PLACE}
+    for path in (path for package in PACKAGES for path in sources(package)):
+        for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
+            if isinstance(node, ast.Attribute) and (name := ast.unparse(node)) in users:
+                users[name].add(path.relative_to(ROOT).as_posix())
+    assert users == ONE_PLACE
+
+
 def is_standard(name: str) -> bool:
     return name.split(".")[0] in sys.stdlib_module_names
 

@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import ast
 import errno
 import os
 import shutil
@@ -19,6 +20,7 @@ from lightning_modules.run.finding import find_checkpoint, find_run, run_config
 from lightning_modules.run.names import experiment_name, run_name
 from lightning_modules.sampling.settings import Sampling
 from lightning_modules.sampling.stored import run_sampling
+from tests.helpers.places import REPOSITORY
 
 
 def make_run(folder: Path, step: int = 3) -> Path:
@@ -270,3 +272,38 @@ def test_a_lone_checkpoint_has_no_configuration_whatever_lies_around(tmp_path, m
     monkeypatch.chdir(tmp_path / "models")
     assert run_config(tmp_path / "models" / "weights.ckpt") is None
     assert run_config(Path("weights.ckpt")) is None
+
+
+NAMES = {
+    path.name
+    for path in (
+        getattr(RunDirectory(Path("run")), name)
+        for name, value in vars(RunDirectory).items()
+        if isinstance(value, property) and name not in {"is_run", "evaluation", "export", "samples"}
+    )
+}
+"""Names of a run's files; the three others are words with other uses too."""
+
+
+def test_the_names_of_a_run_s_files_stand_in_one_place():
+    assert {"config.yaml", "latest", "last.ckpt", "checkpoints", "manifest.json"} <= NAMES
+    own = {"lightning_modules/run/directory.py", "lightning_modules/checkpoints/names.py"}
+    elsewhere = {
+        f"{place}: {node.value}"
+        for folder in ("lightning_modules", "scripts")
+        for path in (REPOSITORY / folder).rglob("*.py")
+        if (place := path.relative_to(REPOSITORY).as_posix()) not in own
+        for node in ast.walk(ast.parse(path.read_text(encoding="utf-8")))
+        if isinstance(node, ast.Constant) and node.value in NAMES
+    }
+    assert not elsewhere
+
+
+def test_a_checkpoint_and_an_export_lie_in_their_run(tmp_path):
+    run = RunDirectory(tmp_path / "demo" / "one")
+    for folder in (run.checkpoints, run.model_checkpoints, run.export):
+        assert RunDirectory.containing(folder / "file") == run
+    assert RunDirectory.containing(run.samples / "file") is None
+    assert RunDirectory.containing(Path("file")) is None
+    assert run.sample_grid(12) == run.samples / "step=00000012.png"
+    assert run.latest == tmp_path / "demo" / "latest"

@@ -17,6 +17,7 @@ from types import FrameType
 from typing import TYPE_CHECKING, Protocol
 
 from datamodules.utils.exit_codes import REFUSED, RESUME
+from datamodules.utils.io import write_text
 from lightning_modules.cloud.failures import (
     Failures,
     TrainingFailedError,
@@ -223,8 +224,7 @@ def _find_data(preflight: Preflight, job: Job) -> None:
 
     preflight.run("data folder", look)
     for place, text in job.files.items():
-        Path(place).parent.mkdir(parents=True, exist_ok=True)
-        Path(place).write_text(text, encoding="utf-8")
+        write_text(Path(place), text)
 
 
 def _rate(job: Job) -> tuple[float, str]:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import argparse
-import json
 import shutil
 import sys
 import tempfile
@@ -11,6 +10,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from datamodules.utils.exit_codes import REFUSED
+from datamodules.utils.io import write_json
 from lightning_modules.cli.parsing.scripts import ScriptParser, path, whole
 from lightning_modules.cli.process import one_line_errors
 
@@ -62,8 +62,7 @@ def _prove(options: argparse.Namespace, fit_options: tuple[str, ...], folder: Pa
     certificate = prove(request)
     print(certificate.text())
     if options.json is not None:
-        options.json.parent.mkdir(parents=True, exist_ok=True)
-        options.json.write_text(json.dumps(certificate.values(), indent=1) + "\n")
+        write_json(options.json, certificate.values())
     if not certificate.proven:
         sys.exit(f"Runs and logs are in {folder}")
     if options.folder is None:

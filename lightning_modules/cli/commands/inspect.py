@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import argparse
-import json
 import os
 from collections.abc import Sequence
 from pathlib import Path
@@ -102,17 +101,13 @@ def _flags(options: argparse.Namespace, inspection: Inspection) -> list[str]:
 def _write(inspection: Inspection, conclusions: list[Finding], limits: Limits, pad: bool, out: Path) -> None:
     from datamodules.inspection.contact_sheet import contact_sheet
     from datamodules.inspection.page import as_html, as_json
-    from datamodules.utils.io import atomic_write
+    from datamodules.utils.io import atomic_write, write_json, write_text
 
     sheet = contact_sheet(inspection.index, inspection.seen.rows, inspection.image_size, limits, pad)
     with atomic_write(out / "contact_sheet.png") as file:
         sheet.save(file, "PNG")
-    with atomic_write(out / "report.json") as file:
-        file.write(
-            json.dumps(as_json(inspection, conclusions, limits), indent=1, ensure_ascii=False).encode()
-        )
-    with atomic_write(out / "report.html") as file:
-        file.write(as_html(inspection, conclusions, sheet, limits).encode())
+    write_json(out / "report.json", as_json(inspection, conclusions, limits), ensure_ascii=False)
+    write_text(out / "report.html", as_html(inspection, conclusions, sheet, limits))
 
 
 def _quarantine(inspection: Inspection, out: Path, also: Sequence[str]) -> None:

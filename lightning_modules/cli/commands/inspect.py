@@ -106,7 +106,8 @@ def _write(inspection: Inspection, conclusions: list[Finding], limits: Limits, p
     sheet = contact_sheet(inspection.index, inspection.seen.rows, inspection.image_size, limits, pad)
     with atomic_write(out / "contact_sheet.png") as file:
         sheet.save(file, "PNG")
-    write_json(out / "report.json", as_json(inspection, conclusions, limits), ensure_ascii=False)
+    report = as_json(inspection, conclusions, limits)
+    write_json(out / "report.json", report, ensure_ascii=False, allow_nan=True)  # a limit may be infinite
     write_text(out / "report.html", as_html(inspection, conclusions, sheet, limits))
 
 

@@ -69,6 +69,7 @@ OF_SHAPE = (
     "model.init_args.network.merged_width",
     "model.init_args.network.merged_heads",
     "model.init_args.augmentations",
+    "model.init_args.conditioner",
     "model.init_args.optimizer.class_path",
     "data.image_size",
     "data.augmentation",

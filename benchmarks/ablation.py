@@ -149,7 +149,7 @@ def parse(args: Sequence[str] | None) -> argparse.Namespace:
     add("--variant", type=variant, action="append", required=True, help="NAME:OPTIONS, once or more")
     add("--seeds", type=integers, default=[0], help="with commas")
     add("--cool-down", type=float, default=0.3, help="share of the steps (default 0.3)")
-    add("--held-out", type=float, default=0.5, help="share of the images that is held out (default 0.5)")
+    add("--val", type=float, default=0.5, help="share of the images that is held out (default 0.5)")
     add("--n", type=int, default=1500, help="images drawn and compared (default 1,500)")
     add("--features", default="auto", help="feature network, as evaluate.py takes it")
     add("--out", type=Path, required=True, help="folder of the runs and figures")

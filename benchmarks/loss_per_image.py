@@ -59,7 +59,7 @@ def main(args: Sequence[str] | None = None) -> None:
     torch.set_num_threads(options.threads)
     keep_freed_memory()
     try:
-        prepare(options.data, options.out / "data", options.size, options.held_out, labels=False)
+        prepare(options.data, options.out / "data", options.size, options.val, labels=False)
     except DataError as error:
         sys.exit(f"error: {error}")
     train, val = (np.load(options.out / "data" / f"{name}.npy") for name in ("train", "val"))
@@ -187,7 +187,7 @@ def parse(args: Sequence[str] | None) -> argparse.Namespace:
     add("--rates", type=numbers, default=[1e-3], help="learning rates, with commas (default 1e-3)")
     add("--seeds", type=integers, default=[0], help="with commas")
     add("--n", type=int, default=600, help="held-out images that are denoised (default 600)")
-    add("--held-out", type=float, default=0.5, help="share of the images that is held out (default 0.5)")
+    add("--val", type=float, default=0.5, help="share of the images that is held out (default 0.5)")
     add("--threads", type=int, default=2, help="threads of torch (default 2)")
     add("--out", type=Path, required=True, help="folder of the results")
     return parser.parse_args(args)

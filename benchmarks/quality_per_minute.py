@@ -234,7 +234,7 @@ def parse(args: Sequence[str] | None) -> argparse.Namespace:
     add("--n", type=int, default=2500, help="samples of each, and images of the reference (default 2500)")
     add("--threads", type=int, default=2, help="threads of torch (default 2)")
     add("--cores", type=integers, help="processor cores to stay on, with commas")
-    add("--held-out", type=float, default=0.5, help="share of the images that is held out (default 0.5)")
+    add("--val", type=float, default=0.5, help="share of the images that is held out (default 0.5)")
     add("--labels", action="store_true", help="sub-folders are classes, for contestants that take labels")
     add("--features", default="auto", help="feature network, as evaluate.py takes it")
     add("--peer-nfe", type=int, default=0, help="evaluations per sample of the peers (default: 25, DDIM 50)")

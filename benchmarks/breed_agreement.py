@@ -25,6 +25,7 @@ from tqdm import trange
 from datamodules.cache.cache import default_cache_dir
 from datamodules.image_folder import ImageFolderDataModule
 from datamodules.sources.rendered_cats import BREEDS, RenderedCats
+from lightning_modules.encoders import RGB
 from lightning_modules.sampling.generate import sample_images
 from lightning_modules.trained.trained import load_trained
 
@@ -123,7 +124,7 @@ def classify(network: nn.Module, images: Tensor) -> Tensor:
 
 def in_range(images: Tensor) -> Tensor:
     """Turn bytes into float32 in [-1, 1]."""
-    return images.float() / 127.5 - 1
+    return RGB().encode(images)
 
 
 def half_width(agrees: Tensor) -> float:

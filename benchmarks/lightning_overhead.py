@@ -76,7 +76,7 @@ class HandWrittenLoop:
         """Fetch a batch and take one step."""
         module, seed = self.module, self.module.seed
         images, labels = next(self.batches)
-        images = images.to(self.device, non_blocking=True).float().div_(127.5).sub_(1.0)
+        images = module.encoder.encode(images.to(self.device, non_blocking=True))
         labels = labels.to(self.device, non_blocking=True)
         generator = torch.Generator(self.device).manual_seed(fold(seed, Stream.TRAINING_STEP, self.taken, 0))
         sigma = module.noise_levels.sample(len(images), generator)

@@ -13,6 +13,8 @@ from PIL import Image
 from torch import Tensor
 from torch.utils.data import DataLoader, Dataset
 
+from datamodules.batches.finishing import normalized
+
 
 def usual(image: Image.Image, size: int) -> Tensor:
     """The usual transform: shorter side to `size`, central square, a coin's flip, float32 in [-1, 1]."""
@@ -24,7 +26,7 @@ def usual(image: Image.Image, size: int) -> Tensor:
     if torch.rand(()) < 0.5:
         image = image.transpose(Image.Transpose.FLIP_LEFT_RIGHT)
     pixels = torch.from_numpy(np.array(image)).permute(2, 0, 1)
-    return pixels.float().div_(127.5).sub_(1.0)
+    return normalized(pixels.float())
 
 
 class UsualFolder(Dataset[tuple[Tensor, int]]):

@@ -34,11 +34,11 @@ class DiTDiffusion(DiffusionModule):
         noise_levels: NoiseLevels = LogitNormal(mean=0.3, std=1.4),
         **others: Any,  # noqa: ANN401
     ) -> None:
-        patch, width = network.patch_size, network.width
-        check_capacity(patch, width, preconditioner, "network.patch_size", "network.width")
         super().__init__(
             image_size, network=network, preconditioner=preconditioner, noise_levels=noise_levels, **others
         )
+        patch, width, channels = network.patch_size, network.width, self.image_shape[0]
+        check_capacity(channels, patch, width, preconditioner, "network.patch_size", "network.width")
 
 
 class UNetDiffusion(DiffusionModule):
@@ -64,11 +64,11 @@ class UNetDiffusion(DiffusionModule):
         noise_levels: NoiseLevels = LogNormal(),
         **others: Any,  # noqa: ANN401
     ) -> None:
-        patch, width = network.unshuffle, network.channels[0]
-        check_capacity(patch, width, preconditioner, "network.unshuffle", "network.channels[0]")
         super().__init__(
             image_size, network=network, preconditioner=preconditioner, noise_levels=noise_levels, **others
         )
+        patch, width, channels = network.unshuffle, network.channels[0], self.image_shape[0]
+        check_capacity(channels, patch, width, preconditioner, "network.unshuffle", "network.channels[0]")
 
 
 MODELS: dict[str, type[DiffusionModule]] = {

@@ -21,6 +21,7 @@ from lightning_modules.diffusion.noise_levels import NoiseLevels
 from lightning_modules.diffusion.preconditioning import Preconditioner
 from lightning_modules.diffusion.setting import Setting
 from lightning_modules.diffusion.weighting import Weighting
+from lightning_modules.encoders import RGB, Encoder
 from lightning_modules.networks.config import NetworkConfig
 from lightning_modules.networks.layers import weight_decay_groups
 from lightning_modules.utils.compilation import compile_where_possible
@@ -84,6 +85,7 @@ class DiffusionModule(LightningModule):
         class_names: Names of the data's classes in the order of their labels; one class is unconditional.
         network: Shape of the network `F(x, noise_level, condition)`, whose output is 0 at initialization.
         conditioner: What can be asked for, whose embedding the network holds; null is the labels of classes.
+        encoder: What the network sees of an image: its pixels, or another space.
         preconditioner: How the network's output becomes `denoised`, that is what the network predicts.
         noise_levels: The distribution that training draws noise levels from.
         weighting: Loss weight by noise level; null takes the one the preconditioner was published with.
@@ -97,6 +99,7 @@ class DiffusionModule(LightningModule):
         ValueError: If a setting is out of its range, or the network does not fit the images.
 
     Attributes:
+        image_shape: (C, H, W) of `x_0`.
         ema: Averages of the weights that are kept along with the module's own, by relative length and
             parameter.
     """
@@ -107,7 +110,8 @@ class DiffusionModule(LightningModule):
         class_names: Sequence[str] = ("images",),
         *,
         network: NetworkConfig,
-        conditioner: Conditioner | None = None,  # type: ignore[type-arg]  # jsonargparse takes a bare class
+        conditioner: Conditioner | None = None,
+        encoder: Encoder = RGB(),
         preconditioner: Preconditioner,
         noise_levels: NoiseLevels,
         weighting: Weighting | None = None,
@@ -121,9 +125,11 @@ class DiffusionModule(LightningModule):
         super().__init__()
         self.save_hyperparameters()  # those of the subclass too, and the defaults of this class
         self.hparams["class_names"] = list(class_names)
-        self.conditioner: Conditioner[Any] = conditioner or ClassLabels(tuple(class_names))
-        self.network = network.build(image_size, 3, self.conditioner.embedding, augmentations)
-        self.image_shape = (3, image_size, image_size)
+        self.conditioner: Conditioner = conditioner or ClassLabels(tuple(class_names))
+        self.encoder, self.image_size = encoder, image_size
+        self.image_shape = encoder.shape(image_size)
+        channels, size, _ = self.image_shape
+        self.network = network.build(size, channels, self.conditioner.embedding, augmentations)
         self.class_names = tuple(class_names)
         self.preconditioner = preconditioner
         self.noise_levels = noise_levels
@@ -200,7 +206,8 @@ class DiffusionModule(LightningModule):
 
         The batch holds images, what they show and, where images are varied, what was done to each.
         """
-        x_0, shown, *augmentation = batch
+        images, shown, *augmentation = batch
+        x_0 = self.encoder.encode(images)
         random = self._randomness(batch_idx, x_0.shape)
         condition = self.conditioner.drop(self.conditioner.read(shown), random.dropped)
         denoiser = self.bind(condition, *augmentation)
@@ -211,7 +218,8 @@ class DiffusionModule(LightningModule):
 
     def validation_step(self, batch: tuple[Any, ...], batch_idx: int) -> None:
         """Log the held-out loss, with the same noise at every validation."""
-        x_0, shown = batch
+        images, shown = batch
+        x_0 = self.encoder.encode(images)
         generator = self._generator(Stream.VAL_LOSS, batch_idx)
         # Evenly spaced quantiles instead of random ones: the same expectation, with far less variance.
         quantiles = (torch.arange(len(x_0), device=self.device) + 0.5) / len(x_0)

@@ -14,7 +14,7 @@ from torch import Tensor, nn
 from tqdm import tqdm
 
 from contestants.task import Contestant, Images, Task
-from lightning_modules.pictures.images import to_uint8
+from lightning_modules.encoders import RGB
 
 Weights = dict[str, Tensor]
 
@@ -150,12 +150,12 @@ class Peer(Contestant):
     @torch.no_grad()
     def sample(self, labels: list[int], first: int) -> Images:
         """Draw images; the noise follows on from the batch before."""
-        return to_uint8(self.draw(torch.tensor(labels))).numpy()
+        return RGB().decode(self.draw(torch.tensor(labels))).numpy()
 
 
 def in_range(images: Images) -> Tensor:
     """Turn uint8 images into float32 in [-1, 1]."""
-    return torch.from_numpy(np.array(images)).float().div_(127.5).sub_(1.0)
+    return RGB().encode(torch.from_numpy(np.array(images)))
 
 
 def copy_of(network: nn.Module) -> nn.Module:

@@ -13,7 +13,7 @@ from torch.utils.data import Dataset
 from datamodules.batches.augmentation import Augmentation
 from datamodules.batches.balance import BalancedStream
 from datamodules.batches.crop import crop_boxes
-from datamodules.batches.finishing import DraftBatch, ImageBatch, shrunk
+from datamodules.batches.finishing import DraftBatch, ImageBatch, normalized, shrunk
 from datamodules.batches.order import flips, stream_indices
 from datamodules.cache.pixels import Images, MappedImages
 
@@ -57,7 +57,7 @@ class ImageRows(NamedTuple):
         for start in range(0, len(which), _ROWS_AT_A_TIME):
             part = torch.from_numpy(self.gather(which[start : start + _ROWS_AT_A_TIME])[0])
             total += shrunk(part, size).sum(dim=0, dtype=torch.float64)
-        return (total / len(which) / 127.5 - 1.0).float()
+        return normalized(total / len(which)).float()
 
 
 class TrainBatches(Dataset[ImageBatch | DraftBatch]):

@@ -92,7 +92,7 @@ class Finish:
         """
         draft = batch if isinstance(batch, DraftBatch) else DraftBatch(batch.labels, batch.images)
         images = _cut_to(self._pixels(draft, every), draft.boxes, self._size)
-        images = images.div_(127.5).sub_(1.0)
+        images = normalized(images)
         if draft.augmentation is None or self._augmentation is None:
             return ImageBatch(images, draft.labels)
         varied = self._augmentation.apply(images, draft.augmentation)
@@ -109,6 +109,11 @@ class Finish:
         if draft.mirrored is None:
             return images
         return torch.where(draft.mirrored[:, None, None, None], images.flip(-1), images)
+
+
+def normalized(pixels: Tensor) -> Tensor:
+    """Scale pixel values of 0 to 255, float, to [-1, 1]: the one place where that is done."""
+    return pixels.div(127.5).sub_(1.0)
 
 
 def shrunk(images: Tensor, size: int) -> Tensor:

@@ -90,7 +90,8 @@ class LossByNoiseLevel(StepCallback):
         """Start new sums."""
         self._val = torch.zeros(len(self.bands), 4, device=pl_module.device)
         if self._mean_image is None:
-            self._mean_image = data_module(trainer).mean_image().to(pl_module.device)
+            mean_image = data_module(trainer).mean_image().to(pl_module.device)
+            (self._mean_image,) = diffusion_module(pl_module).encoder.encode(mean_image[None])
 
     def on_validation_batch_end(
         self,
@@ -106,11 +107,12 @@ class LossByNoiseLevel(StepCallback):
         assert self._mean_image is not None
         module = diffusion_module(pl_module)
         images, shown = batch
+        x_0 = module.encoder.encode(images)
         denoiser = module.bind(module.conditioner.read(shown))
         seed = fold(module.seed, Stream.NOISE_BANDS, batch_idx, trainer.global_rank)
         generator = torch.Generator(module.device).manual_seed(seed)
         for number, band in enumerate(self.bands):
-            errors = band_errors(denoiser, images, self._mean_image, band, generator)
+            errors = band_errors(denoiser, x_0, self._mean_image, band, generator)
             self._val[number] += len(images) * torch.cat([errors, torch.ones_like(errors[:1])])
 
     def on_validation_epoch_end(self, trainer: Trainer, pl_module: LightningModule) -> None:

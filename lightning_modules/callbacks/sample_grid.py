@@ -13,7 +13,7 @@ from lightning_modules.conditioning.conditioner import Conditioner
 from lightning_modules.diffusion.denoiser import Condition
 from lightning_modules.ema.callback import averaged_weights
 from lightning_modules.module import DiffusionModule
-from lightning_modules.pictures.images import save_png, to_uint8
+from lightning_modules.pictures.images import save_png
 from lightning_modules.pictures.sheets import Sheet
 from lightning_modules.run.directory import RunDirectory
 from lightning_modules.sampling.generate import sample
@@ -131,7 +131,7 @@ class SampleGrid(StepCallback):
     def _show(self, trainer: Trainer, module: DiffusionModule, step: int) -> None:
         with averaged_weights(trainer, module), between_steps(trainer):
             images = sample(module, self.condition(module.conditioner), self.sampling, self.seed)
-        grid = self.sheet(module.conditioner, step).draw(to_uint8(images))
+        grid = self.sheet(module.conditioner, step).draw(module.encoder.decode(images))
         if self._folder is not None:
             save_png(grid, RunDirectory(Path(self._folder)).sample_grid(step))
         write_picture(trainer, "samples", grid, step)

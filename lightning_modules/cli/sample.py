@@ -211,10 +211,9 @@ def load_guide(place: Path, module: DiffusionModule, device: str) -> Trained:
             f"--guide-run {place} was trained on other classes than the model: {listed(its.class_names)}; "
             f"the model has {listed(own.class_names)}"
         )
-    if its.image_shape != own.image_shape:
+    if (its.image_size, its.encoder) != (own.image_size, own.encoder):
         raise ValueError(
-            f"--guide-run {place} makes images of {its.image_shape[-1]} px, but the model of "
-            f"{own.image_shape[-1]} px"
+            f"--guide-run {place} makes images of {its.image_size} px, but the model of {own.image_size} px"
         )
     return guide
 
@@ -310,7 +309,7 @@ def save_pictures(
         save_gif(
             [image_grid(frame, columns) for frame in frames],
             figure_of(out, FILM),
-            max(1, viewing_scale(module.image_shape[-1]) // 2),
+            max(1, viewing_scale(module.image_size) // 2),
         )
     for name, picture in pictures.items():
         save_png(picture.draw(), figure_of(out, name))

@@ -76,7 +76,7 @@ def _data_set(data: ImageFolderDataModule, module: DiffusionModule) -> tuple[str
     train, val = len(data.train_labels), len(data.val_labels)
     text = (
         f"{train:,} images to train on, {val:,} held out, {counted(data.class_names)}, "
-        f"{module.image_shape[-1]} px; "
+        f"{module.image_size} px; "
         f"cache in {data.cache_dir or default_cache_dir()}"
     )
     figures = {"images": train, "val": val, "classes": data.num_classes}

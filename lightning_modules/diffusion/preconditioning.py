@@ -185,14 +185,21 @@ class FlowX(Preconditioner):
 
 
 def check_capacity(
-    patch_size: int, width: int, preconditioner: Preconditioner, patch_option: str, width_option: str
+    channels: int,
+    patch_size: int,
+    width: int,
+    preconditioner: Preconditioner,
+    patch_option: str,
+    width_option: str,
 ) -> None:
     """Refuse a network that cannot carry what it is to predict.
 
-    A patch of noise fills all of its `3 * patch_size^2` dimensions. Through fewer than that many features the
-    rest of the noise can never be removed, however long the training, and every sample stays noisy.
+    A patch of noise fills all of its `channels * patch_size^2` dimensions. Through fewer than that many
+    features the rest of the noise can never be removed, however long the training, and every sample stays
+    noisy.
 
     Args:
+        channels: Channels of the images.
         patch_size: Side in pixels of what the network's finest place stands for.
         width: Features of such a place.
         preconditioner: Says whether the target contains noise.
@@ -202,7 +209,7 @@ def check_capacity(
     Raises:
         ValueError: If the target contains noise and a patch has more values than its place features.
     """
-    patch_dim = 3 * patch_size**2
+    patch_dim = channels * patch_size**2
     if preconditioner.noised_target and patch_dim > width:
         predicted = type(preconditioner).__name__
         raise ValueError(

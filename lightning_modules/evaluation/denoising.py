@@ -7,6 +7,7 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
+from datamodules.batches.finishing import normalized
 from datamodules.utils.progress import progress
 from lightning_modules.diffusion.denoiser import Denoiser
 from lightning_modules.evaluation.image_sets import Sides
@@ -88,7 +89,8 @@ def errors_by_noise_level(
         quiet: Show no progress bar.
     """
     bands = list(itertools.pairwise(edges))
-    mean_image = torch.from_numpy(sides.train.images).float().mean(0).div(127.5).sub(1).to(module.device)
+    mean_pixels = normalized(torch.from_numpy(sides.train.images).float().mean(0))
+    (mean_image,) = module.encoder.encode(mean_pixels[None].to(module.device))
     sums = torch.zeros(2, len(bands), 3, dtype=torch.float64)
     count = len(sides.train.labels)
     was_training = module.training
@@ -98,16 +100,16 @@ def errors_by_noise_level(
     ) as bar:
         for side, (images, labels) in enumerate(sides):
             for number, start in enumerate(range(0, count, batch_size)):
-                x = torch.from_numpy(images[start : start + batch_size]).to(module.device).float()
-                x = x.div(127.5).sub(1)
+                some = torch.from_numpy(images[start : start + batch_size])
+                x_0 = module.encoder.encode(some.to(module.device))
                 denoiser = module.bind(module.conditioner.read(labels[start : start + batch_size]))
                 # The same noise on both sides: their difference is the images' alone.
                 seed = fold(module.seed, Stream.NOISE_BANDS, number, 0)
                 generator = torch.Generator(module.device).manual_seed(seed)
                 for band, (low, high) in enumerate(bands):
-                    errors = band_errors(denoiser, x, mean_image, (low, high), generator)
-                    sums[side, band] += len(x) * errors.double().cpu()
-                bar.update(len(x))
+                    errors = band_errors(denoiser, x_0, mean_image, (low, high), generator)
+                    sums[side, band] += len(x_0) * errors.double().cpu()
+                bar.update(len(x_0))
     module.train(was_training)
     means = (sums / count).tolist()
     return [

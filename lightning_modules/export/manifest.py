@@ -37,6 +37,7 @@ def describe(module: DiffusionModule, facts: CheckpointFacts, sampling: Sampling
         "weights": facts.weights,
         "step": facts.step,
         "model": {"class_path": type(module).__name__, "init_args": _options(module)},
+        "encoder": to_plain(module.encoder),
         "images": {"size": size, "channels": channels, "layout": "NCHW", "range": [-1.0, 1.0]},
         **module.conditioner.facts(),
         "denoiser": "denoised = c_skip * x + c_out * network(c_in * x, ln(sigma) / 4, condition)",

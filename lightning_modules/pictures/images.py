@@ -4,16 +4,10 @@ import math
 from collections.abc import Sequence
 from pathlib import Path
 
-import torch
 from PIL import Image
 from torch import Tensor
 
 from datamodules.utils.io import whole_file
-
-
-def to_uint8(images: Tensor) -> Tensor:
-    """Round images from [-1, 1] to 0..255, clipping what lies outside; any shape, result uint8 on the CPU."""
-    return images.float().add(1).mul(127.5).round().clamp(0, 255).to(torch.uint8).cpu()
 
 
 def image_grid(images: Tensor, columns: int, gap: int = 2) -> Tensor:

@@ -10,7 +10,6 @@ from torch import Tensor
 
 from lightning_modules.diffusion.denoiser import Condition, Denoiser
 from lightning_modules.module import DiffusionModule
-from lightning_modules.pictures.images import to_uint8
 from lightning_modules.pictures.sheets import LaidOut, Sheet
 from lightning_modules.sampling.generate import batch_ranges, sample, sample_from
 from lightning_modules.sampling.image_noise import ImageNoise, InterpolatedNoise
@@ -53,7 +52,9 @@ def class_grid(
         title = f"{count:,} classes in their order; at the left the first of each row"
         sheet = Sheet(columns, title, row_names=names[::columns], captions=names)
     images = [
-        to_uint8(sample(module, every[part.start : part.stop], settings, seed, [row] * len(part), guide))
+        module.encoder.decode(
+            sample(module, every[part.start : part.stop], settings, seed, [row] * len(part), guide)
+        )
         for row in range(rows)
         for part in batch_ranges(count, batch_size)
     ]
@@ -90,7 +91,7 @@ def interpolation_grid(
         )
         noise = InterpolatedNoise(start, end, shares)
         asked = condition[row : row + 1].repeated(columns)
-        images.append(to_uint8(sample_from(module, asked, settings, noise, guide)))
+        images.append(module.encoder.decode(sample_from(module, asked, settings, noise, guide)))
     sheet = Sheet(
         columns,
         "from one image's noise to another's",
@@ -126,7 +127,7 @@ def denoising_frames(
     def watched(denoiser: Denoiser) -> Denoiser:
         def keeping(x: Tensor, sigma: Tensor) -> Tensor:
             denoised = denoiser(x, sigma)
-            frames.append(to_uint8(denoised))
+            frames.append(module.encoder.decode(denoised))
             return denoised
 
         return keeping

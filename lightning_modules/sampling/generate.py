@@ -10,7 +10,6 @@ from torch import Tensor
 from lightning_modules.diffusion.denoiser import Condition, Denoiser
 from lightning_modules.diffusion.samplers.sampler import NoiseSource
 from lightning_modules.module import DiffusionModule
-from lightning_modules.pictures.images import to_uint8
 from lightning_modules.sampling.image_noise import ImageNoise
 from lightning_modules.sampling.settings import Sampling
 
@@ -50,8 +49,8 @@ def sample(
         guide: A weaker model of the same data to guide away from; none takes what the settings name.
 
     Returns:
-        Images, (B, C, H, W), float32, about in [-1, 1], not clipped. Image `i` does not depend on the batch
-        that it is sampled in.
+        Images in model space, (B, C, H, W), float32, not clipped: `module.encoder.decode` makes pixels of
+        them. Image `i` does not depend on the batch that it is sampled in.
 
     Raises:
         ValueError: If the settings guide by an average that the module does not have.
@@ -160,7 +159,7 @@ def sample_batch(
     """
     images = sample(module, condition, settings, seed, indices, guide)
     broken = len(images) - int(images.isfinite().flatten(1).all(1).sum())
-    return SampledBatch(indices, condition.to("cpu"), to_uint8(images), broken)
+    return SampledBatch(indices, condition.to("cpu"), module.encoder.decode(images), broken)
 
 
 def check_finite(batch: SampledBatch, settings: Sampling) -> None:

@@ -37,7 +37,7 @@ class FeatureNetwork(nn.Module, ABC):
 
         Args:
             images: uint8, (B, 3, H, W). Only bytes: what a float image becomes is decided once, by
-                rounding (`lightning_modules.pictures.images.to_uint8`), not in a metric by truncation.
+                rounding (`Encoder.decode`), not in a metric by truncation.
 
         Returns:
             Features, float32, (B, F).
@@ -47,7 +47,7 @@ class FeatureNetwork(nn.Module, ABC):
             ValueError: If they are not RGB, or a feature is not finite.
         """
         if images.dtype != torch.uint8:
-            raise TypeError(f"features are taken of uint8 images, not of {images.dtype}: round with to_uint8")
+            raise TypeError(f"features are taken of uint8 images, not of {images.dtype}: decode them")
         if images.ndim != 4 or images.shape[1] != 3:
             raise ValueError(f"features are taken of images (B, 3, H, W), not {tuple(images.shape)}")
         features = self.features(images).float().flatten(1)

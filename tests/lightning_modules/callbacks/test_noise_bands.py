@@ -9,6 +9,7 @@ from lightning_modules.callbacks.noise_bands import LossByNoiseLevel
 from lightning_modules.conditioning.class_labels import ClassLabels
 from lightning_modules.diffusion.preconditioning import EDM
 from lightning_modules.ema.callback import EMA
+from lightning_modules.encoders import RGB
 from tests.helpers.tiny import Memory, classes, data, draw, fit, module
 
 EDGES = (0.1, 1.0, 10.0)
@@ -17,7 +18,7 @@ EDGES = (0.1, 1.0, 10.0)
 class Stub:
     """A module whose denoiser is any function, and that notes what is logged."""
 
-    device, seed, conditioner = torch.device("cpu"), 0, ClassLabels()
+    device, seed, conditioner, encoder = torch.device("cpu"), 0, ClassLabels(), RGB()
 
     def __init__(self, denoiser=None) -> None:
         self.denoiser = denoiser

@@ -13,7 +13,6 @@ from lightning_modules.callbacks.sample_grid import SampleGrid
 from lightning_modules.conditioning.class_labels import ClassLabels
 from lightning_modules.ema.callback import EMA
 from lightning_modules.module import AdamWSettings
-from lightning_modules.pictures.images import to_uint8
 from lightning_modules.sampling.generate import sample
 from lightning_modules.sampling.settings import Sampling
 from tests.helpers.tiny import data, fit, module, randomize
@@ -85,7 +84,7 @@ def test_the_picture_is_that_of_the_averaged_weights(image_folder, tmp_path):
     model = randomize(module(optimizer=AdamWSettings(0.05)))
     callback = grid(4, seed=3)
     fit(tmp_path, model, data(image_folder), [EMA(0.9), callback], max_steps=4)
-    images = to_uint8(sample(model, callback.condition(model.conditioner), SAMPLING, seed=3))
+    images = model.encoder.decode(sample(model, callback.condition(model.conditioner), SAMPLING, seed=3))
     expected = callback.sheet(model.conditioner, 4).draw(images)
     with Image.open(tmp_path / "samples" / "step=00000004.png") as picture:
         actual = torch.from_numpy(np.array(picture.convert("RGB")))

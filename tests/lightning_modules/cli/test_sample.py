@@ -10,7 +10,6 @@ from PIL import Image
 from lightning_modules.conditioning.class_labels import ClassLabels
 from lightning_modules.diffusion.samplers.single_step import Churn
 from lightning_modules.models import DiTDiffusion
-from lightning_modules.pictures.images import to_uint8
 from lightning_modules.pictures.sheets import Sheet
 from lightning_modules.sampling import generate
 from lightning_modules.sampling.settings import Sampling
@@ -39,7 +38,7 @@ def sampled_with(run: Run, weights: str, labels: list[int]) -> np.ndarray:
     path = run.folder / "checkpoints" / "last.ckpt"
     model = DiTDiffusion.load_from_checkpoint(path, weights_only=True, map_location="cpu")
     model.load_state_dict(run.checkpoint()[weights])
-    images = to_uint8(generate.sample(model, classes(*labels), run_sampling(path), 0))
+    images = model.encoder.decode(generate.sample(model, classes(*labels), run_sampling(path), 0))
     return images.permute(0, 2, 3, 1).numpy().astype(np.int64)
 
 

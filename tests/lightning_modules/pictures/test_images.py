@@ -5,40 +5,12 @@ import pytest
 import torch
 from PIL import Image
 
-from lightning_modules.pictures.images import image_grid, save_png, to_uint8
+from lightning_modules.pictures.images import image_grid, save_png
 
 
 def read(path) -> torch.Tensor:
     with Image.open(path) as picture:
         return torch.from_numpy(np.array(picture)).permute(2, 0, 1)
-
-
-def test_all_pixel_values_come_back():
-    values = torch.arange(256)
-    assert torch.equal(to_uint8(values / 127.5 - 1), values.to(torch.uint8))
-
-
-def test_values_are_rounded_and_not_cut_off():
-    """A truncated picture would be darker than the image by half a level."""
-    values = torch.tensor([100.4, 100.6, 0.4, 0.6, 254.6])
-    assert to_uint8(values / 127.5 - 1).tolist() == [100, 101, 0, 1, 255]
-    many = torch.linspace(-1, 1, 100_001)
-    error = to_uint8(many) / 127.5 - 1 - many
-    assert abs(error.mean().item()) < 1e-4
-    assert error.abs().max() <= 0.5 / 127.5 + 1e-6
-
-
-def test_values_outside_are_clipped():
-    values = torch.tensor([-100.0, -1.01, 1.01, 5.0, torch.inf, -torch.inf])
-    assert to_uint8(values).tolist() == [0, 0, 255, 255, 255, 0]
-
-
-@pytest.mark.parametrize("dtype", [torch.float64, torch.bfloat16])
-def test_shape_is_kept_and_the_result_is_uint8(dtype):
-    result = to_uint8(torch.zeros(2, 3, 4, 5, dtype=dtype))
-    assert result.shape == (2, 3, 4, 5)
-    assert result.dtype == torch.uint8
-    assert (result == 128).all()
 
 
 @pytest.mark.parametrize("gap", [0, 1, 2])

@@ -5,7 +5,7 @@ import math
 import pytest
 import torch
 
-from lightning_modules.pictures.images import to_uint8
+from lightning_modules.encoders import RGB
 from lightning_modules.pictures.sheets import LaidOut
 from lightning_modules.sampling.demonstrations import (
     class_grid,
@@ -37,14 +37,14 @@ def test_class_grid_has_a_class_a_column_and_the_same_noise_a_row():
     assert len(grid.images) == 4
     for row in range(2):
         for column in range(2):
-            alone = to_uint8(sample(model(), classes(column), SETTINGS, 3, [row]))[0].int()
+            alone = RGB().decode(sample(model(), classes(column), SETTINGS, 3, [row]))[0].int()
             assert (tile(grid, row, column) - alone).abs().max() <= 1
     assert (tile(grid, 0, 0) - tile(grid, 0, 1)).abs().max() > 1
 
 
 def test_interpolation_starts_and_ends_at_the_images_of_the_set():
     grid = interpolation_grid(model(), SETTINGS, classes(0, 1), seed=3, columns=5)
-    images = to_uint8(sample(model(), classes(0, 0, 1, 1), SETTINGS, 3)).int()
+    images = RGB().decode(sample(model(), classes(0, 0, 1, 1), SETTINGS, 3)).int()
     assert list(grid.sheet.column_names) == ["0%", "25%", "50%", "75%", "100%"]
     assert list(grid.sheet.row_names) == ["a", "b"]
     for row in range(2):
@@ -56,7 +56,7 @@ def test_interpolation_starts_and_ends_at_the_images_of_the_set():
 def test_frames_are_the_estimates_and_end_with_the_images():
     frames = denoising_frames(model(), SETTINGS, classes(0, 1, 1), seed=3)
     assert len(frames) == SETTINGS.evaluations
-    images = to_uint8(sample(model(), classes(0, 1, 1), SETTINGS, 3))
+    images = RGB().decode(sample(model(), classes(0, 1, 1), SETTINGS, 3))
     assert torch.equal(frames[-1], images)
     assert not torch.equal(frames[0], images)
 
@@ -112,5 +112,5 @@ def test_many_classes_are_sampled_once_each_in_a_square(count: int) -> None:
     assert len(grid.images) == count
     assert grid.sheet.columns == math.ceil(math.sqrt(count))
     row, column = divmod(count - 1, grid.sheet.columns)
-    alone = to_uint8(sample(trained, classes(count - 1), Sampling(steps=1), 3, [0]))[0].int()
+    alone = RGB().decode(sample(trained, classes(count - 1), Sampling(steps=1), 3, [0]))[0].int()
     assert (tile(grid, row, column) - alone).abs().max() <= 1

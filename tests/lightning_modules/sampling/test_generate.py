@@ -2,7 +2,7 @@ from __future__ import annotations
 
 import torch
 
-from lightning_modules.pictures.images import to_uint8
+from lightning_modules.encoders import RGB
 from lightning_modules.sampling.generate import batch_ranges, sample, sample_images
 from lightning_modules.sampling.settings import Sampling
 from tests.helpers.tiny import classes, module
@@ -29,7 +29,7 @@ def test_batches_cover_the_set_in_order():
 
 def test_images_are_the_module_s_rounded():
     images = sample(module(), ASKED, SETTINGS, seed=5)
-    assert (together(sampled()) - to_uint8(images).int()).abs().max() <= 1
+    assert (together(sampled()) - RGB().decode(images).int()).abs().max() <= 1
 
 
 def test_an_image_does_not_depend_on_the_batch_size():

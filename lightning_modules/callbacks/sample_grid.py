@@ -86,12 +86,12 @@ class SampleGrid(StepCallback):
         if self.every_n_steps:
             rehearse_sampling(self.sampling, "sample_grid", self.seed)
 
-    def condition(self, conditioner: Conditioner[Any]) -> Condition:
+    def condition(self, conditioner: Conditioner) -> Condition:
         """Return what is asked of the grid's images, row by row."""
         row: Condition = conditioner.every().repeated(self.columns)
         return row.repeated(self.rows * self.columns)
 
-    def sheet(self, conditioner: Conditioner[Any], step: int) -> Sheet:
+    def sheet(self, conditioner: Conditioner, step: int) -> Sheet:
         """Return how the grid is laid out, and its text."""
         title, every = f"step {step:,}", conditioner.every()
         if len(every) > self.columns > 0:

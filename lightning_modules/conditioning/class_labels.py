@@ -46,7 +46,7 @@ class ClassEmbedding(nn.Module):
 
 
 @dataclass(frozen=True)
-class ClassLabels(Conditioner[ClassCondition]):
+class ClassLabels(Conditioner):
     """One class for each image.
 
     Args:

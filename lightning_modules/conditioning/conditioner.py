@@ -1,7 +1,7 @@
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from typing import Any, Generic, TypeVar
+from typing import Any
 
 import torch
 from torch import Tensor, nn
@@ -9,10 +9,8 @@ from torch import Tensor, nn
 from lightning_modules.diffusion.denoiser import Condition
 from lightning_modules.diffusion.setting import Setting
 
-C = TypeVar("C", bound=Condition)
 
-
-class Conditioner(Setting, ABC, Generic[C]):
+class Conditioner(Setting, ABC):
     """A kind of condition: how it is read, embedded, dropped and written, and what asks for nothing.
 
     A subclass is a frozen dataclass of plain values, for checkpoints hold it. Nothing else knows the kind:
@@ -32,18 +30,18 @@ class Conditioner(Setting, ABC, Generic[C]):
         """
 
     @abstractmethod
-    def read(self, given: Any) -> C:  # noqa: ANN401
+    def read(self, given: Any) -> Condition:  # noqa: ANN401
         """Return the condition that a batch holds behind its images, on the batch's device."""
 
     @abstractmethod
-    def null(self, count: int, device: torch.device | str = "cpu") -> C:
+    def null(self, count: int, device: torch.device | str = "cpu") -> Condition:
         """Return the condition of `count` images of which nothing is asked."""
 
     @abstractmethod
-    def every(self) -> C:
+    def every(self) -> Condition:
         """Return all that can be asked for, once each, for pictures that show it; or a part worth showing."""
 
-    def choose(self, text: str | None) -> C:
+    def choose(self, text: str | None) -> Condition:
         """Return what a user writes behind `--labels`; all there is if nothing was written.
 
         Raises:
@@ -53,15 +51,15 @@ class Conditioner(Setting, ABC, Generic[C]):
             return self.every()
         raise ValueError(f"--labels {text!r}: a model of {type(self).__name__} reads no text; leave it out")
 
-    def drop(self, condition: C, where: Tensor) -> C:
+    def drop(self, condition: Condition, where: Tensor) -> Condition:
         """Return a condition that asks for nothing where a mask (B,) is true."""
         return condition.replaced(self.null(len(condition), where.device), where)
 
-    def captions(self, condition: C) -> list[str]:
+    def captions(self, condition: Any) -> list[str]:  # noqa: ANN401
         """Return what stands below pictures of these images; nothing where there is nothing to say."""
         return []
 
-    def written(self, condition: C) -> list[Any]:
+    def written(self, condition: Any) -> list[Any]:  # noqa: ANN401
         """Return the condition of each image as a plain value that JSON has, for those who read a set."""
         return [[tensor[i].tolist() for tensor in condition.tensors()] for i in range(len(condition))]
 

@@ -50,7 +50,7 @@ class TagEmbedding(nn.Module):
 
 
 @dataclass(frozen=True)
-class Tags(Conditioner[TagCondition]):
+class Tags(Conditioner):
     """Any number of tags for each image; none is nothing."""
 
     names: tuple[str, ...]

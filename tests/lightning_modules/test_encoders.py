@@ -11,12 +11,13 @@ from torch import Tensor
 from datamodules.batches.finishing import normalized
 from lightning_modules.callbacks.noise_bands import LossByNoiseLevel
 from lightning_modules.callbacks.sample_grid import SampleGrid
+from lightning_modules.checkpoints.facts import CheckpointFacts
 from lightning_modules.encoders import RGB
 from lightning_modules.export.manifest import describe, rebuild
-from lightning_modules.models import CheckpointFacts, load_model
 from lightning_modules.module import AdamWSettings
 from lightning_modules.sampling.generate import sample, sample_images
 from lightning_modules.sampling.settings import Sampling
+from lightning_modules.trained.checkpoint import load_model
 from tests.helpers.tiny import KINDS, classes, data, fit, module
 
 VALUES = torch.arange(256)

@@ -123,7 +123,7 @@ LAYERS = (
         "lightning_modules.networks",
         "lightning_modules.pictures",
     ),
-    ("lightning_modules.conditioning", "lightning_modules.ema"),
+    ("lightning_modules.conditioning", "lightning_modules.ema", "lightning_modules.encoders"),
     ("lightning_modules.module",),
     ("lightning_modules.models", "lightning_modules.run", "lightning_modules.sampling"),
     ("lightning_modules.cost", "lightning_modules.export", "lightning_modules.logs"),

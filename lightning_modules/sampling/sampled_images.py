@@ -32,7 +32,7 @@ class SampledImages(Sequence[Image.Image]):
         conditioner: Knows what that means.
     """
 
-    def __init__(self, pixels: Tensor, condition: Condition, conditioner: Conditioner[Any]) -> None:
+    def __init__(self, pixels: Tensor, condition: Condition, conditioner: Conditioner) -> None:
         self._pixels = pixels
         self._condition = condition
         self._conditioner = conditioner

@@ -31,7 +31,7 @@ def chosen_shell(given: Sequence[str]) -> str:
     """
     name = given[0] if given else Path(os.environ.get("SHELL", "")).name
     if name not in SHELLS:
-        raise ValueError(no_such(name, SHELLS))
+        raise ValueError(no_such(name, SHELLS, "completion for"))
     return name
 
 

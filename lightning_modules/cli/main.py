@@ -79,9 +79,9 @@ def help_text() -> str:
 def _unknown(name: str) -> str:
     if name == "modal":
         return "training on Modal needs a clone of the project: modal run modal_entry.py::fit ... in it."
-    kind = "option" if name.startswith("-") else "command"
-    said = no_such(name, COMMANDS) if kind == "command" else f"{name} is not an option"
-    return f"{said}. All commands: {NAME} --help"
+    if name.startswith("-"):
+        return f"{name} is not an option. All options: {NAME} --help"
+    return f"{no_such(name, COMMANDS, 'command')}. All commands: {NAME} --help"
 
 
 def _complete(option: str, given: Sequence[str]) -> None:

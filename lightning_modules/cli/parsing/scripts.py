@@ -98,11 +98,11 @@ class ScriptParser(argparse.ArgumentParser):
         return f"{wrong} is not an option.{hint}"
 
 
-def no_such(value: str, choices: Collection[str]) -> str:
+def no_such(value: str, choices: Collection[str], kind: str = "") -> str:
     """Return a sentence without its full stop: there is no such thing, what is nearest, what there is."""
     near = difflib.get_close_matches(value, choices, 1, 0.5)
     hint = f" Did you mean {near[0]}?" if near else ""
-    return f"there is no '{value}'.{hint} There are {', '.join(choices)}"
+    return f"there is no {kind}{' ' if kind else ''}'{value}'.{hint} There are {', '.join(choices)}"
 
 
 def whole(least: int, most: int | None = None) -> Callable[[str], int]:

@@ -1,4 +1,4 @@
-"""Laws from which training draws its noise levels `sigma`."""
+"""Distributions from which training draws its noise levels `sigma`."""
 
 from __future__ import annotations
 

@@ -33,7 +33,7 @@ def inception_score(logits: Tensor, splits: int = 10) -> tuple[float, float]:
     and says little of cats alone, which fall into few of the classifier's classes. Given for completeness.
 
     Args:
-        logits: Of the drawn images, (N, K).
+        logits: Of the samples, (N, K).
         splits: Parts whose scores are averaged.
 
     Raises:

@@ -1,4 +1,4 @@
-"""Whether drawn images are new, or copies of the training images."""
+"""Whether samples are new, or copies of the training images."""
 
 from __future__ import annotations
 
@@ -112,7 +112,7 @@ def memorization(samples: Nearest, val: Nearest, replicates: int = 500, seed: in
     that it does not find among held-out images.
 
     Args:
-        samples: Nearest training images of drawn images.
+        samples: Nearest training images of samples.
         val: Nearest training images of held-out images.
         replicates: Number of bootstrap resamples.
         seed: Seed of the resampling.

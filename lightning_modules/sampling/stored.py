@@ -9,11 +9,11 @@ from lightning_modules.checkpoints.opening import open_checkpoint
 from lightning_modules.sampling.settings import Sampling
 
 SAMPLING = "sampling"
-"""Entry of a checkpoint: how its run draws its sample grids, `Sampling.to_dict`."""
+"""Entry of a checkpoint: how its run samples its grids, `Sampling.to_dict`."""
 
 
 def run_sampling(checkpoint: Path) -> Sampling:
-    """Return how a checkpoint's run draws its own sample grids, which the checkpoint says wherever it lies.
+    """Return how a checkpoint's run samples its own grids, which the checkpoint says wherever it lies.
 
     The defaults, if the run was trained without sample grids.
 

@@ -18,7 +18,7 @@ fit: $(VENV)/.installed  ## Train; options in ARGS="--config cats --data.root my
 sample: $(VENV)/.installed  ## Draw images; ARGS="runs/demo --labels tabby --n 64"
 	$(BIN)/python scripts/sample.py $(ARGS)
 
-evaluate: $(VENV)/.installed-eval  ## Measure a run; ARGS="runs/demo --nfe 5,10,20"
+evaluate: $(VENV)/.installed-eval  ## Measure a run; ARGS="runs/demo --nfe 6,10,20"
 	$(BIN)/python scripts/evaluate.py $(ARGS)
 
 inspect: $(VENV)/.installed  ## Look into a folder of images; ARGS="my_images"

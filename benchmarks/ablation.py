@@ -105,7 +105,7 @@ def measure(folder: Path, setup: Setup) -> dict[str, Any]:
         "floor": {key: dataclasses.asdict(figure) for key, figure in report.floor.items()},
         "val": [band.val for band in bands],
         "train": [band.train for band in bands],
-        "nfe": sampling.network_evaluations,
+        "nfe": sampling.nfe,
         "evaluation_seconds": time.perf_counter() - start,
     }
 

@@ -39,7 +39,7 @@ def main(args: Sequence[str] | None = None) -> None:
         Variant(
             checkpoint,
             "ema",
-            dataclasses.replace(settings, sampler=name, steps=SAMPLERS[name].steps_within(nfe)),
+            dataclasses.replace(settings, sampler=name).within(nfe),
         )
         for name in options.sampler
         for nfe in options.nfe

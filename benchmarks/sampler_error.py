@@ -159,7 +159,7 @@ def measure(
     for name, budget in tqdm([(name, budget) for name in SAMPLERS for budget in budgets], desc="sampling"):
         settings = replace(problem.settings, sampler=name, steps=SAMPLERS[name].steps_within(budget))
         images = draw(problem, settings)
-        row: dict[str, float] = {"evaluations": settings.evaluations}
+        row: dict[str, float] = {"evaluations": settings.denoiser_evaluations}
         if not SAMPLERS[name].stochastic:
             of_images = errors(images, reference)
             row |= {"median": of_images.median().item(), "p90": of_images.quantile(0.9).item()}

@@ -56,7 +56,7 @@ class Run:
         Image `i` depends on the seed, its label and `i` alone.
 
         Args:
-            labels: Classes, for the images in turn: a name, or several; None is no class, and nothing is all.
+            labels: Classes, for the images in turn: a name, or several; None: no class; nothing: all.
             n: Number of images.
             options: Those of `ninelives sample` but for files and processes, with underscores: `seed`,
                 `weights`, `sampler`, `steps`, `nfe`, `guidance`, `guide_length`, `batch_size`, ... What is

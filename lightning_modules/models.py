@@ -1,4 +1,4 @@
-"""The models there are: a network's shape, and how it is trained unless it is said otherwise."""
+"""The models: a network's shape, and the defaults of its training."""
 
 from __future__ import annotations
 

@@ -145,7 +145,7 @@ class DiffusionModule(LightningModule):
     ) -> Tensor:
         """Evaluate the denoiser `D`: noisy images (B, C, H, W), `sigma` (B,), condition -> `denoised`.
 
-        `augmentation` (B, augmentations) says what was done to the images; None is the same as zeros.
+        `augmentation` (B, augmentations) says what was done to the images; None: as zeros.
         """
         given = (condition,) if augmentation is None else (condition, augmentation)
         return self.preconditioner.denoise(lambda x, level: self.network(x, level, *given), x, sigma)
@@ -157,7 +157,7 @@ class DiffusionModule(LightningModule):
 
         Args:
             condition: What is asked of B images.
-            augmentation: What was done to them, (B, augmentations); None is the same as zeros.
+            augmentation: What was done to them, (B, augmentations); None: as zeros.
             ema: Relative length of the average to take for the weights; None takes the module's own.
 
         Raises:
@@ -173,7 +173,7 @@ class DiffusionModule(LightningModule):
         """Return the average of a relative length, by parameter.
 
         Raises:
-            ValueError: If there is none of this length.
+            ValueError: If no average has this length.
         """
         if length not in self.ema:
             kept = ", ".join(f"{each:g}" for each in self.ema) or "none"
@@ -248,7 +248,7 @@ class DiffusionModule(LightningModule):
             set_position(trainer, checkpoint)
 
     def on_load_checkpoint(self, checkpoint: dict[str, Any]) -> None:
-        """Let the Trainer go on between the checkpoint's step and the next, whatever hook it was saved in."""
+        """Let the Trainer go on between the checkpoint's step and the next, in any hook it was saved in."""
         if trainer := trainer_of(self):
             set_position(trainer, checkpoint)
 

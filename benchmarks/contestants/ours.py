@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import dataclasses
 import json
 import os
 import subprocess
@@ -13,7 +12,6 @@ from typing import Any
 import yaml
 
 from contestants.task import Contestant, Images, Task
-from lightning_modules.diffusion.samplers.table import SAMPLERS
 from lightning_modules.sampling.generate import sample_batch
 from lightning_modules.sampling.settings import Sampling
 from lightning_modules.trained.trained import load_trained
@@ -150,7 +148,7 @@ class Ours(Contestant):
             words += f", guidance {sampling.guidance:g}"
         if sampling.own_guide is not None:
             words += f" away from its own average of length {sampling.own_guide:g}"
-        return {"nfe": sampling.network_evaluations, "sampler": words, "weights": "ema"}
+        return {"nfe": sampling.nfe, "sampler": words, "weights": "ema"}
 
     def sample(self, labels: list[int], first: int) -> Images:
         """Sample as the config says."""
@@ -160,7 +158,4 @@ class Ours(Contestant):
 
 def within(sampling: Sampling, most: int) -> Sampling:
     """Return settings of at most so many evaluations of the network per image; 0 leaves them alone."""
-    if not most:
-        return sampling
-    denoiser = most if sampling.guidance == 1 else most // 2
-    return dataclasses.replace(sampling, steps=SAMPLERS[sampling.sampler].steps_within(denoiser))
+    return sampling.within(most) if most else sampling

@@ -15,7 +15,6 @@ from datamodules.utils.io import file_digest
 from datamodules.utils.progress import progress
 from lightning_modules.conditioning.class_choice import listed
 from lightning_modules.diffusion.denoiser import Condition
-from lightning_modules.diffusion.samplers.table import SAMPLERS
 from lightning_modules.module import DiffusionModule
 from lightning_modules.pictures.images import image_grid, save_gif, save_png, viewing_scale
 from lightning_modules.pictures.sheets import LaidOut, Sheet
@@ -102,7 +101,7 @@ def sample(options: SampleOptions) -> str:
     finish(kept, condition)
     weaker = None if guide is None else guide.module
     names = save_pictures(kept, out, options, settings, module, weaker, condition)
-    evaluations = settings.network_evaluations
+    evaluations = settings.nfe
     return (
         f"{options.n} images: {out}, next to them {', '.join(names)} ({trained.facts.weights} weights of "
         f"step {trained.facts.step}; {settings.sampler}, {evaluations} evaluations of the network an image)"
@@ -159,14 +158,13 @@ def chosen_sampling(own: Sampling, options: SampleOptions) -> Sampling:
         "guidance_interval": options.interval,
         "threshold": options.threshold,
     }
-    if options.nfe is not None:
-        changes["steps"] = SAMPLERS[options.sampler or own.sampler].steps_within(options.nfe)
     if options.churn is not None:
         changes["churn"] = dataclasses.replace(own.churn, amount=options.churn)
     given = {name: value for name, value in changes.items() if value is not None}
     if options.guide_length is not None:
         given["guide_length"] = options.guide_length or None
-    return dataclasses.replace(own, **given)
+    chosen = dataclasses.replace(own, **given)
+    return chosen if options.nfe is None else chosen.within(options.nfe)
 
 
 def check_guidance(options: SampleOptions, settings: Sampling, module: DiffusionModule) -> None:

@@ -65,9 +65,9 @@ def chosen_classes(wanted: str | None, class_names: Sequence[str]) -> list[int]:
 def label_of(written: Written, class_names: Sequence[str]) -> int:
     """Return the label of one class.
 
-    A class's name always means that class. Otherwise, and only where it is not in quotes: `none` is the null
+    A class's name always means that class. If there is no such class, and without quotes: `none` is the null
     label, and a number the class at that place, counted from 0, unless classes are named by numbers.
-    `/none` and `/0` mean these whatever the classes are called.
+    `/none` and `/0` mean these for any names of classes.
 
     Raises:
         ValueError: If there is no such class.

@@ -1,6 +1,6 @@
 """How a network becomes a denoiser: `D(x, sigma) = c_skip * x + c_out * F(c_in * x, c_noise)`.
 
-EDM (Karras et al. 2022), equation 7. Every parametrisation of the literature is a choice of these four
+EDM (Karras et al. 2022), equation 7. Every parametrization of the literature is a choice of these four
 scalars, so eps-, v-, x- and flow-prediction differ in this file and nowhere else.
 """
 
@@ -41,7 +41,7 @@ class Preconditioner(Setting, ABC):
     """A choice of `c_skip`, `c_out` and `c_in`.
 
     `c_noise` is `ln(sigma) / 4` (EDM table 1) for all of them. For the flow this is `logit(t) / 4`, so a
-    network's noise-level embedding sees the same scale whatever is predicted.
+    network's noise-level embedding sees the same scale for every prediction.
     """
 
     noised_target: ClassVar[bool]
@@ -53,7 +53,7 @@ class Preconditioner(Setting, ABC):
 
     @abstractmethod
     def default_weighting(self) -> Weighting:
-        """Return the loss weighting that the parametrisation was published with."""
+        """Return the loss weighting that the parametrization was published with."""
 
     def coefficients(self, sigma: Tensor) -> Coefficients:
         """Return the four coefficients at noise levels `sigma`, shape (B,)."""

@@ -11,7 +11,6 @@ from datamodules.index.walk import SUFFIXES
 from datamodules.sources.rendered_cats import RenderedCats
 from lightning_modules.checkpoints.opening import open_checkpoint
 from lightning_modules.checkpoints.whole import checkpoints_in
-from lightning_modules.diffusion.samplers.table import SAMPLERS
 from lightning_modules.evaluation.folder_evaluation import evaluate_folder
 from lightning_modules.evaluation.image_sets import folder_images
 from lightning_modules.evaluation.plots import plot_report
@@ -165,10 +164,10 @@ def _samplings(request: EvaluationRequest, own: Sampling) -> list[Sampling]:
     if request.guide_length is not None:
         own = change(own, guide_length=request.guide_length or None)
     found = [change(own, sampler=sampler) for sampler in request.samplers or [own.sampler]]
-    if request.nfe:
-        found = [change(s, steps=SAMPLERS[s.sampler].steps_within(nfe)) for s in found for nfe in request.nfe]
     if request.sigma_min:
         found = [change(s, sigma_min=low) for s in found for low in request.sigma_min]
     if request.guidance:
         found = [change(s, guidance=scale) for s in found for scale in request.guidance]
+    if request.nfe:
+        found = [settings.within(nfe) for settings in found for nfe in request.nfe]
     return found

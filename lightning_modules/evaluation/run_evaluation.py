@@ -124,7 +124,7 @@ class RunEvaluation:
     def facts(self, variant: Variant, words: str) -> dict[str, str | int | float]:
         """Say what a variant's samples depend on."""
         settings = variant.sampling
-        nfe = settings.evaluations
+        nfe = settings.nfe
         facts: dict[str, str | int | float] = {
             "step": checkpoint_step(variant.checkpoint),
             "weights": words,
@@ -155,7 +155,7 @@ class RunEvaluation:
         step, words, nfe = facts["step"], facts["weights"], facts["nfe"]
         name = f"step {step}, {words}, {settings.sampler}, NFE {nfe}, to sigma {settings.sigma_min:g}"
         if settings.guidance != 1:
-            name += f", guidance {settings.guidance:g} (2 x {nfe} of the network)"
+            name += f", guidance {settings.guidance:g}"
         if settings.own_guide is not None:
             name += f" away from length {settings.own_guide:g}"
         figures, found = [], None

@@ -31,7 +31,7 @@ class NetworkConfig:
         Args:
             image_size: Height and width of the images in pixels.
             channels: Image channels.
-            embed: Makes the embedding of what is asked for; None is an unconditional network.
+            embed: Makes the embedding of the condition; None: an unconditional network.
             augmentations: Number of values that say what was done to an image; 0 where nothing ever is.
 
         Raises:

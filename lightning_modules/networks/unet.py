@@ -172,7 +172,7 @@ class UNet(nn.Module):
         config: The shape.
         image_size: Height and width in pixels, a multiple of `unshuffle * 2^(levels - 1)`.
         channels: Image channels.
-        embed: Makes the embedding of what is asked for; None is an unconditional network.
+        embed: Makes the embedding of the condition; None: an unconditional network.
         augmentations: Number of values that say what was done to an image; 0 where nothing ever is.
 
     Raises:
@@ -230,7 +230,7 @@ class UNet(nn.Module):
     ) -> Tensor:
         """Map images (B, C, H, W), noise levels (B,) and what is asked for to images (B, C, H, W).
 
-        `augmentation` (B, augmentations) says what was done to the images; None is the same as zeros.
+        `augmentation` (B, augmentations) says what was done to the images; None: as zeros.
         """
         vector = silu(self.condition(noise_level, condition, augmentation))  # (B, width)
         x = pixel_unshuffle(x, self.unshuffle) if self.unshuffle > 1 else x

@@ -13,7 +13,7 @@ from lightning_modules.run.directory import LATEST, RunDirectory
 from lightning_modules.run.names import run_name
 
 _log = logging.getLogger(__name__)
-_LONGEST_NAME = 4096  # bytes: a file `latest` that is longer is none of ours
+_LONGEST_NAME = 4096  # bytes: a file `latest` that is longer is not ours
 
 
 def next_run_directory(experiment: Path) -> Path:

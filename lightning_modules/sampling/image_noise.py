@@ -12,8 +12,8 @@ from lightning_modules.utils.seeds import Stream, fold
 class ImageNoise:
     """Noise for sampling, of which each image has a stream of its own.
 
-    Image `i` gets the same draws whatever the batch it is in, the batch size and the device: the draws are
-    made on the CPU from a generator seeded with `(seed, i)`. After Karras et al.'s per-image seeds.
+    Image `i` gets the same noise in any batch, of any size, on any device: it is drawn on the
+    CPU from a generator seeded with `(seed, i)`. After Karras et al.'s per-image seeds.
 
     Args:
         seed: Seed of the whole set of images.

@@ -33,7 +33,7 @@ class Sampling:
         sampler: The method that integrates from noise to images; `sample --help` says what each one is.
         steps: Number of denoising steps.
         schedule: Spacing of the noise levels; `sample --help` says what each one is.
-        guidance: Scale of classifier-free guidance, or of autoguidance where there is a guide; 1 is none.
+        guidance: Scale of classifier-free guidance, or of autoguidance if there is a guide; 1: no guidance.
         guide_length: Guide away from the run's own average of this relative length, one of its `ema.lengths`
             (autoguidance): the average lags behind the model, and so is a worse one of the same data. None
             guides away from the model with nothing asked of it.
@@ -70,7 +70,7 @@ class Sampling:
         low, high = self.guidance_interval
         ranges = (
             ("steps", self.steps, 1 <= self.steps <= MAX_STEPS, f"from 1 to {MAX_STEPS:,}"),
-            ("guidance", self.guidance, math.isfinite(self.guidance), "a finite number; 1 is none"),
+            ("guidance", self.guidance, math.isfinite(self.guidance), "a finite number; 1: no guidance"),
             (
                 "guidance_interval",
                 self.guidance_interval,
@@ -118,14 +118,30 @@ class Sampling:
         return plain | {"guidance_interval": [low, None if math.isinf(high) else high]}
 
     @property
-    def evaluations(self) -> int:
-        """Evaluations of the denoiser for an image; one that guides is two of a network."""
+    def denoiser_evaluations(self) -> int:
+        """Evaluations of the denoiser `D` per image."""
         return SAMPLERS[self.sampler].evaluations(self.steps)
 
     @property
-    def network_evaluations(self) -> int:
-        """Evaluations of a network for an image (NFE): twice as many where guidance acts at every level."""
-        return self.evaluations if self.guidance == 1 else 2 * self.evaluations
+    def nfe(self) -> int:
+        """Evaluations of the network per image (NFE): a guided evaluation of the denoiser counts two."""
+        return self.denoiser_evaluations * self._networks
+
+    def within(self, nfe: int) -> Sampling:
+        """Return these settings with as many steps as take at most `nfe` evaluations of the network.
+
+        Raises:
+            ValueError: If not even one step does.
+        """
+        if nfe < self._networks:
+            raise ValueError(f"nfe {nfe}: a guided step takes {self._networks} evaluations of the network")
+        steps = SAMPLERS[self.sampler].steps_within(nfe // self._networks)
+        return dataclasses.replace(self, steps=steps)
+
+    @property
+    def _networks(self) -> int:
+        """Evaluations of the network for one of the denoiser."""
+        return 1 if self.guidance == 1 else 2
 
     @property
     def own_guide(self) -> float | None:

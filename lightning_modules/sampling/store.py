@@ -169,7 +169,7 @@ class SampledArray:
                     places = {index: (self.path, index) for index in range(len(archive["arr_1"]))}
             except (zipfile.BadZipFile, KeyError, TypeError, EOFError) as error:
                 raise ValueError(
-                    f"{self.path} is damaged ({error}): take another --out, or --fresh to sample it anew"
+                    f"{self.path} is damaged ({error}): take another --out, or --fresh to sample it again"
                 ) from error
         for part in sorted(self.parts.glob("[0-9]*.npy")):
             start, stop = map(int, part.stem.split("-"))
@@ -196,7 +196,7 @@ class SampledArray:
 
 
 def sampled_set(out: Path) -> SampledSet:
-    """Return the set at a place: a file if its name ends in .npz, and a folder otherwise.
+    """Return the set at a place: a file if its name ends in .npz, else a folder.
 
     Raises:
         ValueError: If the place can be neither.
@@ -232,7 +232,7 @@ def begin(kept: SampledSet, manifest: dict[str, Any], fresh: bool = False, fewer
     if fresh:
         kept.clear()
     if kept.manifest.is_file():
-        there = read_json(kept.manifest, "take another --out, or --fresh to sample the images anew")
+        there = read_json(kept.manifest, "take another --out, or --fresh to sample the images again")
         if fewer and there.get(COUNT, 0) > manifest[COUNT]:
             manifest = manifest | {COUNT: there[COUNT]}
         changed = [
@@ -242,7 +242,7 @@ def begin(kept: SampledSet, manifest: dict[str, Any], fresh: bool = False, fewer
         ]
         if changed:
             raise ValueError(
-                f"{place} holds images that were sampled otherwise: {'; '.join(changed)}. "
+                f"{place} holds images with other settings: {'; '.join(changed)}. "
                 f"Take another --out, or --fresh to replace them."
             )
         if there == manifest:

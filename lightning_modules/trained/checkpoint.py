@@ -14,7 +14,7 @@ from lightning_modules.utils.memory import is_out_of_memory
 
 
 def load_model(checkpoint: Path, device: str = "cpu") -> DiffusionModule:
-    """Load a model with its averaged weights, and those averages that were kept beside them.
+    """Load a model with its averaged weights, and the other averages that were kept.
 
     Args:
         checkpoint: A file that training saved.

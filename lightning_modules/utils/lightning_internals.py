@@ -109,7 +109,7 @@ def swap_average(callback: WeightAveraging, module: LightningModule) -> None:
 
 
 def writer_of(logger: TensorBoardLogger, make: Callable[[dict[str, Any]], SummaryWriter]) -> SummaryWriter:
-    """Return a logger's writer, which `make` makes of the logger's options where there is none yet."""
+    """Return a logger's writer, which `make` makes of the logger's options if it has no writer yet."""
     if logger._experiment is None:
         logger._experiment = make(logger._kwargs)
     return logger._experiment

@@ -86,7 +86,7 @@ def test_a_guided_step_of_ours_counts_twice(tmp_path: Path) -> None:
     code = (
         "from contestants.ours import within\nfrom lightning_modules.sampling.settings import Sampling\n"
         "for sampler, guidance in (('dpmpp_2m', 1.0), ('dpmpp_2m', 3.0), ('heun', 1.0), ('heun', 2.0)):\n"
-        "    print(within(Sampling(sampler, guidance=guidance), 14).network_evaluations)\n"
+        "    print(within(Sampling(sampler, guidance=guidance), 14).nfe)\n"
         "print(within(Sampling(steps=7), 0).steps)\n"
     )
     assert [int(line) for line in python("-c", code, cwd=tmp_path).split()] == [14, 14, 13, 14, 7]

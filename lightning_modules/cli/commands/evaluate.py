@@ -19,7 +19,7 @@ from lightning_modules.metrics.feature_networks.table import CHOICES
 
 EPILOG = """examples:
   ninelives evaluate runs/demo                        the newest checkpoint, averaged weights, 1,000 images
-  ninelives evaluate runs/demo --nfe 5,10,20,50 --sampler dpmpp_2m,heun
+  ninelives evaluate runs/demo --nfe 6,10,20,50 --sampler dpmpp_2m,heun
   ninelives evaluate runs/demo --checkpoints all --weights ema,raw
   ninelives evaluate runs/demo --weights ema=0.05,ema=0.1   other averages (train with --ema.lengths)
   ninelives evaluate my_samples --against my_images   any folder, or samples.npz, against any other
@@ -178,7 +178,8 @@ def _add_sampling(group: Group) -> None:
     add(
         "--nfe",
         type=several(steps),
-        help="evaluations of the network per image, one or more: 5,10,20 (default: the run's steps)",
+        help="evaluations of the network per image (NFE) at most, a guided one counts two; one or more: "
+        "8,16,32 (default: the run's steps)",
     )
     add(
         "--sigma-min",

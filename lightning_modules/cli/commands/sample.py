@@ -103,7 +103,7 @@ def _add_sampling(group: Group) -> None:
     length.add_argument(
         "--nfe",
         type=steps,
-        help="evaluations of the denoiser per image at most",
+        help="evaluations of the network per image (NFE) at most; a guided one counts two",
     )
     group.add_argument(
         "--schedule", choices=list(SCHEDULES), help=f"spacing of the noise levels: {titles(SCHEDULES)}"

@@ -52,7 +52,7 @@ class ScriptParser(argparse.ArgumentParser):
     Args:
         command: The command that it is of.
         description: What the command does.
-        epilog: Examples; they name commands as `ninelives sample`, whatever was typed.
+        epilog: Examples; they name commands as `ninelives sample`.
         options: argparse's.
     """
 

@@ -51,8 +51,8 @@ class Churn:
     Args:
         amount: `S_churn`: over all steps the noise level is raised by this in total, as a multiple of itself;
             0 is `heun`.
-        sigma_min: `S_tmin`: below this noise level none is added.
-        sigma_max: `S_tmax`: above this noise level none is added.
+        sigma_min: `S_tmin`: no noise is added below this level.
+        sigma_max: `S_tmax`: no noise is added above this level.
         scale: `S_noise`: standard deviation of what is added; a little over 1 makes up for what a denoiser
             that blurs takes away.
 

@@ -55,7 +55,7 @@ def test_interpolation_starts_and_ends_at_the_images_of_the_set():
 
 def test_frames_are_the_estimates_and_end_with_the_images():
     frames = denoising_frames(model(), SETTINGS, classes(0, 1, 1), seed=3)
-    assert len(frames) == SETTINGS.evaluations
+    assert len(frames) == SETTINGS.denoiser_evaluations
     images = RGB().decode(sample(model(), classes(0, 1, 1), SETTINGS, 3))
     assert torch.equal(frames[-1], images)
     assert not torch.equal(frames[0], images)

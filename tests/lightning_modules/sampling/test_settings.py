@@ -62,8 +62,8 @@ def test_every_sampler_works_on_every_schedule_at_its_declared_cost(sampler, sch
     images = sampled(settings, denoiser)
     assert images.shape == (3, *SHAPE)
     assert images.isfinite().all()
-    assert denoiser.calls == settings.evaluations
-    assert denoiser.images == 3 * settings.evaluations
+    assert denoiser.calls == settings.denoiser_evaluations
+    assert denoiser.images == 3 * settings.denoiser_evaluations
 
 
 def test_shift_is_the_flow_schedule_s():
@@ -133,7 +133,21 @@ def test_a_module_guides_away_from_its_own_average():
     ("sampler", "guidance", "cost"), [("euler", 1.0, 4), ("euler", 2.0, 8), ("heun", 3.0, 14)]
 )
 def test_a_guided_evaluation_is_two_of_a_network(sampler, guidance, cost):
-    assert Sampling(sampler, steps=4, guidance=guidance).network_evaluations == cost
+    assert Sampling(sampler, steps=4, guidance=guidance).nfe == cost
+
+
+@pytest.mark.parametrize("sampler", SAMPLERS)
+@pytest.mark.parametrize("guidance", [1.0, 2.0])
+@pytest.mark.parametrize("nfe", [2, 3, 14, 15])
+def test_the_steps_within_a_budget_are_the_most_that_fit(sampler, guidance, nfe):
+    within = Sampling(sampler, guidance=guidance).within(nfe)
+    assert within.nfe <= nfe < replace(within, steps=within.steps + 1).nfe
+
+
+def test_a_budget_below_one_guided_step_is_refused():
+    assert Sampling().within(1).nfe == 1
+    with pytest.raises(ValueError, match="nfe 1"):
+        Sampling(guidance=2.0).within(1)
 
 
 EVERY_OTHER = Sampling(

@@ -91,7 +91,7 @@ def test_a_newcomer_gets_by_without_a_clone(programs: Path, here: Path) -> None:
     """Every command, in the order in which they are needed."""
     small = shrunk(Path("my_images"), Path())
     config = run(programs, here, "ninelives", "fit", "--print_config")
-    assert "class_path: lightning_modules.dit.DiTDiffusion" in config
+    assert "DiTDiffusion" in config
     assert run(programs, here, "ninelives", "inspect", "my_images").count("ninelives fit --config demo")
     said = run(programs, here, "ninelives", "fit", *small, *DIT)
     assert f"ninelives sample {Path('runs', 'demo')}" in said

@@ -131,7 +131,7 @@ def test_curves_that_belong_together_are_in_one_chart(board: Board, name: str) -
     assert ["loss", "loss/val"] in charts.values()
     assert any(
         charts[band.removeprefix("error_").replace("_", " ")]
-        == [f"{band}/{kind}" for kind in ("constant", "val", "identity", "train")]
+        == [f"{band}/{kind}" for kind in ("constant", "identity", "train", "val")]
         for band in bands
     )
     assert len(charts) == 1 + len(bands)

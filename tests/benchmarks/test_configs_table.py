@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import functools
-import re
 
 import pytest
 import yaml
@@ -83,7 +82,7 @@ def test_time_and_price_follow_from_rate_and_gpu() -> None:
 
 def test_a_run_on_a_machine_of_ones_own_costs_nothing() -> None:
     assert figures("demo").usd == 0
-    assert re.search(r"measured .*your own machine", configs_table.length_row(figures("demo")))
+    assert "own machine" in configs_table.length_row(figures("demo"))
 
 
 def test_memory_is_that_of_weights_and_activations_only() -> None:

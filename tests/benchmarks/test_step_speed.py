@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 from pathlib import Path
 
 import pytest
@@ -74,4 +75,4 @@ def test_rows_are_measured_in_turn(tmp_path: Path) -> None:
         assert len(row["rounds"]) == 2
         assert f"| {name} | {row['parameters'] / 1e6:.2f} |" in said
         assert 0 < row["step_mb"] < row["peak_mb"]
-    assert "times the images/s of the fastest peer, published-dit" in said
+    assert re.search(r"fastest .*published-dit", said)

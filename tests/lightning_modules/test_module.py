@@ -58,9 +58,7 @@ def coarse(width: int) -> DiTConfig:
 @pytest.mark.parametrize("preconditioner", [EDM(), V(), Eps(), FlowVelocity()], ids=repr)
 def test_noise_through_a_bottleneck_is_refused(preconditioner):
     """16 * 16 * 3 = 768 values through 384 channels: the rest of the noise could never be removed."""
-    with pytest.raises(
-        ValueError, match=r"768 values, its token only 384: \w+ asks .* 384 of its dimensions"
-    ):
+    with pytest.raises(ValueError, match=r"\b768\b.*\b384\b.*\b384\b.*network\.width"):
         DiTDiffusion(32, coarse(384), preconditioner)
     DiTDiffusion(32, coarse(768), preconditioner)
 
@@ -251,7 +249,7 @@ def test_guidance_of_one_is_none_and_more_is_not():
 
 
 def test_other_class_names_than_the_data_s_are_refused(image_folder, tmp_path):
-    with pytest.raises(ValueError, match=r"2 classes: a, b; .* 2 classes: b, a"):
+    with pytest.raises(ValueError, match=r": a, b;.*: b, a"):
         fit(tmp_path, module(class_names=("b", "a")), data(image_folder), max_steps=1)
 
 

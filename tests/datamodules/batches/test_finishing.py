@@ -3,6 +3,7 @@ from __future__ import annotations
 import itertools
 import mmap
 import pickle
+import re
 import threading
 from collections.abc import Iterator
 from pathlib import Path
@@ -211,12 +212,12 @@ def test_without_a_cache_a_folder_of_damage_is_an_error(make_folder: MakeFolder)
     for path in root.rglob("*.png"):
         path.write_text("no picture")
     module = ready(root, cache=False, val_fraction=0)
-    with pytest.raises(DataError, match="none of the 2 images"):
+    with pytest.raises(DataError, match=rf"\b2 images\b.*{re.escape(str(root))}"):
         first(module.train_dataloader(), 1)
 
 
 def test_memory_without_a_cache_is_refused(tmp_path: Path) -> None:
-    with pytest.raises(DataError, match="resident=device needs the cache"):
+    with pytest.raises(DataError, match=r"resident=device .*cache"):
         data_module(tmp_path, cache=False, resident="device")
 
 

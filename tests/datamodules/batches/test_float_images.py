@@ -29,13 +29,13 @@ def with_pixel(values: np.ndarray, value: float) -> np.ndarray:
 @pytest.mark.parametrize(
     ("values", "reason"),
     [
-        (np.full((8, 8), np.nan, np.float32), "64 of its 64 pixels are not numbers"),
-        (with_pixel(RAMP, np.nan), "1 of its 64 pixels are not numbers"),
-        (with_pixel(RAMP, np.inf), "1 of its 64 pixels are not numbers"),
-        (with_pixel(RAMP, -np.inf), "1 of its 64 pixels are not numbers"),
-        (RAMP * 2 - 1, "go down to -1"),
-        (RAMP * -1e6, "go down to -1e+06"),
-        ((RAMP * 1000 - 9000).astype(np.int32), "go down to -9000"),
+        (np.full((8, 8), np.nan, np.float32), "64 of its 64"),
+        (with_pixel(RAMP, np.nan), "1 of its 64"),
+        (with_pixel(RAMP, np.inf), "1 of its 64"),
+        (with_pixel(RAMP, -np.inf), "1 of its 64"),
+        (RAMP * 2 - 1, " -1"),
+        (RAMP * -1e6, " -1e+06"),
+        ((RAMP * 1000 - 9000).astype(np.int32), " -9000"),
         (with_pixel(RAMP, 1e30), "black"),
         (with_pixel(RAMP * 255, 1e9), "black"),
         (with_pixel((RAMP * 255).astype(np.int32), 2e9), "black"),
@@ -74,4 +74,4 @@ def test_they_are_listed_and_not_trained_on(make_folder: MakeFolder) -> None:
     assert len(module.train_labels) + len(module.val_labels) == 12
     assert module._data is not None
     assert module._data.report is not None
-    assert "a/nan.tif\t1 of its 64 pixels are not numbers" in module._data.report.read_text()
+    assert "a/nan.tif\t1 of its 64" in module._data.report.read_text()

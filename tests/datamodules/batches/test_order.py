@@ -134,5 +134,5 @@ def test_a_single_distinct_image_is_trained_on() -> None:
 def test_nothing_left_to_train_on_is_an_error() -> None:
     hashes = np.zeros((3, 16), np.uint8)
     hashes[:, 15] = [0, 1, 2]
-    with pytest.raises(DataError, match="none left to train on"):
+    with pytest.raises(DataError, match=r"--data\.val_fraction"):
         val_mask(hashes, 0.5)

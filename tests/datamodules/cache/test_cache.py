@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import errno
 import multiprocessing
 import os
 import pickle
@@ -102,7 +103,7 @@ def test_room_is_asked_for_before_decoding(
     usage = namedtuple("usage", "total used free")
     monkeypatch.setattr(shutil, "disk_usage", lambda _: usage(10**9, 10**9 - 1000, 1000))
     decoded = decodings(monkeypatch)
-    message = r"10 images of 8 pixels need .* GB are free; .*--data\.cache_dir.*--data\.cache false"
+    message = r"\b10 images\b.*\b8 pixels\b.* GB\b.*--data\.cache_dir.*--data\.cache false"
     with pytest.raises(DataError, match=message):
         build(index, tmp_path / "cache")
     assert decoded == []
@@ -118,7 +119,7 @@ def test_disk_that_fills_up_loses_nothing(
     ignored = signal.signal(signal.SIGXFSZ, signal.SIG_IGN)  # the write itself shall fail
     resource.setrlimit(resource.RLIMIT_FSIZE, (128 + (BLOCK + 5) * 192, before[1]))
     try:
-        with pytest.raises(DataError, match=r"cannot be written .*File too large"):
+        with pytest.raises(DataError, match=os.strerror(errno.EFBIG)):
             build(index, cache_dir)
     finally:
         resource.setrlimit(resource.RLIMIT_FSIZE, before)
@@ -133,14 +134,14 @@ def test_nothing_decodable_is_an_error_and_leaves_nothing(tmp_path: Path) -> Non
     for name in ("a.jpg", "b.jpg"):
         (tmp_path / "images").mkdir(exist_ok=True)
         (tmp_path / "images" / name).write_text("no picture")
-    with pytest.raises(DataError, match=r"none of the 2 images .* the first is a\.jpg \(not an image"):
+    with pytest.raises(DataError, match=r"\b2 images\b.*\ba\.jpg \("):
         build(scan_folder(tmp_path / "images"), tmp_path / "cache")
     assert leftovers(tmp_path / "cache") == published(tmp_path / "cache") == []
 
 
 def test_place_that_cannot_be_written_says_so(make_folder: MakeFolder, tmp_path: Path) -> None:
     (tmp_path / "file").touch()
-    with pytest.raises(DataError, match=r"cannot be written to .*file .*--data\.cache_dir"):
+    with pytest.raises(DataError, match=r"/file\b.*--data\.cache_dir"):
         build(scan_folder(make_folder({"a": 1})), tmp_path / "file")
 
 

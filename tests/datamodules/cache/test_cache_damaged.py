@@ -37,7 +37,7 @@ def test_cache_cut_short_is_built_again(
         damaged.write_bytes(content[:-2])  # the last byte alone is the end of the line
     again = build(index, tmp_path / "cache")
     np.testing.assert_array_equal(again.images.array, expected_images(index))
-    assert "is damaged" in caplog.text
+    assert str(damaged.parent) in caplog.text
     assert published(tmp_path / "cache") == [again.folder]
     assert leftovers(tmp_path / "cache") == []
 
@@ -65,7 +65,7 @@ def test_every_block_is_looked_at_sooner_or_later(
         try:
             cache_format.check_images(folder, blocks, len(index), TRANSFORM)
         except ValueError as error:
-            assert "from number 20 on" in str(error)  # noqa: PT017
+            assert " 20 " in str(error)  # noqa: PT017
             return True
         return False
 
@@ -95,6 +95,6 @@ def test_want_of_memory_is_no_damage(
         raise OSError(errno.ENOMEM, os.strerror(errno.ENOMEM))
 
     monkeypatch.setattr("datamodules.cache.cache.check_images", refuse)
-    with pytest.raises(OSError, match="Cannot allocate memory"):
+    with pytest.raises(OSError, match=os.strerror(errno.ENOMEM)):
         build(files, tmp_path / "cache")
     assert {path: path.stat().st_mtime_ns for path in built.folder.iterdir()} == before

@@ -39,7 +39,6 @@ def test_profile_is_converted_to_srgb(tmp_path: Path, color: tuple[int, int, int
     )
     wanted = to_srgb(color, ADOBE_RGB, 2.19921875)
     assert np.abs(np.array(color_of(tmp_path / "a")) - wanted).max() <= (6 if file_format == "AVIF" else 3)
-    assert np.abs(wanted - color).max() > 8 or color == (128, 128, 128)
 
 
 def test_srgb_profile_changes_nothing(tmp_path: Path) -> None:

@@ -1,8 +1,10 @@
 from __future__ import annotations
 
 import contextlib
+import errno
 import os
 import pickle
+import re
 import struct
 import zlib
 from pathlib import Path
@@ -217,7 +219,7 @@ def test_empty_text_missing_and_folder_are_told_apart(tmp_path: Path) -> None:
     (tmp_path / "empty.jpg").touch()
     (tmp_path / "text.jpg").write_text("not a picture")
     (tmp_path / "folder.jpg").mkdir()
-    assert reason_of(tmp_path / "empty.jpg") == "the file is empty"
+    assert "empty" in reason_of(tmp_path / "empty.jpg")
     assert "not an image" in reason_of(tmp_path / "text.jpg")
     assert "directory" in reason_of(tmp_path / "folder.jpg")
     assert "no such file" in reason_of(tmp_path / "missing.jpg")
@@ -228,12 +230,12 @@ def test_permission_denied_is_named(tmp_path: Path, monkeypatch: pytest.MonkeyPa
         raise PermissionError(13, "Permission denied")
 
     monkeypatch.setattr("datamodules.decode.decode.open_regular", refuse)
-    assert reason_of(tmp_path / "a.jpg") == "permission denied"
+    assert reason_of(tmp_path / "a.jpg") == os.strerror(errno.EACCES).lower()
 
 
 def test_too_many_pixels_are_refused(tmp_path: Path) -> None:
     path = save(Image.new("RGB", (100, 50)), tmp_path / "a.png", "PNG")
-    assert reason_of(path, Limits(max_pixels=4999)) == "100 x 50 pixels are more than the limit of 4,999"
+    assert re.search(r"\b100 x 50\b.*\b4,999\b", reason_of(path, Limits(max_pixels=4999)))
     assert decode_image(path, 8, limits=Limits(max_pixels=5000)).shape == (3, 8, 8)
 
 

@@ -138,7 +138,7 @@ def test_place_that_cannot_be_written_costs_a_warning(
     (tmp_path / "file").touch()
     with caplog.at_level(logging.WARNING):
         assert scan_folder(root, tmp_path / "file").paths == ("a.jpg",)
-    assert "content hashes cannot be kept in" in caplog.text
+    assert str(tmp_path / "file") in caplog.text
 
 
 def test_file_that_is_written_to_meanwhile_is_rejected(

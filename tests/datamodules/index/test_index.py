@@ -46,7 +46,7 @@ def test_files_beside_class_folders_are_rejected(tmp_path: Path) -> None:
     index = scan_folder(touch(tmp_path, "stray.jpg", "tabby/a.jpg"))
     assert index.paths == ("tabby/a.jpg",)
     assert [path for path, _ in index.rejected] == ["stray.jpg"]
-    assert "next to the class folders" in index.rejected[0].reason
+    assert "class folders" in index.rejected[0].reason
 
 
 def test_folder_without_an_image_is_no_class(tmp_path: Path) -> None:
@@ -158,22 +158,22 @@ def test_keep_drops_classes_that_have_no_image_left(tmp_path: Path) -> None:
 
 def test_missing_folder_names_the_nearest_one(tmp_path: Path) -> None:
     (tmp_path / "my_images").mkdir()
-    with pytest.raises(DataError, match=r"my_imags does not exist; did you mean .*my_images\?"):
+    with pytest.raises(DataError, match=r"my_imags .*my_images\?"):
         scan_folder(tmp_path / "my_imags")
-    with pytest.raises(DataError, match=r"qqq does not exist \(looked for "):
+    with pytest.raises(DataError, match=r"qqq [^?]+$"):
         scan_folder(tmp_path / "no" / "qqq")
 
 
 def test_a_file_in_place_of_the_folder(tmp_path: Path) -> None:
-    with pytest.raises(DataError, match="is a file, not a folder"):
+    with pytest.raises(DataError, match=r"a\.jpg .*file"):
         scan_folder(touch(tmp_path, "a.jpg") / "a.jpg")
 
 
 def test_folder_without_images_says_what_was_looked_for(tmp_path: Path) -> None:
-    with pytest.raises(DataError, match=r"no image in .*\.jpg \.jpeg \.png"):
+    with pytest.raises(DataError, match=r"\.jpg \.jpeg \.png"):
         scan_folder(touch(tmp_path, "a.txt"))
     (tmp_path / "gone.jpg").symlink_to(tmp_path / "nowhere")
-    with pytest.raises(DataError, match=r"1 rejected, the first is gone\.jpg \(no such file"):
+    with pytest.raises(DataError, match=r"\b1 rejected\b.*gone\.jpg \("):
         scan_folder(tmp_path)
 
 
@@ -217,5 +217,5 @@ def test_long_paths_and_deep_trees(tmp_path: Path) -> None:
 def test_other_files_are_counted(tmp_path: Path) -> None:
     index = scan_folder(touch(tmp_path, "a.jpg", "b.HEIC", "c.heic", "notes", "d.txt"))
     assert index.ignored == (("", 1), (".heic", 2), (".txt", 1))
-    with pytest.raises(DataError, match=r"it holds other files: 2 \.heic, 1 \.txt"):
+    with pytest.raises(DataError, match=r": 2 \.heic, 1 \.txt"):
         scan_folder(touch(tmp_path / "only", "b.heic", "c.heic", "d.txt"))

@@ -2,6 +2,7 @@ from __future__ import annotations
 
 import logging
 import os
+import re
 from pathlib import Path
 
 import pytest
@@ -35,13 +36,13 @@ def test_a_list_may_be_written_by_hand(tmp_path: Path) -> None:
 
 
 def test_what_cannot_be_understood_is_named(tmp_path: Path) -> None:
-    with pytest.raises(DataError, match=r"none\.txt cannot be read: No such file"):
+    with pytest.raises(DataError, match=r"none\.txt "):
         read_quarantine(tmp_path / "none.txt")
     (tmp_path / "list.txt").write_text('a.jpg\n"b.jpg\n')
-    with pytest.raises(DataError, match=r"list\.txt, line 2: \"b\.jpg is no name in quotes"):
+    with pytest.raises(DataError, match=r"list\.txt, line 2: \"b\.jpg "):
         read_quarantine(tmp_path / "list.txt")
     (tmp_path / "list.txt").write_bytes(b"\xff")
-    with pytest.raises(DataError, match="no UTF-8"):
+    with pytest.raises(DataError, match=r"list\.txt .*UTF-8"):
         read_quarantine(tmp_path / "list.txt")
 
 
@@ -61,11 +62,11 @@ def test_entries_that_match_nothing_are_told(tmp_path: Path, caplog: pytest.LogC
     (tmp_path / "list.txt").write_text("a.jpg\nimages/b.jpg\n")
     with caplog.at_level(logging.WARNING):
         scan_folder(root, quarantine=tmp_path / "list.txt")
-    assert "1 of 2 files listed in" in caplog.text
+    assert "1 of 2" in caplog.text
 
 
 def test_quarantine_of_everything_is_an_error(tmp_path: Path) -> None:
     root = touch(tmp_path / "images", "a.jpg")
     (tmp_path / "list.txt").write_text("a.jpg\n")
-    with pytest.raises(DataError, match=r"no image is left in .*: all 1 are in the quarantine list"):
+    with pytest.raises(DataError, match=rf"{re.escape(str(root))}: .*\b1\b"):
         scan_folder(root, quarantine=tmp_path / "list.txt")

@@ -58,7 +58,7 @@ def test_contrast_is_the_deviation_of_brightness(tmp_path: Path) -> None:
 
 def test_what_cannot_be_decoded_is_an_error(tmp_path: Path) -> None:
     (tmp_path / "a.jpg").touch()
-    with pytest.raises(ImageError, match="the file is empty"):
+    with pytest.raises(ImageError, match="empty"):
         look_at(tmp_path / "a.jpg", Limits())
 
 

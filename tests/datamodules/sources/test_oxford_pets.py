@@ -183,9 +183,9 @@ def test_published_sources_are_complete() -> None:
 @pytest.mark.parametrize(
     ("text", "complaint"),
     [
-        ("../../etc/passwd_1 1 1 1\n", "cannot understand the line"),
-        ("Abyssinian_1 1 1\n", "cannot understand the line"),
-        ("beagle_1 5 2 4\n", "names no cat"),
+        ("../../etc/passwd_1 1 1 1\n", "passwd_1 1 1 1"),
+        ("Abyssinian_1 1 1\n", "'Abyssinian_1 1 1'"),
+        ("beagle_1 5 2 4\n", r"annotations/list\.txt .*cat"),
     ],
 )
 def test_list_that_is_not_as_published(server: Server, tmp_path: Path, text: str, complaint: str) -> None:
@@ -198,7 +198,7 @@ def test_list_that_is_not_as_published(server: Server, tmp_path: Path, text: str
 def test_annotations_without_a_list(server: Server, tmp_path: Path) -> None:
     for packed in (archive({"annotations/other.txt": b""}), b"no archive"):
         serve(server, archive(photographs()), packed)
-        with pytest.raises(DataError, match=r"no readable annotations/list\.txt"):
+        with pytest.raises(DataError, match=r"annotations/list\.txt"):
             pets(server, tmp_path / sha256(packed)).prepare()
 
 
@@ -206,14 +206,14 @@ def test_archive_that_lacks_a_listed_cat_publishes_nothing(server: Server, tmp_p
     images = photographs()
     del images["images/Abyssinian_2.jpg"]
     serve(server, archive(images), archive({"annotations/list.txt": LIST.encode()}))
-    with pytest.raises(DataError, match=r"lacks 1 of 3 listed cats, among them images/Abyssinian_2\.jpg"):
+    with pytest.raises(DataError, match=r"\b1 of 3\b.*images/Abyssinian_2\.jpg"):
         pets(server, tmp_path).prepare()
     assert [path.name for path in tmp_path.iterdir()] == ["oxford-iiit-pet"]
 
 
 def test_images_that_are_no_archive(server: Server, tmp_path: Path) -> None:
     serve(server, b"no archive", archive({"annotations/list.txt": LIST.encode()}))
-    with pytest.raises(DataError, match=r"images\.tar\.gz cannot be unpacked"):
+    with pytest.raises(DataError, match=r"images\.tar\.gz "):
         pets(server, tmp_path).prepare()
 
 
@@ -254,7 +254,7 @@ def test_server_without_ranges_starts_over(server: Server, tmp_path: Path) -> No
 
 def test_attempts_are_bounded_and_what_is_there_stays(server: Server, tmp_path: Path) -> None:
     server.files, server.breaks = {"/file": CONTENT}, 1000
-    with pytest.raises(DataError, match="the connection broke after"):
+    with pytest.raises(DataError, match=f"{len(CONTENT):,} bytes"):
         download(f"{server.url}/file", tmp_path / "file", sha256(CONTENT))
     assert len(server.requests) == download_module.ATTEMPTS
     assert not (tmp_path / "file").exists()
@@ -268,14 +268,14 @@ def test_wrong_checksum_is_deleted_and_raised(server: Server, tmp_path: Path, st
     server.files = {"/file": CONTENT}
     (tmp_path / "file.part").write_bytes(start)
     wanted = sha256(b"something else") if not start else sha256(CONTENT)
-    with pytest.raises(DataError, match="wrong checksum"):
+    with pytest.raises(DataError, match="checksum"):
         download(f"{server.url}/file", tmp_path / "file", wanted)
     assert list(tmp_path.iterdir()) == []
 
 
 def test_file_that_is_there_is_verified_too(server: Server, tmp_path: Path) -> None:
     (tmp_path / "file").write_bytes(b"wrong")
-    with pytest.raises(DataError, match="wrong checksum"):
+    with pytest.raises(DataError, match="checksum"):
         download(f"{server.url}/file", tmp_path / "file", sha256(CONTENT))
     assert server.requests == []
 
@@ -303,13 +303,13 @@ def test_without_network_the_error_says_what_to_do(tmp_path: Path, monkeypatch: 
         with pytest.raises(DataError) as caught:
             source.prepare()
     message = str(caught.value)
-    assert f"cannot download {url}/annotations.tar.gz" in message
+    assert f"{url}/annotations.tar.gz" in message
     assert str(tmp_path / "oxford-iiit-pet" / "annotations.tar.gz") in message
     assert "--data.root" in message
 
 
 def test_only_web_addresses(tmp_path: Path) -> None:
-    with pytest.raises(DataError, match="only http and https"):
+    with pytest.raises(DataError, match="https"):
         download("file:///etc/passwd", tmp_path / "file", sha256(b""))
 
 

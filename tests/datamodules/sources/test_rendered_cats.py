@@ -84,9 +84,9 @@ def test_a_cat_stands_out_from_its_backdrop() -> None:
 
 def test_unknown_breed_and_too_small_a_size_are_refused() -> None:
     rng = np.random.default_rng(0)
-    with pytest.raises(ValueError, match=r"unknown breed 'dog': choose one of .*tabby"):
+    with pytest.raises(ValueError, match=r"'dog'.*tabby"):
         render_cat("dog", 32, rng)
-    with pytest.raises(ValueError, match="at least 8 pixels, not 7"):
+    with pytest.raises(ValueError, match=r"\b8 pixels\b.*\b7\b"):
         render_cat("tabby", 7, rng)
 
 
@@ -96,9 +96,9 @@ def test_unknown_breed_and_too_small_a_size_are_refused() -> None:
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [
-        ({"count": 0}, "count must be at least 1, not 0"),
-        ({"size": 7}, "size must be at least 8 pixels, not 7"),
-        ({"seed": -1}, "seed must not be negative, but is -1"),
+        ({"count": 0}, r"^count .*\b1\b.*\b0\b"),
+        ({"size": 7}, r"^size .*\b8\b.*\b7\b"),
+        ({"seed": -1}, "^seed .*-1"),
     ],
 )
 def test_arguments_out_of_range_are_refused(arguments: dict[str, int], message: str) -> None:

@@ -110,7 +110,7 @@ def test_json_is_strict_unless_it_is_told_otherwise(tmp_path: Path) -> None:
     write_json(path, {"é": [1, None, "x"]}, ensure_ascii=False)
     assert read_json(path) == {"é": [1, None, "x"]}
     assert "é" in path.read_text(encoding="utf-8")
-    with pytest.raises(ValueError, match="not JSON compliant"):
+    with pytest.raises(ValueError, match="JSON"):
         write_json(path, {"a": math.inf})
     write_json(path, {"a": math.inf, "b": Path("x")}, allow_nan=True, default=str)
     assert json.loads(path.read_text()) == {"a": math.inf, "b": "x"}

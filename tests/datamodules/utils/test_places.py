@@ -20,13 +20,13 @@ from tests.helpers.recording import MakeFolder, ready
 @pytest.mark.parametrize("empty", ["", " ", "\t\n"])
 @pytest.mark.parametrize("option", ["root", "cache_dir", "quarantine"])
 def test_an_empty_path_is_a_variable_that_is_not_set(option: str, empty: str) -> None:
-    with pytest.raises(DataError, match=rf"--data\.{option} is empty"):
+    with pytest.raises(DataError, match=rf"^--data\.{option} .*empty"):
         ImageFolderDataModule(**{option: empty})
 
 
 @pytest.mark.parametrize("source", [RenderedCats, OxfordPetCats])
 def test_an_empty_folder_of_a_source(source: type[RenderedCats]) -> None:
-    with pytest.raises(DataError, match="folder is empty"):
+    with pytest.raises(DataError, match=r"folder .*empty"):
         source(folder="")
 
 
@@ -52,18 +52,18 @@ def test_the_current_folder_may_be_meant(make_folder: MakeFolder, monkeypatch: p
 @pytest.mark.parametrize(
     ("given", "said"),
     [
-        ("/", "the whole file system"),
-        ("//", "the whole file system"),
-        ("a.zip", "unpack it"),
-        ("a.tar.gz", "unpack it"),
-        ("a.jpg", "is a file"),
-        ("ims", "did you mean imgs"),
+        ("/", "file system"),
+        ("//", "file system"),
+        ("a.zip", "unpack"),
+        ("a.tar.gz", "unpack"),
+        ("a.jpg", r"a\.jpg .*file"),
+        ("ims", r" imgs\?"),
         ("im*s", "pattern"),
-        ("$IMAGES/x", "the shell"),
-        ("none/at/all", "does not exist"),
-        ("~nobody_of_this_name/x", "cannot be reached"),
-        ("nul\0l", "cannot be reached"),
-        ("x" * 5000, "cannot be reached"),
+        ("$IMAGES/x", "shell"),
+        ("none/at/all", "exist"),
+        ("~nobody_of_this_name/x", "reached"),
+        ("nul\0l", "reached"),
+        ("x" * 5000, "reached"),
     ],
 )
 def test_what_is_no_folder_of_images_says_why(
@@ -82,7 +82,7 @@ def test_what_is_no_folder_of_images_says_why(
 def test_the_home_folder_is_not_meant(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, given: str) -> None:
     (tmp_path / "images").mkdir()
     monkeypatch.setenv("HOME", str(tmp_path))
-    with pytest.raises(DataError, match="home folder"):
+    with pytest.raises(DataError, match="home"):
         existing_folder(given.format(home=tmp_path))
 
 

@@ -90,11 +90,11 @@ def test_an_iteration_that_was_left_does_not_disturb_the_next() -> None:
 @pytest.mark.parametrize(
     ("happens", "said"),
     [
-        (lambda: os.kill(os.getpid(), signal.SIGKILL), "SIGKILL, often for want of memory"),
+        (lambda: os.kill(os.getpid(), signal.SIGKILL), "SIGKILL"),
         (lambda: (faulthandler.disable(), os.kill(os.getpid(), signal.SIGSEGV)), "SIGSEGV"),
         (lambda: os._exit(3), "status 3"),
-        (lambda: os.kill(os.getpid(), signal.SIGSTOP), "has not answered"),
-        (signal.pause, "has not answered"),
+        (lambda: os.kill(os.getpid(), signal.SIGSTOP), "answered"),
+        (signal.pause, "answered"),
     ],
     ids=["killed", "crashed", "exited", "stopped", "hangs"],
 )
@@ -138,7 +138,7 @@ def test_little_time_is_not_spent_on_a_silent_worker(
     pool = Workers(at_task(3, signal.pause), 2, "--some.option", silence=1e9)
     pool.hurry = lambda: True
     assert_squares(pool.results(range(6)), 6)
-    assert "has not answered" in caplog.text
+    assert "--some.option 0" in caplog.text
 
 
 @pytest.mark.parametrize("error", [errno.EAGAIN, errno.ENOMEM])

@@ -2,6 +2,7 @@ from __future__ import annotations
 
 import logging
 import math
+import re
 
 import pytest
 from lightning.pytorch import Callback
@@ -82,11 +83,11 @@ def test_a_placed_cooldown_does_not_depend_on_the_target_at_all():
 @pytest.mark.parametrize(
     ("options", "message"),
     [
-        ({"warm_up": -1}, "not negative: warm_up -1"),
-        ({"cool_down": -2}, "not negative: .* cool_down -2"),
+        ({"warm_up": -1}, "warm_up -1"),
+        ({"cool_down": -2}, "cool_down -2"),
         ({"cool_down": 1, "cool_down_start": -3}, "cool_down_start -3"),
-        ({"floor": 1.5}, r"share of the peak in \[0, 1\], not 1.5"),
-        ({"floor": -0.1}, r"in \[0, 1\], not -0.1"),
+        ({"floor": 1.5}, r"floor .*\[0, 1\].* 1\.5"),
+        ({"floor": -0.1}, r"floor .*\[0, 1\].* -0\.1"),
     ],
 )
 def test_impossible_settings_are_refused(options, message):
@@ -160,7 +161,7 @@ def test_a_shortened_run_goes_on_exactly_and_with_a_raised_target_as_the_longer_
     assert "another length" not in caplog.text
     raised = run("raised", max_steps=20, ckpt_path=checkpoint)
     assert raised == {step: long[step] for step in range(stopped, 20)}
-    assert "for another length of the run" in caplog.text
+    assert "another length" in caplog.text
 
 
 @pytest.mark.filterwarnings("ignore:The dirpath has changed")
@@ -179,7 +180,7 @@ def test_another_length_is_told_where_it_changes_the_past(
     run(max_steps=first)
     caplog.clear()
     run(max_steps=then, ckpt_path=tmp_path / "checkpoints" / "step=00000004.ckpt")
-    assert ("for another length of the run" in caplog.text) == warned
+    assert ("another length" in caplog.text) == warned
 
 
 @pytest.mark.parametrize("kind", KINDS)
@@ -214,7 +215,8 @@ def test_a_run_at_its_floor_says_so_once(image_folder, tmp_path, caplog):
     with caplog.at_level(logging.WARNING):
         rates_of(image_folder, tmp_path, LearningRate(1, 2, 2, floor=0.5), max_steps=8)
     said = [record.getMessage() for record in caplog.records if "floor" in record.getMessage()]
-    assert said == ["The learning rate is at its floor (0.001) from step 3 on."]
+    assert len(said) == 1
+    assert re.search(r"\b0\.001\b.*\bstep 3\b", said[0])
 
 
 def test_a_run_that_ends_with_its_cooldown_does_not_warn(image_folder, tmp_path, caplog):

@@ -120,12 +120,11 @@ def test_a_malicious_pickle_is_refused(form, tmp_path, monkeypatch):
     assert fault(path) is None  # a checksum proves nothing about who wrote it
     monkeypatch.setenv("TORCH_FORCE_NO_WEIGHTS_ONLY_LOAD", "1")
     for asked in (None, True, False):
-        with pytest.raises(
-            UnsafeCheckpointError, match=r"step=00000001.*more than data.*could run code"
-        ) as caught:
+        with pytest.raises(UnsafeCheckpointError, match=r"step=00000001\.ckpt") as caught:
             WholeCheckpointIO().load_checkpoint(path, weights_only=asked)
         assert isinstance(caught.value, pickle.UnpicklingError)
-        assert form != "archive" or "system" in str(caught.value)
+        if form == "archive":
+            assert "system" in str(caught.value)
         assert not canary.exists()
     # The same file does run its code for a reader that lets it.
     if form == "pickle":
@@ -137,7 +136,7 @@ def test_a_malicious_pickle_is_refused(form, tmp_path, monkeypatch):
 
 def test_what_could_not_be_loaded_is_not_saved(io, tmp_path):
     path = path_of(tmp_path, 1)
-    with pytest.raises(UnsafeCheckpointError, match=r"not written.*PurePosixPath.*Turn what callbacks"):  # noqa: PT012
+    with pytest.raises(UnsafeCheckpointError, match="PurePosixPath"):  # noqa: PT012
         io.save_checkpoint({"hyper_parameters": {"root": PurePosixPath("images")}}, path)
         io.drain()
     assert list(tmp_path.iterdir()) == []
@@ -145,19 +144,17 @@ def test_what_could_not_be_loaded_is_not_saved(io, tmp_path):
 
 def test_damage_is_told(io, tmp_path):
     path = path_of(tmp_path, 1)
-    with pytest.raises(FileNotFoundError, match=r"no checkpoint .*step=00000001\.ckpt"):
+    with pytest.raises(FileNotFoundError, match=r"^(?!\[Errno).*step=00000001\.ckpt"):
         io.load_checkpoint(path)
     io.save_checkpoint({"x": torch.ones(1000)}, path)
     io.drain()
     content = path.read_bytes()
     path.write_bytes(content[:-1])
-    with pytest.raises(
-        DamagedCheckpointError, match=r"step=00000001\.ckpt is damaged: the file is truncated"
-    ):
+    with pytest.raises(DamagedCheckpointError, match=r"step=00000001\.ckpt.* truncated"):
         io.load_checkpoint(path)
     path.write_bytes(b"not an archive")
     checksum_file(path).unlink()
-    with pytest.raises(ValueError, match="no checksum next to it") as caught:
+    with pytest.raises(ValueError, match=r"step=00000001\.ckpt.* checksum") as caught:
         io.load_checkpoint(path)
     # The advice, followed to the letter, makes one; then it is seen that this is no checkpoint.
     subprocess.run(str(caught.value).partition("make one: ")[2], shell=True, check=True)
@@ -201,13 +198,14 @@ def test_a_full_disk_loses_nothing_and_training_may_go_on(io, tmp_path, caplog):
     io.save_checkpoint(small, path_of(tmp_path, 1))
     io.drain()
     before = {path: path.read_bytes() for path in tmp_path.iterdir()}
-    expected = pytest.raises(CheckpointWriteError, match=r"step=00000002\.ckpt.*of about 4\.0 MB")
+    expected = pytest.raises(CheckpointWriteError, match=r"step=00000002\.ckpt.*\b4\.0 MB")
     with file_size_limit(1 << 20), expected as caught:
         io.save_checkpoint(large, path_of(tmp_path, 2))
         io.drain()
     assert caught.value.errno == errno.EFBIG
     assert {path: path.read_bytes() for path in tmp_path.iterdir()} == before
-    assert not io.asynchronous or "step=00000002.ckpt has failed" in caplog.text
+    if io.asynchronous:
+        assert "step=00000002.ckpt" in caplog.text
     io.drain()  # it is raised once
     io.save_checkpoint(large, path_of(tmp_path, 2))
     io.drain()

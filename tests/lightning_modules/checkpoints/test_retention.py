@@ -33,7 +33,7 @@ def test_nothing_goes_while_none_is_known_to_be_whole():
 
 @pytest.mark.parametrize("name", ["keep_last", "keep_every_n_steps", "keep_best"])
 def test_negative_numbers_are_refused(name):
-    with pytest.raises(ValueError, match=f"{name} is 0 or more, not -1"):
+    with pytest.raises(ValueError, match=f"{name} .* -1"):
         steps_to_delete([1], 1, **({"keep_last": 1} | {name: -1}))
 
 

@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import errno
 import hashlib
+import io
 import logging
 import os
+import re
 import shutil
 import subprocess
 import threading
@@ -13,7 +15,7 @@ from pathlib import Path
 
 import pytest
 
-from lightning_modules.checkpoints.errors import CheckpointWriteError
+from lightning_modules.checkpoints.errors import ADVICE, CheckpointWriteError
 from lightning_modules.checkpoints.hashing import HashingWriter
 from lightning_modules.checkpoints.names import checksum_file, path_of, step_of
 from lightning_modules.checkpoints.whole import (
@@ -66,7 +68,7 @@ def test_the_file_obeys_the_umask(tmp_path):
 def test_a_hashed_file_cannot_be_rewound(tmp_path):
     with HashingWriter(tmp_path / "file") as stream:
         assert not stream.seekable()
-        with pytest.raises(OSError, match="cannot be written again"):
+        with pytest.raises(io.UnsupportedOperation, match="hashed"):
             stream.seek(0)
 
 
@@ -149,7 +151,7 @@ def test_checkpoints_come_by_step(tmp_path):
         (tmp_path / name).touch()
     assert [step_of(path) for path in checkpoints_in(tmp_path)] == [99, 900, 1000, 123_456_789]
     assert checkpoints_in(tmp_path / "nowhere") == []
-    with pytest.raises(ValueError, match=r"last\.ckpt is not named like a checkpoint"):
+    with pytest.raises(ValueError, match=r"last\.ckpt .*step=\d+\.ckpt"):
         step_of(tmp_path / "last.ckpt")
 
 
@@ -180,9 +182,8 @@ def test_none_is_left_when_all_are_damaged(tmp_path, caplog):
     for path in paths:
         flip_a_bit(path)
     assert newest_whole(tmp_path) is None
-    assert [r.getMessage().endswith("Instead no whole checkpoint is left.") for r in caplog.records] == [
-        True
-    ] * 3
+    for path, record in zip(reversed(paths), caplog.records, strict=True):
+        assert re.findall(r"[\w=]+\.ckpt\b(?!\.)", record.getMessage()) == [path.name]  # and no other instead
     assert len([name for name in names(tmp_path) if name.endswith(".ckpt.corrupt")]) == 3
     assert "last.ckpt" not in names(tmp_path)
     assert newest_whole(tmp_path / "nowhere") is None
@@ -278,10 +279,8 @@ def test_a_file_system_that_refuses_loses_nothing(tmp_path):
         assert caught.value.errno == errno.EFBIG
         for words in (
             str(place),
-            "File too large",
-            "of about 0.1 MB",
-            "free there",
-            "untouched",
+            os.strerror(errno.EFBIG),
+            " 0.1 MB",
             "ulimit -f",
         ):
             assert words in str(caught.value)
@@ -292,9 +291,9 @@ def test_a_file_system_that_refuses_loses_nothing(tmp_path):
 def test_a_path_through_a_file_is_refused(tmp_path):
     (tmp_path / "file").write_text("in the way")
     path = path_of(tmp_path / "file" / "checkpoints", 1)
-    with pytest.raises(CheckpointWriteError, match="Not a directory") as caught:
+    with pytest.raises(CheckpointWriteError, match=os.strerror(errno.ENOTDIR)) as caught:
         write(path.parent, 1)
-    assert "part of this path is a file" in str(caught.value)
+    assert ADVICE[errno.ENOTDIR] in str(caught.value)
     assert isinstance(caught.value.__cause__, NotADirectoryError)
     with pytest.raises(CheckpointWriteError, match=r"last\.ckpt"):
         point_last(path.parent, path)

@@ -25,7 +25,7 @@ def test_safetensors_are_the_averaged_weights(
 ) -> None:
     out = tmp_path / "cats.safetensors"
     export(trained.folder, "--to", "safetensors", "--out", str(out))
-    assert "averaged weights of step 4" in capsys.readouterr().out
+    assert "step 4" in capsys.readouterr().out
     stored = trained.checkpoint()["state_dict"]
     loaded = load_export(out).state_dict()
     assert loaded.keys() == stored.keys()
@@ -64,7 +64,7 @@ def test_an_export_samples_what_its_run_samples(trained: Run, tmp_path: Path) ->
 @pytest.mark.parametrize(
     ("args", "status", "says"),
     [
-        (["--to", "onnx", "--out", "cats.safetensors"], 1, "not the name of a .onnx file"),
+        (["--to", "onnx", "--out", "cats.safetensors"], 1, ".onnx"),
         (["--to", "gguf"], 2, "--to"),
         ([], 2, "--to"),
     ],
@@ -84,4 +84,5 @@ def test_place_without_a_run_is_refused_in_one_line(
 ) -> None:
     status, message = refusal([str(tmp_path), "--to", "onnx"], capsys, "export")
     assert status == 1
-    assert message.startswith("error: no checkpoint in ")
+    assert message.startswith("error: ")
+    assert str(tmp_path) in message

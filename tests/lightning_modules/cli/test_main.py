@@ -66,10 +66,10 @@ def test_the_version_is_that_of_the_installation(
 @pytest.mark.parametrize(
     ("args", "named"),
     [
-        (["fitt"], "Did you mean fit?"),
+        (["fitt"], " fit?"),
         (["--versoin"], "--versoin"),
         (["modal"], "modal_entry.py"),
-        (["--print-completion", "bsh"], "Did you mean bash?"),
+        (["--print-completion", "bsh"], " bash?"),
         (["sample", "runs", "--smapler", "heun"], "ninelives sample --help"),
         (["board", "nowhere"], "nowhere"),
     ],

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import sys
 from pathlib import Path
 
@@ -97,7 +98,7 @@ def test_safe_imports_no_code_of_others(
 def test_safe_looks_at_the_command_line_too(args: list[str], capsys: Capture) -> None:
     status, message = refusal([*args, "--safe", "--trainer.callbacks+=xml.dom.minidom.Node"], capsys)
     assert status == 2
-    assert "--safe: the command line has trainer.callbacks+ xml.dom.minidom.Node" in message
+    assert re.search(r"--safe: .*trainer\.callbacks.*xml\.dom\.minidom\.Node", message)
 
 
 @pytest.mark.parametrize("name", ["demo", "demo-unet", "cats-128", "h100-64"])

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 from pathlib import Path
 
 import numpy as np
@@ -61,21 +62,21 @@ def test_length_that_is_not_kept_is_refused(guided: Run, tmp_path: Path, capsys)
     args = [str(guided.folder), "--out", str(tmp_path / "out"), "--guide-length", "0.2"]
     status, message = refusal(args, capsys, "sample")
     assert status == 1
-    assert "lengths kept: 0.1, 0.25" in message
+    assert ": 0.1, 0.25" in message
     assert not (tmp_path / "out").exists()
 
 
 def test_training_is_refused_before_there_is_a_run(args: list[str], tmp_path: Path, capsys) -> None:
     status, message = refusal([*args, *GUIDED], capsys, "fit")
     assert status != 0
-    assert "guide_length 0.25 is not in ema.lengths []" in message
+    assert re.search(r"guide_length 0\.25\b.*ema\.lengths \[\]", message)
     assert not (tmp_path / "runs").exists()
 
 
 def test_an_export_holds_no_guide(guided: Run, tmp_path: Path, capsys) -> None:
     out = tmp_path / "cats.safetensors"
     load_script("export").main([str(guided.folder), "--to", "safetensors", "--out", str(out)])
-    assert "it samples unguided" in capsys.readouterr().out
+    assert "unguided" in capsys.readouterr().out
     told = json.loads((tmp_path / "cats.safetensors.json").read_text())["sampling"]
     assert (told["guidance"], told["guide_length"]) == (1.0, None)
     plain = images_of(guided.folder, tmp_path / "run", "--guidance", "1")

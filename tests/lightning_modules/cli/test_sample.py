@@ -206,7 +206,8 @@ def test_place_without_a_run_is_refused_in_one_line(
 ) -> None:
     status, message = refusal([str(tmp_path / "nowhere")], capsys, "sample")
     assert status == 1
-    assert message.startswith("error: no checkpoint in ")
+    assert message.startswith("error: ")
+    assert "nowhere" in message
     assert len(message.splitlines()) == 1
 
 
@@ -232,5 +233,6 @@ def test_option_out_of_range_is_refused(
 def test_script_from_another_directory(trained: Run, tmp_path: Path, elsewhere: Path) -> None:
     result = python("sample.py", str(trained.folder), "--n", "2", "--out", "pictures", cwd=elsewhere)
     assert result.returncode == 0, result.stderr
-    assert result.stdout.startswith("2 images: pictures, next to them grid.png")
+    assert "pictures" in result.stdout
+    assert "grid.png" in result.stdout
     assert len(list((elsewhere / "pictures").iterdir())) == 4

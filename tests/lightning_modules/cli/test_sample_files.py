@@ -105,7 +105,7 @@ def test_interrupted_sampling_ends_as_if_it_had_not_been(
     with pytest.raises(SystemExit) as stop:
         sample(trained, tmp_path / "cut" / name, *SIX)
     assert stop.value.code == RESUME
-    assert "the same command goes on" in capsys.readouterr().err
+    assert "same command" in capsys.readouterr().err
     monkeypatch.setattr(sample_command, "sample_batch", once)
     cut = sample(trained, tmp_path / "cut" / name, *SIX)
     assert contents(cut if name == "folder" else cut.parent).keys() == (
@@ -197,7 +197,7 @@ def test_somebody_s_own_pictures_are_left_alone(
     args = [str(trained.folder), "--out", str(tmp_path / "mine"), *fresh]
     status, message = refusal(args, capsys, "sample")
     assert status == 1
-    assert "no sampling.json" in message
+    assert "sampling.json" in message
     assert contents(tmp_path / "mine") == before
 
 
@@ -225,7 +225,7 @@ def test_parts_together_draw_what_one_process_draws(
     whole = sample(trained, tmp_path / "whole" / name, *SIX)
     shared = tmp_path / "shared" / name
     sample(trained, shared, *SIX, "--part", "2/2")
-    assert "part 2 of 2 is sampled" in capsys.readouterr().out
+    assert "2 of 2" in capsys.readouterr().out
     monkeypatch.setenv("RANK", "0")
     monkeypatch.setenv("WORLD_SIZE", "2")
     sample(trained, shared, *SIX)
@@ -283,7 +283,8 @@ def test_guidance_that_does_nothing_is_refused(
         args = [args[0], str(trained.folder)]
     status, message = refusal([str(trained.folder), "--out", str(tmp_path / "out"), *args], capsys, "sample")
     assert status == 1
-    assert f"{args[0]} does nothing" in message
+    assert f"{args[0]} " in message
+    assert "--guidance 2" in message
     assert not (tmp_path / "out").exists()
 
 
@@ -447,7 +448,7 @@ def test_a_damaged_manifest_is_named(
     (out / "sampling.json").write_text(damage)
     status, message = refusal([str(trained.folder), "--n", "1", "--out", str(out)], capsys, "sample")
     assert status == 1
-    assert "sampling.json is damaged" in message
+    assert "sampling.json" in message
     assert "--fresh" in message
     sample(trained, out, "--n", "1", "--fresh")
 

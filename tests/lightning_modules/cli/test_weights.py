@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 from pathlib import Path
 
 import pytest
@@ -82,7 +83,7 @@ def test_an_export_of_a_length_is_the_average_kept_step_by_step(
     assert off < tolerance * scale
     told = json.loads((tmp_path / "cats.safetensors.json").read_text())["weights"]
     assert told.startswith(f"averaged (length {length:g}")
-    assert ("reconstructed from" in told) == (length == 0.07)
+    assert ("reconstructed" in told) == (length == 0.07)
 
 
 def test_samples_and_the_export_of_a_length_have_names_of_their_own(
@@ -95,7 +96,7 @@ def test_samples_and_the_export_of_a_length_have_names_of_their_own(
         out = tmp_path / name
         load_script("sample").main([str(averaged.folder), "--weights", name, "--n", "2", "--out", str(out)])
         pictures[name] = [(out / f"{index:05d}.png").read_bytes() for index in range(2)]
-    assert "averaged (length 0.1) weights of step 20" in capsys.readouterr().out
+    assert "length 0.1" in capsys.readouterr().out
     assert pictures["ema"] != pictures["ema=0.1"]
 
 
@@ -106,7 +107,7 @@ def test_an_evaluation_has_a_row_for_each_set_of_weights(averaged: Run, tmp_path
     rows = json.loads((tmp_path / "out" / "report.json").read_text())["rows"]
     said = [row["facts"]["weights"] for row in rows]
     assert said[:3] == ["EMA weights (decay 0.99)", "raw weights", "EMA weights (length 0.05)"]
-    assert said[3].startswith("EMA weights (length 0.07, reconstructed from ")
+    assert said[3].startswith("EMA weights (length 0.07, ")
     assert len({row["figures"]["kid"]["value"] for row in rows}) == len(weights)
 
 
@@ -126,7 +127,7 @@ def test_a_length_that_cannot_be_reconstructed_is_refused_in_words(
         [str(averaged.folder), *args, "--weights", "ema=0.28", "--out", str(out)], capsys, script
     )
     assert status == 1
-    assert "an average of length 0.28 at step 20 cannot be made of those of length 0.05, 0.1" in message
+    assert re.search(r"\b0\.28\b.*step 20\b.*\b0\.05, 0\.1\b", message)
     assert not out.is_file()
 
 
@@ -135,7 +136,7 @@ def test_a_run_without_lengths_says_how_to_keep_some(
 ) -> None:
     status, message = refusal([str(trained.folder), "--weights", "ema=0.1"], capsys, "sample")
     assert status == 1
-    assert "--ema.lengths [0.05,0.1], and --checkpoint.keep_every_n_steps" in message
+    assert re.search(r"--ema\.lengths .*--checkpoint\.keep_every_n_steps", message)
 
 
 @pytest.mark.parametrize(
@@ -150,4 +151,4 @@ def test_weights_of_an_export_cannot_be_chosen(
     status, message = refusal([str(out), *args, "--weights", "raw"], capsys, script)
     assert status == 1
     assert message.count(f"{out} ") == 1
-    assert "one set of weights" in message
+    assert "one set" in message

@@ -132,7 +132,7 @@ def test_missing_data_is_one_line_and_no_other_attempt(machine: Machine) -> None
     assert isinstance(outcome, Outcome)
     assert outcome.status == "refused"
     said = machine.said()
-    assert said.startswith("error: data folder")
+    assert said.startswith("error: ")
     assert said.count("upload_data") == 1
     assert "\n" not in said
 

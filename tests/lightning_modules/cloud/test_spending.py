@@ -79,4 +79,4 @@ def test_what_is_left_is_told_once_steps_are_measured(tmp_path, image_folder, ca
         train(tmp_path, image_folder, spending, steps=30)
     told = [record.getMessage() for record in caplog.records if "Measured" in record.getMessage()]
     assert len(told) == 1
-    assert "The 9 steps left take" in told[0]
+    assert "9 steps" in told[0]

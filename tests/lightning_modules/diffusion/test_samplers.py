@@ -68,7 +68,7 @@ def test_steps_within_a_budget_are_the_most_that_fit(name, nfe):
 
 
 def test_a_budget_of_nothing_is_refused():
-    with pytest.raises(ValueError, match="at least 1 evaluation"):
+    with pytest.raises(ValueError, match="at least 1"):
         SAMPLERS["euler"].steps_within(0)
 
 
@@ -149,7 +149,7 @@ def test_churn_raises_a_noise_level_by_at_most_the_square_root_of_two():
 )
 def test_a_grid_that_does_not_descend_to_zero_is_refused(name, sigmas):
     denoiser = Recorder()
-    with pytest.raises(ValueError, match="must descend strictly and end at 0"):
+    with pytest.raises(ValueError, match="descend"):
         SAMPLERS[name](denoiser, start(1, 80.0), torch.tensor(sigmas), drawn(1))
     assert not denoiser.levels
 

@@ -40,21 +40,21 @@ def test_decay_by_hand():
 
 @pytest.mark.parametrize("decay", [-0.1, 1.0, 1.1])
 def test_decays_that_forget_nothing_are_refused(decay):
-    with pytest.raises(ValueError, match=r"decay is in \[0, 1\)"):
+    with pytest.raises(ValueError, match=rf"ema: decay .* {decay}"):
         EMA(decay)
 
 
 @pytest.mark.parametrize(
     ("settings", "says"),
     [
-        ({"length": 0.1}, r"With a length, decay is null: --ema\.decay null --ema\.length 0\.1"),
-        ({"decay": None}, "one of decay and length is given"),
-        ({"lengths": (0.05, 0.1, 0.05)}, "the lengths differ from one another"),
-        ({"decay": None, "length": 0.1, "lengths": (0.05, 0.1)}, "and from the main one"),
-        ({"lengths": (0.1, 0.3)}, r"at most 0\.288675.*not 0\.3"),
-        ({"lengths": (0.0,)}, "above 0"),
-        ({"decay": None, "length": -0.1}, r"not -0\.1"),
-        ({"decay": None, "length": math.nan}, "not nan"),
+        ({"length": 0.1}, r"--ema\.decay null --ema\.length 0\.1"),
+        ({"decay": None}, "decay .*length"),
+        ({"lengths": (0.05, 0.1, 0.05)}, r"lengths .*0\.05, 0\.1, 0\.05"),
+        ({"decay": None, "length": 0.1, "lengths": (0.05, 0.1)}, r"lengths .*0\.1\b.*0\.1\b"),
+        ({"lengths": (0.1, 0.3)}, r"0\.288675.* 0\.3"),
+        ({"lengths": (0.0,)}, r"0\.288675.* 0\b"),
+        ({"decay": None, "length": -0.1}, r"0\.288675.* -0\.1"),
+        ({"decay": None, "length": math.nan}, r"0\.288675.* nan"),
     ],
     ids=str,
 )
@@ -80,8 +80,6 @@ def test_the_initial_weights_are_forgotten(updates):
     closed_form = math.prod((1 + n) / (10 + n) for n in range(1, updates))
     share = share_of_the_start(0.9999, updates)
     assert share == pytest.approx(closed_form, rel=1e-9, abs=1e-30)
-    assert share < 1e-3 or updates < 2000
-    assert 0.9999**2000 > 0.8
 
 
 def test_a_warm_average_has_the_asked_memory():
@@ -251,9 +249,7 @@ def test_a_guide_is_one_of_the_lengths():
     ema.check_guide(Sampling(guidance=3.0, guide_length=0.1).own_guide, "sample_grid")
     ema.check_guide(Sampling(guidance=1.0, guide_length=0.2).own_guide, "sample_grid")
     ema.check_guide(Sampling(guidance=3.0).own_guide, "sample_grid")
-    with pytest.raises(
-        ValueError, match=r"evaluation\.sampling\.guide_length 0\.2 is not in ema\.lengths \[0\.1\]"
-    ):
+    with pytest.raises(ValueError, match=r"evaluation\.sampling\.guide_length 0\.2\b.*ema\.lengths \[0\.1\]"):
         ema.check_guide(Sampling(guidance=3.0, guide_length=0.2).own_guide, "evaluation")
 
 

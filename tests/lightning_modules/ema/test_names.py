@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import argparse
+import re
 import subprocess
 import sys
 
@@ -40,10 +41,7 @@ def test_argparse_says_what_was_wrong(capsys):
     parser.add_argument("--weights", type=weights_names)
     with pytest.raises(SystemExit):
         parser.parse_args(["--weights", "ema,ema=0.5"])
-    assert (
-        "'ema=0.5': the relative length of an average is above 0 and at most 0.288675"
-        in capsys.readouterr().err
-    )
+    assert re.search(r"--weights: .*'ema=0\.5'.*\b0\.288675\b", capsys.readouterr().err)
 
 
 def test_names_are_known_without_torch():

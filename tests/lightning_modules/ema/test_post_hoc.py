@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import re
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -79,7 +80,7 @@ def test_a_length_that_was_held_back_is_the_one_kept_directly(run, length, toler
 
 
 def test_at_a_step_behind_the_last_checkpoint_the_steps_between_are_missed(run):
-    with pytest.raises(ValueError, match=r"at step 950 cannot .* at 9 steps from 100 to 900: .* is 62%"):
+    with pytest.raises(ValueError, match=r"step 950\b.*\b9 steps\b.*\b100\b.*\b900\b.*\b62%"):
         reconstruct(run, 0.15, 950)
 
 
@@ -97,17 +98,13 @@ def test_half_precision_is_summed_wider(tmp_path):
 
 @pytest.mark.parametrize("length", [0.005, 0.28])
 def test_lengths_that_cannot_be_expressed_are_refused(run, length):
-    with pytest.raises(
-        ValueError, match=r"those of length 0\.05, 0\.1 at 10 steps from 100 to 1000"
-    ) as refused:
+    with pytest.raises(ValueError, match=r"0\.05, 0\.1\b.*\b10 steps\b.*\b100\b.*\b1000\b.*%"):
         reconstruct(run, length)
-    assert "the error of the fit is" in str(refused.value)
 
 
 def test_the_words(run):
     words = described(reconstruct(run, 0.07))
-    assert words.startswith("reconstructed from 20 averages of 10 checkpoints, error of the fit 0.")
-    assert words.endswith("%")
+    assert re.search(r"\b20\b.*\b10 checkpoints\b.* 0\.\d+ ?%$", words)
 
 
 def test_without_averages_it_says_how_to_keep_some(tmp_path):
@@ -123,7 +120,7 @@ def test_a_damaged_checkpoint_is_passed_over(tmp_path, caplog):
     paths[1].write_bytes(content)
     with caplog.at_level(logging.WARNING):
         assert reconstruct(paths, 0.07).checkpoints == 2
-    assert f"{paths[1]} is skipped: the checksum is wrong" in caplog.text
+    assert re.search(rf"{re.escape(str(paths[1]))} .*checksum", caplog.text)
 
 
 @pytest.mark.parametrize(("began", "used"), [(100, True), (900, False)])
@@ -134,6 +131,6 @@ def test_an_average_that_began_late_counts_once_it_has_forgotten(tmp_path, caplo
         found = reconstruct(paths, 0.06)
         assert relative_error(found, averages(walk(), (0.06,))[0.06][-1]) < 0.1
     else:
-        with pytest.raises(ValueError, match="no averages"):
+        with pytest.raises(ValueError, match=r"--ema\.lengths"):
             reconstruct(paths, 0.06)
-        assert "began at step 900 and is skipped" in caplog.text
+        assert "step 900" in caplog.text

@@ -38,7 +38,7 @@ def test_the_usual_lengths_are_the_papers_exponents():
 
 @pytest.mark.parametrize("length", [0.0, -0.1, 0.29, math.inf, math.nan])
 def test_lengths_that_no_average_has_are_refused(length):
-    with pytest.raises(ValueError, match=r"at most 0\.288675"):
+    with pytest.raises(ValueError, match=r"0\.288675"):
         exponent_of(length)
 
 

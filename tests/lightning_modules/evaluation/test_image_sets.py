@@ -50,7 +50,7 @@ def test_somebody_s_own_images_of_such_names_are_images(tmp_path):
 def test_pictures_of_samples_alone_are_no_samples(tmp_path):
     folder = images(tmp_path / "drawn", *FIGURES)
     (folder / FOLDER_MANIFEST).write_text("{}")
-    with pytest.raises(DataError, match="none of the samples"):
+    with pytest.raises(DataError, match=str(folder)):
         folder_images(folder, cache_dir=tmp_path / "cache")
 
 
@@ -104,7 +104,7 @@ def test_choice_depends_on_the_seed_alone():
 
 
 def test_too_few_images_are_refused():
-    with pytest.raises(EvaluationError, match="make 9 a side"):
+    with pytest.raises(EvaluationError, match=r"\b18\b.*\b9\b"):
         split_real(image_set((18,)), 100)
 
 

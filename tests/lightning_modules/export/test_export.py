@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import json
+import re
 from pathlib import Path
 
 import numpy as np
@@ -67,9 +68,9 @@ def test_plain_values_come_back(value):
 
 
 def test_unknown_names_are_refused():
-    with pytest.raises(ValueError, match="no setting 'Magic'"):
+    with pytest.raises(ValueError, match="'Magic'"):
         from_plain({"class_path": "Magic", "init_args": {}})
-    with pytest.raises(ValueError, match=r"no model 'os\.system'"):
+    with pytest.raises(ValueError, match=r"'os\.system'"):
         rebuild({"model": {"class_path": "os.system", "init_args": {}}})
 
 
@@ -96,7 +97,7 @@ def test_a_file_that_is_not_the_manifest_s_is_refused(tmp_path):
     data = bytearray(path.read_bytes())
     data[-1] ^= 1
     path.write_bytes(data)
-    with pytest.raises(ValueError, match="not the file that its manifest describes"):
+    with pytest.raises(ValueError, match=rf"{path.name} .*manifest"):
         load_export(path)
 
 
@@ -111,7 +112,7 @@ def test_a_missing_manifest_is_named(tmp_path):
 def test_a_broken_manifest_is_refused(text, tmp_path):
     path = exported(tmp_path)
     manifest_path(path).write_text(text)
-    with pytest.raises(ValueError, match="not the manifest of an export"):
+    with pytest.raises(ValueError, match=re.escape(str(manifest_path(path)))):
         read_manifest(path)
 
 
@@ -119,7 +120,7 @@ def test_another_version_is_refused(tmp_path):
     path = exported(tmp_path)
     manifest = json.loads(manifest_path(path).read_text()) | {"format_version": 2}
     manifest_path(path).write_text(json.dumps(manifest))
-    with pytest.raises(ValueError, match="format version 2"):
+    with pytest.raises(ValueError, match="version 2"):
         load_export(path)
 
 
@@ -203,7 +204,7 @@ def test_a_model_that_disagrees_is_not_published(tmp_path, monkeypatch):
     monkeypatch.setattr("lightning_modules.export.onnx_file._write", lambda _, path: path.touch())
     monkeypatch.setattr("lightning_modules.export.onnx_file.largest_difference", lambda *_: float("nan"))
     model = trained()
-    with pytest.raises(ValueError, match="differ by nan"):
+    with pytest.raises(ValueError, match="nan"):
         export_onnx(model, describe(model, FACTS, SETTINGS), tmp_path / "model.onnx")
     assert not list(tmp_path.iterdir())
 

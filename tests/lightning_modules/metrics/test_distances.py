@@ -46,7 +46,7 @@ def test_frechet_of_a_pure_shift_is_its_square():
 @pytest.mark.parametrize("n", [2, 11, 12])
 def test_frechet_without_full_rank_is_refused(n):
     real, fake = gaussians(n=n)
-    with pytest.raises(EvaluationError, match=r"N = \d+ < 13.*KID stands in"):
+    with pytest.raises(EvaluationError, match=rf"N = {n} < 13\b.*KID"):
         frechet_distance(real, fake)
     assert frechet_distance(*gaussians(n=13)) > 0
 
@@ -56,21 +56,21 @@ def test_frechet_without_full_rank_is_refused(n):
 def test_what_is_not_finite_is_an_error_and_not_zero(distance, bad):
     real, fake = gaussians()
     fake[3, 1] = bad
-    with pytest.raises(EvaluationError, match="not finite"):
+    with pytest.raises(EvaluationError, match="finite"):
         distance(real, fake)
 
 
 def test_a_square_root_that_is_not_finite_is_an_error(monkeypatch):
     eigenvalues = torch.linalg.eigvals
     monkeypatch.setattr(torch.linalg, "eigvals", lambda matrix: eigenvalues(matrix) * float("nan"))
-    with pytest.raises(EvaluationError, match="square root"):
+    with pytest.raises(EvaluationError, match="root"):
         frechet_distance(*gaussians())
 
 
 @pytest.mark.parametrize("distance", [frechet_distance, kernel_distance])
 def test_unequal_sets_are_refused(distance):
     real, fake = gaussians()
-    with pytest.raises(EvaluationError, match="same number"):
+    with pytest.raises(EvaluationError, match=rf"\b{len(real)}\b.*\b{len(real) - 1}\b"):
         distance(real, fake[:-1])
 
 
@@ -153,7 +153,7 @@ def test_inception_score_has_its_closed_forms():
     certain = 60 * torch.eye(4).repeat(50, 1)
     mean, _ = inception_score(certain, splits=2)
     assert mean == pytest.approx(4, rel=0.05)
-    with pytest.raises(EvaluationError, match="20 finite logits"):
+    with pytest.raises(EvaluationError, match=r"\b20 .*logits"):
         inception_score(same[:19])
 
 

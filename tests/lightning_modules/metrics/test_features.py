@@ -74,7 +74,7 @@ def test_random_convolutions_take_any_size(side):
 
 def test_only_bytes_are_taken():
     network = RandomConvolutions()
-    with pytest.raises(TypeError, match=r"not of torch\.float32"):
+    with pytest.raises(TypeError, match=r"torch\.float32"):
         network(torch.zeros(1, 3, 8, 8))
     with pytest.raises(ValueError, match=r"\(B, 3, H, W\)"):
         network(torch.zeros(1, 1, 8, 8, dtype=torch.uint8))
@@ -93,7 +93,7 @@ def test_a_feature_that_is_not_finite_is_an_error():
 
     network = GivenModule(nn.Identity(), "broken", side=4)
     network.body = Broken()
-    with pytest.raises(ValueError, match="broken returned a number that is not finite"):
+    with pytest.raises(ValueError, match=r"broken .*finite"):
         network(torch.zeros(1, 3, 4, 4, dtype=torch.uint8))
 
 
@@ -200,15 +200,15 @@ def test_a_torchscript_file_is_loaded(tmp_path):
     images = torch.from_numpy(pictures())
     torch.testing.assert_close(load_features(str(tmp_path / "means.pt"))(images), images.float().mean((2, 3)))
     (tmp_path / "no.pt").write_text("no network")
-    with pytest.raises(ValueError, match=r"neither a .onnx nor a TorchScript file"):
+    with pytest.raises(ValueError, match=r"no\.pt .*\.onnx"):
         load_features(str(tmp_path / "no.pt"))
 
 
 def test_files_that_are_no_network_for_images_are_refused(tmp_path):
     (tmp_path / "no.onnx").write_text("no network")
-    with pytest.raises(ValueError, match=r"no\.onnx cannot be read as ONNX"):
+    with pytest.raises(ValueError, match=r"no\.onnx .*ONNX"):
         load_features(str(tmp_path / "no.onnx"))
-    with pytest.raises(ValueError, match="my network does not take uint8 images of any size"):
+    with pytest.raises(ValueError, match=r"my network .*uint8"):
         GivenModule(nn.Linear(7, 3), "my network")
 
 

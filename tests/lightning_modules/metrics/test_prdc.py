@@ -74,7 +74,7 @@ def test_intervals_hold_the_figures():
 
 
 def test_unequal_or_tiny_sets_are_refused():
-    with pytest.raises(EvaluationError, match="same number"):
+    with pytest.raises(EvaluationError, match=r"\b9\b.*\b8\b"):
         manifolds(draw(9), draw(8))
-    with pytest.raises(ValueError, match="5 neighbors need more than 5"):
+    with pytest.raises(ValueError, match=r"\b5 neighbors .*\b5 images"):
         manifolds(draw(5), draw(5))

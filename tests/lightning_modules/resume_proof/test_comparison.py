@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import math
+import re
 
 import pytest
 import torch
@@ -82,9 +83,10 @@ def test_without_an_average_the_weights_are_the_state(tmp_path):
 
 def test_batch_order():
     assert compare_batches(["a", "b"], {0: "a", 1: "b"}).difference is None
-    assert "micro-batch 1: b became c" in str(compare_batches(["a", "b"], {0: "a", 1: "c"}).difference)
-    assert "b became none" in str(compare_batches(["a", "b"], {0: "a"}).difference)
-    assert "none became c" in str(compare_batches(["a"], {0: "a", 1: "c"}).difference)
+    cases = (("ab", "ac", r"b\b.*\bc"), ("ab", "a", r"b\b.*\bnone"), ("a", "ac", r"none\b.*\bc"))
+    for expected, found, pair in cases:
+        difference = compare_batches(list(expected), dict(enumerate(found))).difference
+        assert re.search(rf"micro-batch 1: .*\b{pair}\b", str(difference))
 
 
 def log(folder, points, tag="loss", purge_step=None):

@@ -45,5 +45,5 @@ def test_signals_are_those_that_the_kinds_are_named_for():
 
 @pytest.mark.parametrize(("kinds", "micro_batches"), [((), 10), (ALL, 0)])
 def test_nothing_to_draw_from_is_refused(kinds, micro_batches):
-    with pytest.raises(ValueError, match="needs one kind and one micro-batch"):
+    with pytest.raises(ValueError, match=r"kind .*micro-batch"):
         draw_kills(0, 1, kinds, micro_batches)

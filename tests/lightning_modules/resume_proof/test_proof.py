@@ -150,7 +150,7 @@ def test_other_images_are_a_problem(undisturbed, short, tmp_path):
 
 
 def test_a_command_line_that_is_refused_is_no_proof(args, tmp_path):
-    with pytest.raises(ProofError, match=r"refuses this command line[\s\S]*data.batch_sizze"):
+    with pytest.raises(ProofError, match=r"data\.batch_sizze"):
         prove(Request((*args, "--data.batch_sizze", "4"), tmp_path, kills=1))
 
 

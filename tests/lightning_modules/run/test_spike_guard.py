@@ -67,9 +67,9 @@ def test_a_step_not_taken_leaves_all_later_ones_as_they_would_be(image_folder, t
 @pytest.mark.parametrize(
     ("spoil", "reason"),
     [
-        (Spoil((6, 7, 8), gradient=math.nan), "3 steps in a row were not taken, the last since the gradient"),
-        (Spoil((6, 7, 8), loss=math.nan), "3 steps in a row were not taken, the last since the loss is nan"),
-        (Spoil((8,), loss=1e6), r"the loss is \S+, \d+ standard deviations above its usual"),
+        (Spoil((6, 7, 8), gradient=math.nan), r"^3 steps\b.*\bgradient\b"),
+        (Spoil((6, 7, 8), loss=math.nan), r"^3 steps\b.*\bloss\b.*\bnan\b"),
+        (Spoil((8,), loss=1e6), r"\bloss\b.*\d+ standard deviations"),
     ],
     ids=["gradients", "losses", "spike"],
 )
@@ -109,7 +109,7 @@ def test_the_search_of_a_gradient_scaler_is_its_own_business(image_folder, tmp_p
 def test_a_scaler_that_cannot_fall_any_more_counts(image_folder, tmp_path):
     scaler = torch.amp.GradScaler("cpu", init_scale=2.0, growth_interval=1000)
     plugin = MixedPrecision("16-mixed", "cpu", scaler=scaler)
-    with pytest.raises(RollBackError, match="3 steps in a row"):
+    with pytest.raises(RollBackError, match=r"^3 steps\b"):
         run(tmp_path, image_folder, Spoil(tuple(range(2, 9)), gradient=math.inf), plugins=[plugin])
 
 

@@ -90,7 +90,7 @@ def test_parts_are_halved_down_to_single_images():
         recovery = recovery.halved(6)
         sizes.append(recovery.split)
     assert sizes == [2, 4, 6]
-    with pytest.raises(MemoryError, match="with a single image at a time"):
+    with pytest.raises(MemoryError, match=r"--trainer\.precision bf16-mixed"):
         recovery.halved(6)
 
 
@@ -122,7 +122,7 @@ def test_recovery_is_written_whole_and_read_back(tmp_path):
 )
 def test_a_recovery_that_no_run_has_written_is_refused(tmp_path, split, left_out):
     (tmp_path / "recovery.json").write_text(json.dumps({"split": split, "left_out": left_out}))
-    with pytest.raises(ValueError, match=r"recovery\.json is damaged"):
+    with pytest.raises(ValueError, match=r"recovery\.json "):
         Recovery.load(tmp_path)
 
 

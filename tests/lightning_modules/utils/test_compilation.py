@@ -40,7 +40,7 @@ def test_without_a_compiler_training_says_so_and_goes_on(tmp_path: Path) -> None
         check=False,
     )
     assert result.returncode == 0, result.stderr
-    assert "torch.compile does not work here, so the network runs uncompiled" in result.stderr
+    assert "torch.compile" in result.stderr
     assert "g++" in result.stderr
     assert "Traceback" not in result.stderr
 

@@ -56,5 +56,5 @@ def test_unknown_networks_are_refused(spec, said):
 
 def test_inception_without_its_packages_says_what_to_install(monkeypatch):
     monkeypatch.setattr(inception, "find_spec", lambda name: None)
-    with pytest.raises(ModuleNotFoundError, match="pip install torch-fidelity torchvision"):
+    with pytest.raises(ModuleNotFoundError, match="torch-fidelity torchvision"):
         load_features("inception")

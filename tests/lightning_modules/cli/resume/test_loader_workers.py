@@ -54,7 +54,7 @@ def test_a_run_whose_workers_hang_is_saved_when_asked_and_goes_on(
         with pytest.raises(SystemExit) as stop:
             fit([*args, "--data.workers", "2"], [Signalled(3, signal.SIGSTOP)])
     assert stop.value.code == RESUME
-    assert "has not answered" in caplog.text
+    assert "--data.workers 0" in caplog.text
     assert latest(tmp_path).checkpoint()["global_step"] in (3, 4, 5)  # some batches were there already
     fit([*args, "--data.workers", "2"])
     same_end(latest(tmp_path), straight)
@@ -68,5 +68,5 @@ def test_images_that_are_gone_end_the_run_with_a_line(args, cats, tmp_path, caps
     options = ["--data.cache", "false", "--data.root", str(folder), "--data.workers", count]
     with pytest.raises(SystemExit) as stop:
         fit([*args, *options], [gone])
-    assert "can be decoded" in str(stop.value.code)
+    assert str(folder) in str(stop.value.code)
     assert "\n" not in str(stop.value.code)

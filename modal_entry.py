@@ -107,7 +107,7 @@ def fit(*arglist: str) -> None:
 
 @app.local_entrypoint()
 def sample(*arglist: str) -> None:
-    """Draw images from a run on the Volume into a folder here."""
+    """Sample images from a run on the Volume into a folder here."""
     _run_command("sample", arglist, SAMPLED)
 
 

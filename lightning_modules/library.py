@@ -22,6 +22,9 @@ from lightning_modules.sampling.sampled_images import SampledImages
 
 __all__ = ["Run", "SampledImages", "fit", "load"]
 
+_OF_FILES = frozenset({"out", "fresh", "part", "classes", "interpolation", "video"})
+"""Options of `ninelives sample` that mean nothing for images in memory."""
+
 
 class Run:
     """A run, or a checkpoint or export by itself. What it does takes the newest checkpoint.
@@ -65,6 +68,9 @@ class Run:
         Raises:
             ValueError: If an option cannot be fulfilled, with what to do.
         """
+        unfit = sorted(_OF_FILES & options.keys())
+        if unfit:
+            raise ValueError(f"{', '.join(unfit)}: for files, which ninelives sample writes; here use .save")
         chosen = [labels] if labels is None or isinstance(labels, str) else labels
         written = ",".join(f"{PLACE}{NONE}" if name is None else spelled(name) for name in chosen)
         given = {"n": n, **({"labels": written} if chosen else {}), **options}

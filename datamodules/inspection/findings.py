@@ -142,8 +142,9 @@ def _capacity(inspection: Inspection) -> list[Finding]:
     values = inspection.values_per_parameter
     if values is None or inspection.parameters is None:
         return []
+    share = f"{values:.1f}" if values >= 1 else f"{values:.1g}"
     title = (
-        f"{inspection.distinct:,} distinct images at {inspection.image_size} px: {values:.1f} pixel values "
+        f"{inspection.distinct:,} distinct images at {inspection.image_size} px: {share} pixel values "
         f"for each of the model's {inspection.parameters / 1e6:.1f} M parameters"
     )
     rule = (

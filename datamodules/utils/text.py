@@ -41,3 +41,8 @@ def shortened(text: str, longest: int, dots: str = ELLIPSIS) -> str:
     room = max(longest - len(dots), 0)
     tail = room // 3
     return f"{line[: room - tail].rstrip()}{dots}{line[len(line) - tail :].lstrip()}"
+
+
+def installing(extra: str) -> str:
+    """Return how what one of the project's extras brings is installed; no package index has the project."""
+    return f"pip install '.[{extra}]' in a clone of the project"

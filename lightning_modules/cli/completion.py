@@ -13,7 +13,7 @@ import shtab
 
 from datamodules.utils.io import atomic_write
 from lightning_modules.cli.names import COMMANDS, NAME
-from lightning_modules.cli.parsing.argparse_internals import of_type
+from lightning_modules.cli.parsing.argparse_internals import of_type, with_option
 from lightning_modules.cli.parsing.help import FLAGS, OPTIONS, configs
 from lightning_modules.cli.parsing.scripts import no_such, path
 
@@ -47,9 +47,11 @@ def script(shell: str) -> str:
         added = commands.add_parser(name, parents=parents, add_help=name == "fit", help=command.summary)
         if name == "fit":
             _add_fit(added)
+        for action in with_option(added, "--config"):
+            action.choices = tuple(configs())
         for action in of_type(added, path):
             action.complete = shtab.FILE  # type: ignore[attr-defined]
-    return str(shtab.complete(parser, shell))
+    return shtab.complete(parser, shell).rstrip() + "\n"
 
 
 def install(shell: str) -> str:
@@ -91,11 +93,12 @@ def _parser_of(command: str) -> argparse.ArgumentParser:
 
 def _add_fit(parser: argparse.ArgumentParser) -> None:
     """Add the options of training, of which there are some hundred."""
+    from datamodules.sources.table import SOURCES
     from lightning_modules.cli.configuring import known_options
     from lightning_modules.models import MODELS
 
     texts = {entry.option: entry.text.replace("%", "%%") for entries in OPTIONS.values() for entry in entries}
-    choices = {"config": tuple(configs()), "model": tuple(MODELS)}
+    choices = {"config": tuple(configs()), "model": tuple(MODELS), "data.source": tuple(SOURCES)}
     for name in sorted({*known_options(), "config", "model"} - {"help"}):
         if name in FLAGS:
             parser.add_argument(f"--{name}", action="store_true", help=texts.get(name))

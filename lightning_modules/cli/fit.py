@@ -252,7 +252,7 @@ def _say_what_was_trained(cli: FitCLI) -> None:
         return
     pictures = RunDirectory(folder).samples
     where = f" Pictures: {pictures}." if pictures.is_dir() else ""
-    rank_zero_info("Trained to step %d.%s Draw more:\n%s", step, where, command_line("sample", folder))
+    rank_zero_info("Trained to step %d.%s Sample more:\n%s", step, where, command_line("sample", folder))
 
 
 def _learn_from(accident: BaseException, cli: FitCLI) -> str:

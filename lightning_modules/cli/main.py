@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import difflib
 import importlib
 import importlib.metadata
 import os
@@ -30,6 +31,9 @@ options:
 
 To train on Modal's GPUs, in a clone of the project: modal run modal_entry.py::fit --help
 """
+
+
+_OPTIONS = ("--help", "--version", "--print-completion", "--install-completion")
 
 
 def main() -> None:
@@ -80,7 +84,9 @@ def _unknown(name: str) -> str:
     if name == "modal":
         return "training on Modal needs a clone of the project: modal run modal_entry.py::fit ... in it."
     if name.startswith("-"):
-        return f"{name} is not an option. All options: {NAME} --help"
+        near = difflib.get_close_matches(name, _OPTIONS, n=1)
+        hint = f" Did you mean {near[0]}?" if near else ""
+        return f"{name} is not an option.{hint} All options: {NAME} --help"
     return f"{no_such(name, COMMANDS, 'command')}. All commands: {NAME} --help"
 
 

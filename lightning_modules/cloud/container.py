@@ -249,7 +249,7 @@ def _commit(volume: Volume) -> None:
 
 @contextmanager
 def _cancellations() -> Iterator[list[int]]:
-    """Turn Modal's SIGUSR1, which would raise in the middle of a step, into a wish to stop after it.
+    """Turn Modal's SIGUSR1, which would raise in the middle of a step, into a request to stop after it.
 
     Yields:
         A list that is empty as long as there was none.

@@ -24,7 +24,7 @@ class Job:
         trial: Whether it is a `fast_dev_run`, which leaves no run behind.
         fresh: Whether another run is wanted in any case.
         allow_mismatch: Whether to continue a run of another identity.
-        data: Where the data set is expected on the data Volume; None if a data source fetches or draws it.
+        data: Where the data set is expected on the data Volume; None if a data source makes it.
         settings: The `modal:` section.
         folder: The data set's folder on the user's machine, where there is one.
         files: Texts of files of the user's machine that the configuration names, by their place in the

@@ -84,6 +84,6 @@ def next_commands(run: str, settings: ModalSettings) -> list[str]:
     here = quote(f"runs/{run.rpartition('/')[0]}")  # `modal volume get` wants it to be there
     return [
         f"Look:  modal run modal_entry.py::tensorboard{volume}",
-        f"Draw:  modal run modal_entry.py::sample {quote(run)}{volume}",
+        f"Sample:  modal run modal_entry.py::sample {quote(run)}{volume}",
         f"Fetch:  mkdir -p {here} && modal volume get {settings.runs_volume} {quote(run)} {here}",
     ]

@@ -27,24 +27,13 @@ class Written(NamedTuple):
     quoted: bool
 
 
-def choose_labels(wanted: str | None, class_names: Sequence[str], count: int) -> list[int]:
-    """Return a label for each of `count` images: the wanted classes, or all of them, in turn.
+def chosen_classes(wanted: str | None, class_names: Sequence[str]) -> list[int]:
+    """Return the labels that were written, or all, each once or as often as it was written.
 
     Args:
         wanted: Classes with commas between, as `label_of` takes each; a name with commas, quotes or blanks at
             an end stands in double quotes, each double quote in it doubled.
         class_names: The model's classes.
-        count: Number of images.
-
-    Raises:
-        ValueError: If a class is unknown, with those there are.
-    """
-    chosen = chosen_classes(wanted, class_names)
-    return [chosen[i % len(chosen)] for i in range(count)]
-
-
-def chosen_classes(wanted: str | None, class_names: Sequence[str]) -> list[int]:
-    """Return the labels that were written, or all, each once or as often as it was written.
 
     Raises:
         ValueError: If a class is unknown, with those there are.

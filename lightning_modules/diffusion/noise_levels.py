@@ -14,7 +14,7 @@ from lightning_modules.diffusion.setting import Setting
 
 @dataclass(frozen=True)
 class NoiseLevels(Setting, ABC):
-    """A probability law over noise levels."""
+    """A probability distribution over noise levels."""
 
     def sample(self, count: int, generator: torch.Generator) -> Tensor:
         """Draw noise levels.
@@ -61,8 +61,8 @@ class LogNormal(NoiseLevels):
 class LogitNormal(NoiseLevels):
     """`logit t ~ N(mean, std^2)` in flow time `t`: Esser et al. 2024 (arXiv 2403.03206), equation 19.
 
-    Since `sigma = t / (1 - t)`, `logit t = ln sigma`: in `sigma` this is a log-normal law. Li & He 2025
-    ("JiT", arXiv 2511.13720) train the x-predicting DiT with mean 0.8 (in their direction of time -0.8)
+    Since `sigma = t / (1 - t)`, `logit t = ln sigma`: in `sigma` this is a log-normal distribution. Li & He
+    2025 ("JiT", arXiv 2511.13720) train the x-predicting DiT with mean 0.8 (in their direction of time -0.8)
     and std 0.8.
 
     Args:

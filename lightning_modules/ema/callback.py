@@ -68,7 +68,7 @@ class EMA(WeightAveraging):
         except ValueError as error:
             raise ValueError(f"ema: {error}.") from error
         self._main_exponent = 0.0 if length is None else self._exponents[float(length)]
-        self._beside: dict[float, dict[str, Tensor]] = {}
+        self._others: dict[float, dict[str, Tensor]] = {}
         self._began = dict.fromkeys(every, 0)
         self._step = 0
 
@@ -104,7 +104,7 @@ class EMA(WeightAveraging):
             assert average is not None
             # torch reads this counter twice in every update: on the device, that would wait for the step.
             average.n_averaged = torch.zeros((), dtype=torch.long)
-            self._beside = {
+            self._others = {
                 float(length): {
                     name: parameter.detach().to(device, copy=True)
                     for name, parameter in pl_module.named_parameters()
@@ -112,7 +112,7 @@ class EMA(WeightAveraging):
                 for length in self.lengths
             }
             # The same tensors, which every step updates.
-            cast(Any, pl_module).ema = self._beside
+            cast(Any, pl_module).ema = self._others
 
     def should_update(self, step_idx: int | None = None, epoch_idx: int | None = None) -> bool:
         """Update after every optimizer step, and note which one it is."""
@@ -132,7 +132,7 @@ class EMA(WeightAveraging):
         before = step_of_average(self)
         super().on_train_batch_end(trainer, pl_module, outputs, batch, batch_idx)
         if step_of_average(self) != before:
-            self._update_beside(pl_module)
+            self._update_others(pl_module)
 
     def on_save_checkpoint(
         self, trainer: Trainer, pl_module: LightningModule, checkpoint: dict[str, Any]
@@ -141,7 +141,7 @@ class EMA(WeightAveraging):
         super().on_save_checkpoint(trainer, pl_module, checkpoint)
         if average_of(self) is None or not self._exponents:
             return
-        averages = dict(self._beside)
+        averages = dict(self._others)
         if self.length is not None:
             names = dict(pl_module.named_parameters())
             averages[float(self.length)] = {name: checkpoint["state_dict"][name] for name in names}
@@ -168,7 +168,7 @@ class EMA(WeightAveraging):
                     f"from the first step once the run is several times as long."
                 )
             weights = raw if average is None else average["weights"]
-            for name, value in self._beside.get(length, {}).items():
+            for name, value in self._others.get(length, {}).items():
                 value.copy_(weights[name])
         left = sorted(set(stored) - {str(length) for length in self._exponents})
         if left:
@@ -190,9 +190,9 @@ class EMA(WeightAveraging):
         lerp_together(averages, weights, 1 - self.decay_at(self._step))
 
     @torch.no_grad()
-    def _update_beside(self, pl_module: LightningModule) -> None:
+    def _update_others(self, pl_module: LightningModule) -> None:
         weights: list[Tensor] = list(pl_module.parameters())
-        for length, average in self._beside.items():
+        for length, average in self._others.items():
             share = newest_share(self._exponents[length], self._step + 1)
             lerp_together(list(average.values()), weights, share)
 

@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from datamodules.utils.io import whole_file
+from datamodules.utils.text import installing
 from lightning_modules.evaluation.denoising import BandError
 from lightning_modules.evaluation.report import Report, Row
 from lightning_modules.metrics.table import METRICS
@@ -111,7 +112,7 @@ def _pyplot() -> Any:  # noqa: ANN401
         import matplotlib as mpl
     except ModuleNotFoundError as error:
         raise ModuleNotFoundError(
-            "plots need matplotlib: pip install 'ninelives[eval]', or leave them out with --no-plots"
+            f"plots need matplotlib: {installing('eval')}, or leave them out with --no-plots"
         ) from error
     mpl.use("Agg")
     from matplotlib import pyplot

@@ -150,7 +150,7 @@ class RunEvaluation:
         }
 
     def row(self, module: DiffusionModule, variant: Variant, facts: Mapping[str, str | int | float]) -> Row:
-        """Draw a variant's samples and evaluate them."""
+        """Sample images of a variant and evaluate them."""
         settings = variant.sampling
         step, words, nfe = facts["step"], facts["weights"], facts["nfe"]
         name = f"step {step}, {words}, {settings.sampler}, NFE {nfe}, to sigma {settings.sigma_min:g}"

@@ -8,6 +8,7 @@ import torch
 from torch import Tensor, nn
 
 from datamodules.utils.io import file_digest, whole_file, write_json
+from datamodules.utils.text import installing
 from lightning_modules.diffusion.denoiser import Condition
 from lightning_modules.export.manifest import manifest_path
 from lightning_modules.module import DiffusionModule
@@ -39,7 +40,7 @@ def export_onnx(module: DiffusionModule, description: dict[str, Any], out: Path)
         import onnxruntime
         import onnxscript  # noqa: F401  # what torch's exporter is written with
     except ImportError as error:
-        raise ValueError(f"ONNX needs {error.name}: pip install -e '.[export]'") from error
+        raise ValueError(f"ONNX needs {error.name}: {installing('export')}") from error
     module = module.eval()
     with whole_file(out) as temporary:
         _write(module, temporary)

@@ -68,7 +68,7 @@ class Memorization:
 
     def describe(self) -> str:
         """Say in words what was found."""
-        verdict = "MEMORISING" if self.rings else "no sign of memorizing"
+        verdict = "MEMORIZING" if self.rings else "no sign of memorizing"
         low, high = self.distance_ratio_interval
         return (
             f"{verdict}: median distance to the nearest training image {self.distance_ratio:.3f} "

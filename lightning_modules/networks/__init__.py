@@ -1,1 +1,1 @@
-"""Networks as pure `nn.Module`s: `F(x, noise_level, labels)`. Nothing in here knows a diffusion process."""
+"""Networks as pure `nn.Module`s: `F(x, noise_level, condition)`. None of them knows a diffusion process."""

@@ -42,7 +42,7 @@ class Attempt:
         times: When, in seconds from its first sign of life.
         errors: What it logged as errors.
         writings: Seconds that the writing of each checkpoint took.
-        killed: Whether a signal was sent, or a fuse was set, before its end.
+        killed: Whether a signal was sent, or a kill timer was set, before its end.
         hung: Whether it had to be aborted.
         status: Exit status, -N where it died of signal N.
         seconds: From its first sign of life to its end.
@@ -79,7 +79,7 @@ class Watch:
         seen: Callable[[], None] = lambda: None,
     ) -> None:
         self._child, self._kill, self._pace, self._seen = child, kill, pace, seen
-        self._life = Attempt(log)
+        self._attempt = Attempt(log)
         self._born = self._last_sign = time.monotonic()
         self._writing_since = self._born
         self._due: float | None = None
@@ -89,7 +89,7 @@ class Watch:
 
     def follow(self) -> Attempt:
         """Return what was seen, when the process has ended. It is killed if this is interrupted."""
-        life, child = self._life, self._child
+        attempt, child = self._attempt, self._child
         try:
             with selectors.DefaultSelector() as selector:
                 selector.register(child.reports, selectors.EVENT_READ)
@@ -108,25 +108,25 @@ class Watch:
             raise
         finally:
             os.close(child.reports)
-        life.seconds = time.monotonic() - self._born
-        life.status = _wait_for_status(child)
+        attempt.seconds = time.monotonic() - self._born
+        attempt.status = _wait_for_status(child)
         if self._kill is not None and self._kill.detail in tuple(Moment):
-            life.killed = life.killed or life.status == -signal.SIGKILL
-        return life
+            attempt.killed = attempt.killed or attempt.status == -signal.SIGKILL
+        return attempt
 
     def _timeout(self) -> float:
         until = self._last_sign + self._pace.patience
-        if self._due is not None and not self._life.killed:
+        if self._due is not None and not self._attempt.killed:
             until = min(until, self._due)
         return max(0.0, until - time.monotonic())
 
     def _act(self) -> None:
         now = time.monotonic()
-        if self._due is not None and now >= self._due and not self._life.killed and self._kill is not None:
-            self._life.killed = self._send(self._kill.kind.signal)
+        if self._due is not None and now >= self._due and not self._attempt.killed and self._kill is not None:
+            self._attempt.killed = self._send(self._kill.kind.signal)
         if now - self._last_sign > self._pace.patience:
-            self._send(signal.SIGKILL if self._life.hung else signal.SIGABRT)
-            self._life.hung = True
+            self._send(signal.SIGKILL if self._attempt.hung else signal.SIGABRT)
+            self._attempt.hung = True
             self._last_sign = now
 
     def _send(self, number: signal.Signals) -> bool:
@@ -149,27 +149,27 @@ class Watch:
         return bool(found)
 
     def _take_in(self, what: str, text: str, now: float) -> None:
-        life, kill = self._life, self._kill
+        attempt, kill = self._attempt, self._kill
         if what == "alive":
             self._born = now
             if kill is not None and kill.in_startup:
                 self._due = now + kill.share * self._pace.startup
         elif what == "batch":
             number, _, digest = text.partition(" ")
-            life.batches.append((int(number), digest))
-            life.times.append(now - self._born)
+            attempt.batches.append((int(number), digest))
+            attempt.times.append(now - self._born)
             self._come_to(int(number), now)
             self._seen()
         elif what == "error":
-            life.errors.append(text)
+            attempt.errors.append(text)
             if self._reached and kill is not None and kill.kind is Kind.FULL_DISK:
-                self._due = self._due or now + kill.share * self._gap(life.batches[-1][0])
+                self._due = self._due or now + kill.share * self._gap(attempt.batches[-1][0])
         elif what == "writing":
             self._writing_since = now
             if self._reached and kill is not None and kill.detail == Moment.BYTES:
                 self._due = self._due or now + kill.share * self._pace.writing
         elif what == "whole":
-            life.writings.append(now - self._writing_since)
+            attempt.writings.append(now - self._writing_since)
 
     def _come_to(self, number: int, now: float) -> None:
         kill = self._kill

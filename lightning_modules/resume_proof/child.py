@@ -58,7 +58,7 @@ class Child:
     status: Callable[[], int | None]
 
 
-def fork_child(orders: AttemptSettings) -> Child:
+def fork_child(settings: AttemptSettings) -> Child:
     """Fork a training process from multiprocessing's fork server, in a fraction of a second.
 
     The server is a process that has imported torch and Lightning and computed nothing; it is started on
@@ -69,16 +69,16 @@ def fork_child(orders: AttemptSettings) -> Child:
     reports, pipe = os.pipe()
     with Connection(pipe, readable=False) as connection:
         method = multiprocessing.get_start_method()
-        process = context.Process(target=_live_forked, args=(orders, connection, method))
+        process = context.Process(target=_live_forked, args=(settings, connection, method))
         process.start()
     assert process.pid is not None
     return Child(process.pid, process.sentinel, reports, lambda: process.exitcode)
 
 
-def start_child(orders: AttemptSettings) -> Child:
+def start_child(settings: AttemptSettings) -> Child:
     """Start a training process with an interpreter of its own, as `ninelives fit` does."""
     reports, pipe = os.pipe()
-    command = [sys.executable, "-m", __name__, str(pipe), json.dumps(asdict(orders))]
+    command = [sys.executable, "-m", __name__, str(pipe), json.dumps(asdict(settings))]
     process = subprocess.Popen(command, pass_fds=[pipe], stdin=subprocess.DEVNULL, start_new_session=True)
     os.close(pipe)
     return Child(process.pid, _end_of(process), reports, process.poll)
@@ -98,9 +98,9 @@ def _end_of(process: subprocess.Popen[bytes]) -> int:
     return ended
 
 
-def live(orders: AttemptSettings, pipe: int) -> None:
+def live(settings: AttemptSettings, pipe: int) -> None:
     """Train as ordered, in this process."""
-    for descriptor, path in ((1, orders.output or orders.log), (2, orders.log)):
+    for descriptor, path in ((1, settings.output or settings.log), (2, settings.log)):
         os.dup2(os.open(path, os.O_WRONLY | os.O_CREAT | os.O_APPEND, 0o644), descriptor)
     faulthandler.enable(2)  # a process that hangs is asked for its stacks with SIGABRT
     for number in STOPPING:  # also where the proof itself runs in the background, with SIGINT ignored
@@ -108,7 +108,7 @@ def live(orders: AttemptSettings, pipe: int) -> None:
     sys.argv = ["ninelives"]
     os.write(pipe, b"alive\n")
     try:
-        _train(orders, pipe)
+        _train(settings, pipe)
     except KeyboardInterrupt:  # what an interpreter makes of one that nobody has caught
         sys.excepthook(*sys.exc_info())
         sys.stderr.flush()
@@ -118,38 +118,38 @@ def live(orders: AttemptSettings, pipe: int) -> None:
         signal.signal(signal.SIGINT, signal.SIG_DFL)  # past training there is nothing to interrupt
 
 
-def _train(orders: AttemptSettings, pipe: int) -> None:
+def _train(settings: AttemptSettings, pipe: int) -> None:
     import logging
 
     from lightning_modules.cli.fit import fit
     from lightning_modules.resume_proof.recorder import ErrorReports, KillTimer, Recorder, Reporter
 
-    if orders.file_size_limit is not None:
+    if settings.file_size_limit is not None:
         limit = resource.getrlimit(resource.RLIMIT_FSIZE)
-        resource.setrlimit(resource.RLIMIT_FSIZE, (orders.file_size_limit, limit[1]))
+        resource.setrlimit(resource.RLIMIT_FSIZE, (settings.file_size_limit, limit[1]))
     reporter = Reporter(pipe)
     logging.getLogger("lightning_modules").addHandler(ErrorReports(reporter))
-    fuse = KillTimer(reporter, orders.moment, orders.moment_from)
-    fuse.light()
-    fit(orders.args, [Recorder(reporter, fuse)])
+    timer = KillTimer(reporter, settings.moment, settings.moment_from)
+    timer.start()
+    fit(settings.args, [Recorder(reporter, timer)])
 
 
-def _live_forked(orders: AttemptSettings, connection: Connection, method: str) -> None:
+def _live_forked(settings: AttemptSettings, connection: Connection, method: str) -> None:
     os.setsid()
     multiprocessing.set_start_method(
         method, force=True
     )  # of loader workers: what it is without a fork server
-    live(orders, connection.fileno())
+    live(settings, connection.fileno())
 
 
 def _main() -> None:
     pipe, text = sys.argv[1:]
     fields = json.loads(text)
     moment = Moment(fields["moment"]) if fields["moment"] else None
-    orders = AttemptSettings(**{**fields, "args": tuple(fields["args"]), "moment": moment})
-    if not Path(orders.log).parent.is_dir():
-        raise FileNotFoundError(orders.log)
-    live(orders, int(pipe))
+    settings = AttemptSettings(**{**fields, "args": tuple(fields["args"]), "moment": moment})
+    if not Path(settings.log).parent.is_dir():
+        raise FileNotFoundError(settings.log)
+    live(settings, int(pipe))
 
 
 if __name__ == "__main__":

@@ -93,7 +93,7 @@ def make_parser() -> ScriptParser:
     parser.add_argument(
         "--kinds",
         help="ways to kill, separated by commas: sigkill, sigterm, sigint, torn (the newest checkpoint is "
-        "damaged besides), full-disk, between-write-and-rename (default: all)",
+        "damaged too), full-disk, between-write-and-rename (default: all)",
     )
     parser.add_argument("--jobs", type=whole(1), default=1, help="runs at a time (default 1)")
     parser.add_argument("--folder", type=path, help="for runs and logs (default: temporary)")

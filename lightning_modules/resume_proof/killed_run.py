@@ -51,7 +51,7 @@ class KilledRun:
         self._like, self._accumulation, self._seen = like, accumulation, seen
         self._steps = len(like.batches) // accumulation
         self._pace = like.pace
-        self._lives = 0
+        self._attempts = 0
         self._stopped = threading.Event()
         self.sessions: list[int] = []
         self.outcome = Outcome()
@@ -81,72 +81,74 @@ class KilledRun:
         whole = 0
         while True:
             kill = left[0] if left else None
-            life = self._live(root, kill)
-            self._check(life, kill, whole, found)
+            attempt = self._attempt(root, kill)
+            self._check(attempt, kill, whole, found)
             if self.outcome.problems:
                 return []
-            self.outcome.resumes += bool(whole and life.batches)
-            position = life.batches[-1][0] // self._accumulation if life.batches else whole
-            if kill is not None and self._has_come(kill, life):
+            self.outcome.resumes += bool(whole and attempt.batches)
+            position = attempt.batches[-1][0] // self._accumulation if attempt.batches else whole
+            if kill is not None and self._has_come(kill, attempt):
                 if kill.kind is Kind.TORN:
                     self._tear_newest(root, kill, torn)
                 whole = self._newest_whole(root, torn)
                 lost = max(0, position - whole)
-                self._note(Death(kill, life.status, position, lost, life.seconds, life.log.name), life)
+                self._note(
+                    Death(kill, attempt.status, position, lost, attempt.seconds, attempt.log.name), attempt
+                )
                 left = left[1:]
             elif kill is not None:
                 left = self._put_off(left)
-            if life.status == 0:
+            if attempt.status == 0:
                 self._compare(root, found)
                 return left
 
-    def _live(self, root: Path, kill: Kill | None) -> Attempt:
-        self._lives += 1
-        log = self._folder / f"process-{self._lives:04d}.log"
+    def _attempt(self, root: Path, kill: Kill | None) -> Attempt:
+        self._attempts += 1
+        log = self._folder / f"process-{self._attempts:04d}.log"
         args = (*self._args, "--trainer.default_root_dir", str(root))
-        orders = AttemptSettings(args, str(log))
+        settings = AttemptSettings(args, str(log))
         if kill is not None and kill.kind is Kind.FULL_DISK:
-            orders = replace(orders, file_size_limit=self._like.checkpoint_bytes // 2)
+            settings = replace(settings, file_size_limit=self._like.checkpoint_bytes // 2)
         if kill is not None and kill.kind is Kind.BETWEEN_WRITE_AND_RENAME and kill.detail != Moment.BYTES:
-            orders = replace(orders, moment=Moment(kill.detail), moment_from=kill.micro_batch)
-        child = self._start(orders)
+            settings = replace(settings, moment=Moment(kill.detail), moment_from=kill.micro_batch)
+        child = self._start(settings)
         self.sessions.append(child.pid)
-        life = Watch(child, log, kill, self._pace).follow()
-        if life.times:  # the undisturbed run's start may have had data to prepare
-            self._pace = replace(self._pace, startup=min(self._pace.startup, life.times[0]))
-        return life
+        attempt = Watch(child, log, kill, self._pace).follow()
+        if attempt.times:  # the undisturbed run's start may have had data to prepare
+            self._pace = replace(self._pace, startup=min(self._pace.startup, attempt.times[0]))
+        return attempt
 
-    def _check(self, life: Attempt, kill: Kill | None, whole: int, found: dict[int, str]) -> None:
+    def _check(self, attempt: Attempt, kill: Kill | None, whole: int, found: dict[int, str]) -> None:
         """Note what a process did that it should not have done, and what it trained on."""
         if self._stopped.is_set():
-            self._blame(life, "stopped on request")
-        elif life.hung:
-            self._blame(life, f"a process hung and was aborted (status {life.status})")
-        elif life.status not in self._expected(kill, life):
-            self._blame(life, f"a process ended with the unexpected status {life.status}")
-        for place, (number, digest) in enumerate(life.batches):
+            self._blame(attempt, "stopped on request")
+        elif attempt.hung:
+            self._blame(attempt, f"a process hung and was aborted (status {attempt.status})")
+        elif attempt.status not in self._expected(kill, attempt):
+            self._blame(attempt, f"a process ended with the unexpected status {attempt.status}")
+        for place, (number, digest) in enumerate(attempt.batches):
             if number != whole * self._accumulation + place:
                 wanted = whole * self._accumulation + place
-                self._blame(life, f"a process trained on micro-batch {number} where {wanted} was next")
+                self._blame(attempt, f"a process trained on micro-batch {number} where {wanted} was next")
                 return
             expected = self._like.batches[number] if number < len(self._like.batches) else None
             if digest != expected:
-                self._blame(life, f"micro-batch {number} holds other images or labels")
+                self._blame(attempt, f"micro-batch {number} holds other images or labels")
                 return
             found[number] = digest
 
-    def _expected(self, kill: Kill | None, life: Attempt) -> set[int]:
+    def _expected(self, kill: Kill | None, attempt: Attempt) -> set[int]:
         if kill is None:
             return {0}
         if kill.kind is Kind.FULL_DISK:
-            refused = bool(life.errors) or "could not write" in tail(life.log)
+            refused = bool(attempt.errors) or "could not write" in tail(attempt.log)
             return {0, -kill.kind.signal} | ({1} if refused else set())
         if kill.kind in (Kind.SIGTERM, Kind.SIGINT):
             return {0, RESUME, -kill.kind.signal}
         return {0, -kill.kind.signal}
 
-    def _has_come(self, kill: Kill, life: Attempt) -> bool:
-        return life.killed or (kill.kind is Kind.FULL_DISK and life.status != 0)
+    def _has_come(self, kill: Kill, attempt: Attempt) -> bool:
+        return attempt.killed or (kill.kind is Kind.FULL_DISK and attempt.status != 0)
 
     def _put_off(self, left: list[Kill]) -> list[Kill]:
         """Let a kill that came too late come earlier in the next run, or give it up the second time."""
@@ -158,11 +160,11 @@ class KilledRun:
             return left[1:]
         return [earlier, *left[1:]]
 
-    def _note(self, death: Death, life: Attempt) -> None:
+    def _note(self, death: Death, attempt: Attempt) -> None:
         self.outcome.deaths.append(death)
         asked = death.kill.kind in (Kind.SIGTERM, Kind.SIGINT) and death.status == RESUME
-        if asked and life.batches and death.steps_lost:
-            self._blame(life, f"{death.steps_lost} steps were lost although the process was asked to stop")
+        if asked and attempt.batches and death.steps_lost:
+            self._blame(attempt, f"{death.steps_lost} steps were lost although the process was asked to stop")
         self._seen()
 
     def _tear_newest(self, root: Path, kill: Kill, torn: dict[Path, int]) -> None:
@@ -185,14 +187,14 @@ class KilledRun:
             *compare_logs(self._like.folder, run),
         ]
         before = _contents(root)
-        life = self._live(root, None)
-        if life.status or life.batches or _contents(root) != before:
+        attempt = self._attempt(root, None)
+        if attempt.status or attempt.batches or _contents(root) != before:
             self._blame(
-                life, f"started once more, the finished run was not left alone (status {life.status})"
+                attempt, f"started once more, the finished run was not left alone (status {attempt.status})"
             )
 
-    def _blame(self, life: Attempt, what: str) -> None:
-        self.outcome.problems.append(f"{what}; the end of {life.log}:\n{tail(life.log)}")
+    def _blame(self, attempt: Attempt, what: str) -> None:
+        self.outcome.problems.append(f"{what}; the end of {attempt.log}:\n{tail(attempt.log)}")
 
 
 def _checkpoints(root: Path) -> list[Path]:

@@ -1,4 +1,4 @@
-"""How and when a run is to be killed, drawn beforehand from a seed."""
+"""How and when a run is to be killed, drawn in advance from a seed."""
 
 from __future__ import annotations
 

@@ -17,7 +17,7 @@ class Death:
         status: The process' exit status, -N if it died of signal N.
         position: Steps that the run had taken.
         steps_lost: Those that no whole checkpoint had.
-        seconds: The process' life.
+        seconds: How long the process ran.
         log: Name of its log.
     """
 
@@ -39,7 +39,7 @@ class Outcome:
         resumes: Processes that went on from a checkpoint.
         runs: Runs that were trained from their first step to their last.
         comparisons: Of the ends of the runs with the undisturbed one's.
-        problems: What went wrong besides, with the ends of logs.
+        problems: What else went wrong, with the ends of logs.
     """
 
     deaths: list[Death] = field(default_factory=list)

@@ -97,9 +97,9 @@ def resolve(start: Start, args: Sequence[str], folder: Path) -> dict[str, Any]:
         ProofError: If it is refused, with what it says.
     """
     log, output = folder / "configuration.log", folder / "configuration.yaml"
-    orders = AttemptSettings((*args, "--print_config"), str(log), output=str(output))
-    life = Watch(start(orders), log, None, Pace()).follow()
-    if life.status:
+    settings = AttemptSettings((*args, "--print_config"), str(log), output=str(output))
+    attempt = Watch(start(settings), log, None, Pace()).follow()
+    if attempt.status:
         raise ProofError(f"ninelives fit refuses this command line:\n{tail(log)}")
     return dict(yaml.safe_load(output.read_text()))
 

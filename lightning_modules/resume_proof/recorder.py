@@ -1,4 +1,4 @@
-"""The eye of the proof inside a training process: what it trains on, what it writes, what goes wrong."""
+"""What the proof sees inside a training process: what it trains on, what it writes, what goes wrong."""
 
 from __future__ import annotations
 
@@ -47,11 +47,11 @@ class Recorder(StepCallback):
 
     Args:
         reporter: Where to.
-        fuse: Told of every micro-batch.
+        timer: Told of every micro-batch.
     """
 
-    def __init__(self, reporter: Reporter, fuse: KillTimer) -> None:
-        self._reporter, self._fuse = reporter, fuse
+    def __init__(self, reporter: Reporter, timer: KillTimer) -> None:
+        self._reporter, self._timer = reporter, timer
 
     def on_micro_batch_start(
         self, trainer: Trainer, module: DiffusionModule, batch: tuple[Tensor, ...], batch_idx: int
@@ -63,7 +63,7 @@ class Recorder(StepCallback):
         for tensor in batch:
             digest.update(tensor.detach().cpu().contiguous().view(torch.uint8).numpy().tobytes())
         self._reporter.say("batch", f"{number} {digest.hexdigest()}")
-        self._fuse.reached(number)
+        self._timer.reached(number)
 
 
 class KillTimer:
@@ -82,7 +82,7 @@ class KillTimer:
         self._armed = False
         self._owner = os.getpid()
 
-    def light(self) -> None:
+    def start(self) -> None:
         """Begin to watch; there is no end to it but the process'."""
         sys.addaudithook(self._hear)
 

@@ -61,27 +61,29 @@ def train_undisturbed(
     Raises:
         ProofError: If it fails, with the end of its log.
     """
-    orders = AttemptSettings(
+    settings = AttemptSettings(
         (*args, "--trainer.default_root_dir", str(folder)), str(folder.with_suffix(".log"))
     )
-    life = Watch(start(orders), Path(orders.log), None, Pace(), seen).follow()
-    numbers = [number for number, _ in life.batches]
-    if life.status or numbers != list(range(micro_batches)):
+    attempt = Watch(start(settings), Path(settings.log), None, Pace(), seen).follow()
+    numbers = [number for number, _ in attempt.batches]
+    if attempt.status or numbers != list(range(micro_batches)):
         raise ProofError(
-            f"the undisturbed run ended with status {life.status} after {len(numbers)} of {micro_batches} "
-            f"micro-batches:\n{tail(life.log)}"
+            f"the undisturbed run ended with status {attempt.status} after {len(numbers)} of {micro_batches} "
+            f"micro-batches:\n{tail(attempt.log)}"
         )
-    gaps = dict(enumerate(b - a for a, b in zip(life.times, [*life.times[1:], life.seconds], strict=True)))
-    writing = statistics.median(life.writings) if life.writings else 0.01
-    patience = max(120.0, 50 * max(life.times[0], *gaps.values()))
+    gaps = dict(
+        enumerate(b - a for a, b in zip(attempt.times, [*attempt.times[1:], attempt.seconds], strict=True))
+    )
+    writing = statistics.median(attempt.writings) if attempt.writings else 0.01
+    patience = max(120.0, 50 * max(attempt.times[0], *gaps.values()))
     run = run_folder(folder)
     newest = checkpoints_in(RunDirectory(run).checkpoints)[-1]
     return Undisturbed(
         run,
-        tuple(digest for _, digest in life.batches),
-        Pace(life.times[0], gaps, writing, patience),
+        tuple(digest for _, digest in attempt.batches),
+        Pace(attempt.times[0], gaps, writing, patience),
         newest.stat().st_size,
-        life.seconds,
+        attempt.seconds,
     )
 
 

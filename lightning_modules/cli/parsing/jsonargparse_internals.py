@@ -14,6 +14,7 @@ _GIVEN = re.compile(r"(?:Got value|Given value): (?P<value>.+?)\s*$", re.DOTALL)
 _LITERAL = re.compile(r"Literal\[([^\]]*)\]")
 _CLASSES = re.compile(r"<class '([\w.]+)'>")
 _COUNT = re.compile(r"Expected a tuple with (\d+) elements")
+_NESTED = re.compile(r"NestedArg\(key='(?P<key>[\w.]+)'")
 _NO_CONFIG = "Unable to load config"
 
 
@@ -74,3 +75,9 @@ def given_value(said: str) -> str | None:
     """Return the value that was refused, without quotes, or none where it is not said."""
     found = _GIVEN.search(said)
     return found["value"].strip().strip("'\"") if found else None
+
+
+def nested_option(value: str) -> str | None:
+    """Return the option of a class, where it was given without the class; else none."""
+    found = _NESTED.match(value)
+    return found["key"] if found else None

@@ -78,7 +78,7 @@ def resolve_config(name: str) -> Path:
     near = difflib.get_close_matches(Path(name).stem, shipped, n=1)
     hint = f" Did you mean {near[0]}?" if near else ""
     raise FileNotFoundError(
-        f"there is no config '{name}', neither as a path nor in configs/ ({', '.join(shipped)}).{hint}"
+        f"there is no config '{name}': no file has this path, and the names are {', '.join(shipped)}.{hint}"
     )
 
 

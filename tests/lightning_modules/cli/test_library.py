@@ -71,6 +71,7 @@ def test_importing_it_imports_nothing_heavy() -> None:
     assert done.returncode == 0, done.stderr
     with pytest.raises(AttributeError, match="fitt"):
         nl.fitt  # noqa: B018
+    assert {"fit", "load", "Run"} <= {*dir(nl)}  # what a notebook completes
 
 
 def test_training_is_that_of_the_command(run: nl.Run, cats: Path, tmp_path: Path) -> None:
@@ -173,6 +174,7 @@ def test_one_class_needs_no_list(run: nl.Run) -> None:
         ({"smapler": "heun"}, "--sampler"),
         ({"steps": 2, "nfe": 2}, "--nfe"),
         ({"interval": (5, 1), "guidance": 2}, "--interval"),
+        ({"out": "pictures"}, "out"),
     ],
 )
 def test_what_cannot_be_sampled_is_an_error(run: nl.Run, options: dict[str, Any], named: str) -> None:

@@ -67,7 +67,7 @@ def test_the_version_is_that_of_the_installation(
     ("args", "named"),
     [
         (["fitt"], " fit?"),
-        (["--versoin"], "--versoin"),
+        (["--versoin"], " --version?"),
         (["modal"], "modal_entry.py"),
         (["--print-completion", "bsh"], " bash?"),
         (["sample", "runs", "--smapler", "heun"], "ninelives sample --help"),

@@ -188,6 +188,13 @@ def test_values_that_do_not_go_together_name_both(
     assert not (tmp_path / "runs").exists()
 
 
+def test_an_option_of_a_class_that_is_not_named_asks_for_its_name(args: list[str], capsys: Capture) -> None:
+    error = said_by([*args, "--data.source.count", "60"], capsys)
+    assert "--data.source" in error
+    assert "RenderedCats" in error
+    assert "NestedArg" not in error
+
+
 @pytest.mark.parametrize("typed", ["trainer.max_steps 6", "trainer.max_steps=6"])
 def test_an_option_without_dashes_is_told_with_them(typed: str, args: list[str], capsys: Capture) -> None:
     assert "--trainer.max_steps" in said_by([*typed.split(), *args], capsys)

@@ -240,7 +240,7 @@ def test_the_module_has_the_averages_beside_it(image_folder, tmp_path):
     model, ema = module(), EMA(0.9, lengths=(0.1, 0.25))
     fit(tmp_path, model, data(image_folder), [ema], max_steps=3)
     assert model.ema.keys() == {0.1, 0.25}
-    for length, kept in ema._beside.items():
+    for length, kept in ema._others.items():
         assert_bitwise_equal(dict(model.ema[length]), kept)
 
 

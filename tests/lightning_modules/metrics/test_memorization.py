@@ -59,7 +59,7 @@ def test_gauge_rings_on_copies(noise, share):
     assert found.rings
     assert found.copies == pytest.approx(share, abs=0.05)
     assert found.copies_val < 0.02
-    assert "MEMORISING" in found.describe()
+    assert "MEMORIZING" in found.describe()
 
 
 def test_near_duplicates_in_the_data_are_no_copying():

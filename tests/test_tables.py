@@ -15,7 +15,7 @@ import datamodules.sources
 import lightning_modules.diffusion
 from datamodules.sources.source import DataSource
 from datamodules.sources.table import SOURCES
-from lightning_modules.cli.evaluate import make_parser
+from lightning_modules.cli.commands.evaluate import make_parser
 from lightning_modules.cli.fit_cli import CHOSEN_BY_NAME
 from lightning_modules.cli.parsing.help import short_help
 from lightning_modules.cli.parsing.parser import TeachingParser
@@ -88,7 +88,7 @@ def test_every_command_takes_the_names_of_sampling(option, name):
     with pytest.raises(SystemExit):
         typed.parse_args([f"--sampling.{option}", f"{name}_"])
     sample = load_script("sample")
-    assert getattr(sample._parse(["runs/demo", f"--{option}", name]), option) == name
+    assert getattr(sample.parse(["runs/demo", f"--{option}", name]), option) == name
     if option == "sampler":
         assert make_parser().parse_args(["runs/demo", "--sampler", name]).sampler == [name]
 

@@ -110,8 +110,8 @@ class Refusal(SystemExit):
         super().__init__(REFUSED)
         self.line = line
 
-    def __reduce__(self) -> tuple[type[Refusal], tuple[str]]:
-        return type(self), (self.line,)
+    def __reduce__(self) -> tuple[type[Refusal], tuple[str], dict[str, Any]]:
+        return type(self), (self.line,), vars(self)
 
 
 _TELL: ContextVar[bool] = ContextVar("_TELL", default=True)

@@ -241,6 +241,7 @@ def test_an_import_that_takes_long_is_left(tmp_path, monkeypatch):
 
 
 LEFT = """
+from datamodules.utils.exit_codes import RESUME
 from lightning_modules.cli.process import one_line_errors, run_command
 
 def main():

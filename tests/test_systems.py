@@ -65,6 +65,7 @@ def test_a_variable_that_holds_no_number_is_told_in_a_line(name: str) -> None:
         assert (result.stderr.count("\n"), name in result.stderr) == ((1, True) if status else (0, False))
 
 
+@pytest.mark.slow
 def test_lightning_is_imported_where_the_rank_is_empty() -> None:
     code = "import runpy, sys; sys.path[0] = sys.argv[1]; import _launch; _launch.check(); import lightning"
     command = [sys.executable, "-c", code, str(ROOT / "scripts")]

@@ -34,6 +34,7 @@ def run(script: str, *args: str, cwd: Path) -> str:
     return result.stdout
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     "script", ["checkpoint_cost.py", "data_path.py", "lightning_overhead.py", "startup.py"]
 )
@@ -43,6 +44,7 @@ def test_help_says_what_is_timed(script: str, tmp_path: Path) -> None:
     assert "--out" in text
 
 
+@pytest.mark.slow
 def test_sampler_error_falls_with_its_cost(tmp_path: Path) -> None:
     options = ["--n", "64", "--budgets", "5", "15", "50", "--reference", "256", "--out", "out.json"]
     said = run("sampler_error.py", *options, cwd=tmp_path)
@@ -140,6 +142,7 @@ def test_quality_against_nfe_has_a_row_per_sampler(tmp_path: Path) -> None:
     assert figures["machine"]["cpu"]
 
 
+@pytest.mark.slow
 def test_data_path_times_every_way(tmp_path: Path) -> None:
     images = tmp_path / "images"
     images.mkdir()

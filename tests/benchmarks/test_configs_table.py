@@ -36,6 +36,7 @@ def test_every_config_is_in_the_table() -> None:
     assert sorted(NAMES) == sorted(path.stem for path in CONFIGS.glob("*.yaml"))
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", NAMES)
 def test_the_page_has_what_is_counted_now(name: str) -> None:
     rows = page().splitlines()

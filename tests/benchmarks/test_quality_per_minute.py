@@ -81,6 +81,7 @@ def test_drawing_again_from_nothing_says_what_to_do(tmp_path: Path) -> None:
     assert "Traceback" not in drawn.stderr
 
 
+@pytest.mark.slow
 def test_a_guided_step_of_ours_counts_twice(tmp_path: Path) -> None:
     code = (
         "from contestants.ours import within\nfrom lightning_modules.sampling.settings import Sampling\n"

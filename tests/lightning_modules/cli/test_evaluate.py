@@ -58,6 +58,7 @@ def test_a_run_is_evaluated_between_floor_and_ceiling(trained: Run, tmp_path, ca
     assert names == ["closest", "report.json", "samples"]
 
 
+@pytest.mark.slow
 def test_samplers_budgets_weights_and_checkpoints_in_one_go(trained: Run, tmp_path):
     args = ["--nfe", "1,3", "--sampler", "euler,heun", "--weights", "ema,raw", "--checkpoints", "all"]
     rows = evaluate(tmp_path / "out", str(trained.folder), *QUICK, *args)["rows"]
@@ -175,6 +176,7 @@ def test_what_was_measured_before_a_failure_is_not_lost(trained: Run, tmp_path, 
     assert kept["facts"]["nfe"] == 1
 
 
+@pytest.mark.slow
 def test_training_starts_without_the_metrics(tmp_path):
     code = "import sys, lightning_modules.cli.fit_cli; print(*sorted(sys.modules))"
     result = subprocess.run(
@@ -266,6 +268,7 @@ def test_too_few_images_are_refused(trained: Run, tmp_path, capsys):
     assert re.search(r"\b12\b", error.replace(str(tmp_path), ""))
 
 
+@pytest.mark.slow
 def test_self_test_passes_as_users_run_it(tmp_path):
     root = RenderedCats(count=240, size=32, folder=tmp_path).prepare()
     result = python("evaluate.py", "--self-test", "--data", str(root), "--features", "random", cwd=tmp_path)

@@ -176,6 +176,7 @@ def stopping_after(count: int, monkeypatch: pytest.MonkeyPatch) -> list[object]:
     return rows
 
 
+@pytest.mark.slow
 def test_a_stopped_evaluation_goes_on_where_it_was(trained: Run, tmp_path, monkeypatch, capsys):
     args = [str(trained.folder), "--nfe", "1,2,3", "--weights", "ema,raw"]
     whole = evaluate(tmp_path / "whole", *args)

@@ -210,6 +210,7 @@ def test_a_place_that_is_not_there_names_its_option(
     assert not (tmp_path / "runs").exists()
 
 
+@pytest.mark.slow
 def test_a_value_in_a_config_of_yours_names_the_setting(
     args: list[str], tmp_path: Path, capsys: Capture
 ) -> None:

@@ -118,6 +118,7 @@ def test_interrupted_sampling_ends_as_if_it_had_not_been(
             np.testing.assert_array_equal(one["arr_0"], other["arr_0"])
 
 
+@pytest.mark.slow
 def test_killed_sampling_goes_on_bit_for_bit(trained: Run, tmp_path: Path) -> None:
     args = ["--n", "40", "--batch-size", "1", "--steps", "40"]
     command = [sys.executable, str(SCRIPTS / "sample.py"), str(trained.folder), "--out", "cut", *args]
@@ -386,6 +387,7 @@ SETTINGS = (
 )
 
 
+@pytest.mark.slow
 def test_without_a_place_other_settings_take_another_folder(own: Run) -> None:
     for again in range(2):
         for args in SETTINGS:

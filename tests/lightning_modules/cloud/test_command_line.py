@@ -44,6 +44,7 @@ def test_help_needs_neither_token_nor_server(entry: str, tmp_path: Path) -> None
     assert f"  modal run modal_entry.py::{entry}" in result.stdout
 
 
+@pytest.mark.slow
 def test_the_forecast_is_told_before_anything_is_asked_of_the_service(tmp_path: Path) -> None:
     result = without_server("run", f"{ENTRY}::fit", "--modal.gpu", "H100", cwd=tmp_path)
     assert result.returncode == 1  # there is no token
@@ -84,6 +85,7 @@ def test_a_wrong_option_is_refused_here_and_no_app_is_created(
     assert not modal_server.requests("AppCreate")
 
 
+@pytest.mark.slow
 def test_data_that_was_not_uploaded_costs_no_container(cloud: Cloud) -> None:
     status, output = cloud.fit(data__root="dogs")
     assert status == 2
@@ -91,6 +93,7 @@ def test_data_that_was_not_uploaded_costs_no_container(cloud: Cloud) -> None:
     assert cloud.server.runs("train") == []
 
 
+@pytest.mark.slow
 def test_what_the_modal_section_asks_for_reaches_the_service(cloud: Cloud) -> None:
     config = cloud.here / "my.yaml"
     config.write_text(

@@ -178,6 +178,7 @@ def test_a_set_of_samples_says_what_was_asked(trained, tmp_path):
         assert file["arr_1"].tolist() == [[1, 0, 0], [0, 1, 1], [1, 0, 0], [0, 1, 1], [1, 0, 0]]
 
 
+@pytest.mark.slow
 def test_an_exported_graph_takes_tags(trained, tmp_path):
     onnxruntime = pytest.importorskip("onnxruntime")
     export_onnx(trained, {}, tmp_path / "tags.onnx")

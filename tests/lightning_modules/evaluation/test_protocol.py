@@ -216,6 +216,7 @@ def tested(real):
     return self_test(real, RandomConvolutions(), count=180)
 
 
+@pytest.mark.slow
 def test_self_test_passes_on_real_images(tested):
     assert tested.passed, tested.describe()
     assert "checks passed" in tested.describe()

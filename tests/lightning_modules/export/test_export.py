@@ -209,6 +209,7 @@ def test_a_model_that_disagrees_is_not_published(tmp_path, monkeypatch):
     assert not list(tmp_path.iterdir())
 
 
+@pytest.mark.slow
 def test_unconditional_model(tmp_path):
     model = trained(class_names=("images",))
     export_onnx(model, describe(model, FACTS, SETTINGS), tmp_path / "model.onnx")

@@ -46,6 +46,7 @@ def test_a_step_touches_hardly_any_page_that_the_steps_before_did_not() -> None:
     assert max(kept["resident"]) < 1.35 * usual["peak"]  # what is kept is what was in use at once, and gaps
 
 
+@pytest.mark.slow
 def test_memory_does_not_grow_with_steps_of_many_sizes_and_goes_back_when_asked_to() -> None:
     sizes = [16 - step * 7 % 5 for step in range(24)]
     figures = train(*sizes, kept=True)

@@ -25,6 +25,7 @@ SMALL = [
 ONE_STEP = ["--fast-dev-run", "--trainer.accelerator", "cpu", "--trainer.devices", "1", "--data.workers", "0"]
 
 
+@pytest.mark.slow
 def test_without_a_compiler_training_says_so_and_goes_on(tmp_path: Path) -> None:
     cats = RenderedCats(count=12, size=16, folder=tmp_path / "cats").prepare()
     result = subprocess.run(

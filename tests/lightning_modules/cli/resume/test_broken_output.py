@@ -49,6 +49,7 @@ def bars(args: list[str]) -> list[str]:
     return [*args, "--progress_bar.refresh_rate", "1", "--trainer.max_steps", "8"]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("number", [signal.SIGINT, None], ids=["Ctrl-C", "head -1"])
 def test_a_pipe_whose_reader_has_gone(bars, tmp_path, number):
     """As `fit.py 2>&1 | tee log`, where Ctrl-C ends `tee` first, and as `fit.py | head -1`."""
@@ -64,6 +65,7 @@ def test_a_pipe_whose_reader_has_gone(bars, tmp_path, number):
     assert (status, latest(tmp_path).checkpoint()["global_step"]) == ((RESUME, 4) if number else (0, 8))
 
 
+@pytest.mark.slow
 def test_a_terminal_that_is_closed(bars, tmp_path):
     """The system sends SIGHUP to what runs in it, and every write fails from then on."""
     terminal, other = os.openpty()

@@ -60,6 +60,7 @@ def test_a_killed_process_is_continued(args, tmp_path, straight):
     same_end(latest(tmp_path), straight)
 
 
+@pytest.mark.slow
 def test_a_second_signal_stops_at_once(args, tmp_path):
     with child("insist:SIGTERM", 3, args) as process:
         _, error = process.communicate(timeout=300)
@@ -110,6 +111,7 @@ def test_a_batch_system_is_heard_here_and_not_by_lightning(args, tmp_path, strai
     assert not list(tmp_path.rglob("hpc_ckpt*"))
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("number", ["SIGTERM", "SIGINT", "SIGHUP"])
 def test_a_signal_to_the_whole_group_leaves_the_workers_at_work(args, tmp_path, number):
     """As Ctrl-C in a terminal and as service managers do it."""

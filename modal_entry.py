@@ -18,7 +18,7 @@ from lightning_modules.cloud.access import VARIABLE, link, new_token
 from lightning_modules.cloud.command import entry_point
 from lightning_modules.cloud.failures import told_once
 from lightning_modules.cloud.image import build_image
-from lightning_modules.cloud.job import Job, Outcome
+from lightning_modules.cloud.job import Job, JobResult
 from lightning_modules.cloud.launch import prepare, refuse, without_settings
 from lightning_modules.cloud.paths import DATA, RUNS
 from lightning_modules.cloud.run_choice import choose
@@ -199,18 +199,18 @@ def _with_run(job: Job) -> Job:
     return dataclasses.replace(job, run=chosen.name)
 
 
-def _follow(job: Job) -> Outcome:
+def _follow(job: Job) -> JobResult:
     """Start a run, and wait for it through all the containers that it is handed on to."""
     call = train.spawn(job.as_dict())
     while True:
-        outcome = Outcome(**call.get())
+        outcome = JobResult(**call.get())
         if outcome.call is None:
             return outcome
         print(outcome.message)
         call = modal.FunctionCall.from_id(outcome.call)
 
 
-def _finish(outcome: Outcome, run: str | None) -> None:
+def _finish(outcome: JobResult, run: str | None) -> None:
     """Say how a run ended and what can be done with it, and exit as ninelives fit would.
 
     Args:

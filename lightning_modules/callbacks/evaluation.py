@@ -36,7 +36,7 @@ if TYPE_CHECKING:
     from datamodules.image_folder import ImageFolderDataModule
     from lightning_modules.evaluation.denoising import BandError
     from lightning_modules.evaluation.training_reference import TrainingReference
-    from lightning_modules.evaluation.verdicts import Measured
+    from lightning_modules.evaluation.verdicts import KidAtStep
 
 logger = logging.getLogger(__name__)
 
@@ -88,7 +88,7 @@ class Evaluation(StepCallback):
         self.every_n_steps, self.images, self.features = every_n_steps, images, features
         self.sampling, self.max_share = sampling, max_share
         self.patience, self.seed = patience, seed
-        self.history: list[Measured] = []
+        self.history: list[KidAtStep] = []
         self.said: dict[str, str] = {}
         self._reference: TrainingReference | None = None
         self._started = self._spent = self._last_cost = 0.0
@@ -156,9 +156,9 @@ class Evaluation(StepCallback):
         """Take up the KIDs so far, unless they were measured in another way."""
         if state_dict.get("measured", self._measured_with()) != self._measured_with():
             return
-        from lightning_modules.evaluation.verdicts import Measured
+        from lightning_modules.evaluation.verdicts import KidAtStep
 
-        self.history = [Measured(int(step), float(kid)) for step, kid in state_dict["history"]]
+        self.history = [KidAtStep(int(step), float(kid)) for step, kid in state_dict["history"]]
         self.said = dict(state_dict["said"])
 
     def _measured_with(self) -> dict[str, Any]:
@@ -222,7 +222,7 @@ class Evaluation(StepCallback):
         """Warn of what has come to be true since the last evaluation; say nothing twice in a row."""
         from lightning_modules.evaluation import verdicts
 
-        self.history.append(verdicts.Measured(step, scalars["kid"]))
+        self.history.append(verdicts.KidAtStep(step, scalars["kid"]))
         sentences = {
             "memorizing": memorizing,
             "plateau": verdicts.plateau(self.history, self.patience),

@@ -50,7 +50,7 @@ from lightning_modules.logs.run_logger import RunLogger
 from lightning_modules.module import DiffusionModule
 from lightning_modules.run.choice import RunRequest, choose_run, continue_run
 from lightning_modules.run.data_index import DataIndex
-from lightning_modules.run.manifest import identity
+from lightning_modules.run.manifest import run_identity
 from lightning_modules.run.names import check_folder_name, experiment_name
 from lightning_modules.utils.lightning_internals import callbacks_of, set_callbacks, set_logger_folder
 
@@ -275,7 +275,7 @@ class FitCLI(LightningCLI):
 
     def _identity(self, world_size: int) -> dict[str, Any]:
         plain = yaml.safe_load(self.parser.dump(self.config, skip_none=False, skip_link_targets=False))
-        return identity(plain, self.datamodule.fingerprint, world_size)
+        return run_identity(plain, self.datamodule.fingerprint, world_size)
 
 
 def _as_list(value: Any) -> list[Any]:  # noqa: ANN401

@@ -90,7 +90,7 @@ def sample(options: SampleOptions) -> str:
     work = prepare(options)
     trained, settings, guide, chosen, condition = work
     module = trained.module
-    told = manifest(options, settings, trained, guide, module.conditioner.written(chosen))
+    told = set_manifest(options, settings, trained, guide, module.conditioner.written(chosen))
     own = trained.sampling.to_dict()
     labeled = options.labels is not None
     out = options.out or default_folder(trained.home.sampled, told, own, options.weights, labeled)
@@ -222,7 +222,7 @@ def chosen_device(part: int) -> str:
     return f"cuda:{part % count}" if count else "cpu"
 
 
-def manifest(
+def set_manifest(
     options: SampleOptions, settings: Sampling, trained: Trained, guide: Trained | None, labels: list[Any]
 ) -> dict[str, Any]:
     """Return all that images depend on, as plain values; not what they do not: batches, parts, device."""
@@ -231,13 +231,13 @@ def manifest(
         COUNT: options.n,
         "seed": options.seed,
         "labels": labels,
-        "model": identity(trained),
-        "guide": None if guide is None else identity(guide),
+        "model": model_identity(trained),
+        "guide": None if guide is None else model_identity(guide),
         "sampling": settings.to_dict(),
     }
 
 
-def identity(trained: Trained) -> dict[str, Any]:
+def model_identity(trained: Trained) -> dict[str, Any]:
     """Return what tells a model from others."""
     return trained.facts._asdict() | {"sha256": file_digest(trained.path)}
 

@@ -25,7 +25,7 @@ from lightning_modules.cloud.failures import (
     one_line,
     without_traceback,
 )
-from lightning_modules.cloud.job import Job, Outcome
+from lightning_modules.cloud.job import Job, JobResult
 from lightning_modules.cloud.paths import DATA, RUNS
 from lightning_modules.cloud.preflight import Preflight, PreflightError, process_age
 from lightning_modules.cloud.wording import output_for_the_user
@@ -67,7 +67,7 @@ class Host:
     call: str
 
 
-def train_in_container(job: Job, host: Host) -> Outcome:
+def train_in_container(job: Job, host: Host) -> JobResult:
     """Train a run, as far as this container gets.
 
     Why a run is refused or has failed is told here, in the log, and nowhere else: the user's terminal shows
@@ -112,7 +112,7 @@ def train_in_container(job: Job, host: Host) -> Outcome:
         return outcome
 
 
-def _not_ready(error: PreflightError) -> Outcome:
+def _not_ready(error: PreflightError) -> JobResult:
     """Tell what is not there.
 
     Raises:
@@ -121,14 +121,14 @@ def _not_ready(error: PreflightError) -> Outcome:
     if not error.lasting:
         raise without_traceback(error)
     _tell(error)
-    return Outcome("refused", str(error))
+    return JobResult("refused", str(error))
 
 
 def _tell(error: BaseException) -> None:
     print(f"error: {one_line(error)}", file=sys.stderr, flush=True)
 
 
-def _fit(job: Job, preflight: Preflight, ledger: Ledger, host: Host) -> Outcome:
+def _fit(job: Job, preflight: Preflight, ledger: Ledger, host: Host) -> JobResult:
     from lightning_modules.cli.fit import fit
     from lightning_modules.cloud.container_start import ContainerStart
     from lightning_modules.cloud.spending import Spending
@@ -143,7 +143,7 @@ def _fit(job: Job, preflight: Preflight, ledger: Ledger, host: Host) -> Outcome:
     try:
         cli = fit(_command_line(job), [start, spending, VolumeCommit(host.runs.commit)])
         step = max(cli.trainer.global_step, job.max_steps)
-        outcome = Outcome(
+        outcome = JobResult(
             "finished", f"{run} has reached step {step}." if folder else "One batch went through."
         )
     except SystemExit as stop:
@@ -157,11 +157,11 @@ def _fit(job: Job, preflight: Preflight, ledger: Ledger, host: Host) -> Outcome:
             ledger.write(folder)
     if outcome.status == "stopped" and spending.stopped == "time":
         host.runs.commit()  # or the next container would not find what this one has done
-        return Outcome("handed over", outcome.message, host.hand_over())
+        return JobResult("handed over", outcome.message, host.hand_over())
     return outcome
 
 
-def _meaning(stop: SystemExit, job: Job, spending: Spending, failures: Failures) -> Outcome:
+def _meaning(stop: SystemExit, job: Job, spending: Spending, failures: Failures) -> JobResult:
     """Say what it means that training has exited.
 
     Raises:
@@ -175,19 +175,19 @@ def _meaning(stop: SystemExit, job: Job, spending: Spending, failures: Failures)
             raise KeyboardInterrupt from None
         stopped = f"{job.experiment}/{job.run} was stopped at a checkpoint"
         if spending.stopped == "time":
-            return Outcome("stopped", f"{stopped}: its container's time is up. Another one goes on.")
+            return JobResult("stopped", f"{stopped}: its container's time is up. Another one goes on.")
         more = "The same command with a larger --max-usd continues it."
-        return Outcome("stopped", f"{stopped}: its budget of ${job.settings.max_usd} is used up. {more}")
+        return JobResult("stopped", f"{stopped}: its budget of ${job.settings.max_usd} is used up. {more}")
     if stop.code == REFUSED:  # training has said why
-        return Outcome("refused", "The run was refused.")
+        return JobResult("refused", "The run was refused.")
     error = TrainingFailedError(str(stop.code).removeprefix("error: "))
     if isinstance(stop.__context__, MemoryError | RollBackError):  # it would end there again
         _tell(error)
-        return Outcome("failed", str(error))
+        return JobResult("failed", str(error))
     return _failed(error, job, spending, failures)
 
 
-def _failed(error: Exception, job: Job, spending: Spending, failures: Failures) -> Outcome:
+def _failed(error: Exception, job: Job, spending: Spending, failures: Failures) -> JobResult:
     """Tell an error that another attempt would meet again.
 
     Raises:
@@ -201,7 +201,7 @@ def _failed(error: Exception, job: Job, spending: Spending, failures: Failures) 
     elif not failures.again(error, spending.step) and not job.trial:
         raise without_traceback(error) if said else error
     _tell(error)
-    return Outcome("failed", one_line(error))
+    return JobResult("failed", one_line(error))
 
 
 def _command_line(job: Job) -> list[str]:

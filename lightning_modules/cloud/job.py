@@ -60,7 +60,7 @@ class Job:
 
 
 @dataclass(frozen=True)
-class Outcome:
+class JobResult:
     """How a container left a run.
 
     Attributes:

@@ -26,7 +26,7 @@ _HERE = ("data_volume", "gpu", "runs_volume")
 """Settings of the entry points that have no configuration."""
 
 
-def resolve(args: Sequence[str]) -> Job:
+def resolve_job(args: Sequence[str]) -> Job:
     """Check a training command line as `ninelives fit` would, and return the job that it asks for.
 
     Args:
@@ -126,7 +126,7 @@ def prepare(command: Command | None) -> tuple[Job | None, ModalSettings]:
         print(HELP[command.name], end="")
         sys.exit(0)
     if command.name == "fit":
-        job = resolve(command.args)
+        job = resolve_job(command.args)
         print("\n".join(job.summary), flush=True)
         return job, job.settings
     settings, given = settings_of(command.args), without_settings(command.args)

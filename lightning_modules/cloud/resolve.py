@@ -56,7 +56,7 @@ def main(args: Sequence[str]) -> None:
     logging.getLogger("lightning.fabric.utilities.seed").setLevel(logging.WARNING)  # nothing is drawn here
     out, *command_line = args
     try:
-        job = resolve(command_line)
+        job = resolve_job(command_line)
     except Exception as error:
         said = refusal(error, command_line, GIVEN.get(), _trial)
         if said is None and not isinstance(error, (OSError, ValueError)):
@@ -71,7 +71,7 @@ def _trial(args: Sequence[str]) -> BaseException | None:
     return trial_of(CloudCLI, _as_settings(args))
 
 
-def resolve(args: Sequence[str]) -> Job:
+def resolve_job(args: Sequence[str]) -> Job:
     """Return the job of a training command line.
 
     Raises:

@@ -14,7 +14,7 @@ from lightning_modules.metrics.figure import Figure, Figures
 from lightning_modules.metrics.memorization import Memorization
 
 
-class Measured(NamedTuple):
+class PartialReport(NamedTuple):
     """What a report holds.
 
     Attributes:
@@ -30,7 +30,7 @@ class Measured(NamedTuple):
         return next((row for row in self.rows if row.facts == facts), None)
 
 
-def left_over(path: Path, protocol: Mapping[str, object]) -> Measured:
+def left_over(path: Path, protocol: Mapping[str, object]) -> PartialReport:
     """Read what a stopped evaluation has measured; nothing, if it had another protocol.
 
     Args:
@@ -40,15 +40,15 @@ def left_over(path: Path, protocol: Mapping[str, object]) -> Measured:
     try:
         stored = read_json(path)
         if stored["complete"] or stored["protocol"] != protocol:
-            return Measured([], {})
+            return PartialReport([], {})
         rows = [_row(row) for row in stored["rows"]]
         bands = {
             name: [BandError(**_fields(BandError, band)) for band in found]
             for name, found in stored["error_by_noise_level"].items()
         }
     except (OSError, ValueError, KeyError, TypeError):
-        return Measured([], {})
-    return Measured(rows, bands)
+        return PartialReport([], {})
+    return PartialReport(rows, bands)
 
 
 def _row(stored: Mapping[str, Any]) -> Row:

@@ -22,7 +22,7 @@ from lightning_modules.evaluation.image_sets import (
     split_real,
     training_images,
 )
-from lightning_modules.evaluation.partial_report import Measured, left_over
+from lightning_modules.evaluation.partial_report import PartialReport, left_over
 from lightning_modules.evaluation.protocol import compare, over_seeds
 from lightning_modules.evaluation.report import REPORT, Report, Row
 from lightning_modules.evaluation.request import AS_THE_RUN, DataOptions
@@ -108,7 +108,7 @@ class RunEvaluation:
                 ) from stop
         return report
 
-    def _measured(self, variant: Variant, before: Measured, bands: dict[str, list[BandError]]) -> Row:
+    def _measured(self, variant: Variant, before: PartialReport, bands: dict[str, list[BandError]]) -> Row:
         """Return a variant's row, and put its errors by noise level to the others, measured now or before."""
         loaded = load_weights(variant.checkpoint, variant.weights, device())
         facts = self.facts(variant, loaded.words)

@@ -32,7 +32,7 @@ DISTINCT = (0.5, 0.1, 0.02)
 
 
 @dataclass(frozen=True)
-class Check:
+class Expectation:
     """A claim about the metrics, and whether it held.
 
     Args:
@@ -60,7 +60,7 @@ class SelfTest:
     protocol: str
     figures: dict[str, Figures]
     gauges: dict[str, Memorization]
-    checks: Sequence[Check]
+    checks: Sequence[Expectation]
 
     @property
     def passed(self) -> bool:
@@ -180,7 +180,7 @@ def _gauges(
     return {name: memorization(nearest(images), val) for name, images in sets.items()}
 
 
-def _graded_checks(figures: dict[str, Figures]) -> list[Check]:
+def _graded_checks(figures: dict[str, Figures]) -> list[Expectation]:
     return [
         _ladder(f"{name} {'rises' if metric.lower_is_better else 'falls'} with {what}", figures, name, sets)
         for name, metric in METRICS.items()
@@ -189,10 +189,10 @@ def _graded_checks(figures: dict[str, Figures]) -> list[Check]:
     ]
 
 
-def _floor_check(figures: dict[str, Figures]) -> Check:
+def _floor_check(figures: dict[str, Figures]) -> Expectation:
     floor, ceiling = _value(figures, "real", "kid"), _value(figures, "noise", "kid")
     seen = f"{floor:.4g} against {ceiling:.4g} for noise"
-    return Check("kid of real against real is nearly 0", abs(floor) < 0.02 * ceiling, seen)
+    return Expectation("kid of real against real is nearly 0", abs(floor) < 0.02 * ceiling, seen)
 
 
 def _ladders(figures: dict[str, Figures]) -> list[tuple[str, list[str]]]:
@@ -204,7 +204,7 @@ def _ladders(figures: dict[str, Figures]) -> list[tuple[str, list[str]]]:
     return ladders + ([("one class instead of all", ["real", "one class"])] if "one class" in figures else [])
 
 
-def _shape_checks(figures: dict[str, Figures]) -> list[Check]:
+def _shape_checks(figures: dict[str, Figures]) -> list[Expectation]:
     few = f"{DISTINCT[-1]:.0%} distinct"
     # Precision on one rung only: the ball of one real outlier can reach as far as noise.
     blurred_most = f"blur {BLURS[-1]:g} px"
@@ -217,12 +217,12 @@ def _shape_checks(figures: dict[str, Figures]) -> list[Check]:
     spread, whole = _value(figures, few, "precision"), _value(figures, "real", "precision")
     seen = f"{spread:.3f} against {whole:.3f}"
     checks.append(
-        Check("few images many times over are as precise as all", abs(spread - whole) <= 0.25, seen)
+        Expectation("few images many times over are as precise as all", abs(spread - whole) <= 0.25, seen)
     )
     density = _value(figures, "real", "density")
-    checks.append(Check("density of real images is about 1", abs(density - 1) < 0.35, f"{density:.3f}"))
+    checks.append(Expectation("density of real images is about 1", abs(density - 1) < 0.35, f"{density:.3f}"))
     covered = _value(figures, "noise", "coverage")
-    return [*checks, Check("noise covers next to nothing", covered < 0.05, f"{covered:.3f}")]
+    return [*checks, Expectation("noise covers next to nothing", covered < 0.05, f"{covered:.3f}")]
 
 
 def _value(figures: dict[str, Figures], name: str, metric: str) -> float:
@@ -232,10 +232,10 @@ def _value(figures: dict[str, Figures], name: str, metric: str) -> float:
     return value
 
 
-def _gauge_checks(gauges: dict[str, Memorization]) -> list[Check]:
+def _gauge_checks(gauges: dict[str, Memorization]) -> list[Expectation]:
     silent = ("held-out images", "noise")
     return [
-        Check(
+        Expectation(
             f"the memorization gauge {'is silent' if name in silent else 'rings'} on {name}",
             gauge.rings == (name not in silent),
             f"ratio {gauge.distance_ratio:.3f}, z {gauge.z:+.1f}, copies {gauge.copies:.1%}",
@@ -244,17 +244,17 @@ def _gauge_checks(gauges: dict[str, Memorization]) -> list[Check]:
     ]
 
 
-def _refusal_check(protocol: Protocol) -> Check:
+def _refusal_check(protocol: Protocol) -> Expectation:
     few = min(len(protocol), protocol.network.num_features)
     try:
         frechet_distance(protocol.reference[:few], protocol.other[:few])
     except EvaluationError as error:
-        return Check(f"the Fréchet distance of {few} images is refused", True, str(error))
+        return Expectation(f"the Fréchet distance of {few} images is refused", True, str(error))
     refused = frechet_refusal(few, protocol.network.num_features)
-    return Check(f"the Fréchet distance of {few} images is refused", False, f"it was given; {refused}")
+    return Expectation(f"the Fréchet distance of {few} images is refused", False, f"it was given; {refused}")
 
 
-def _ladder(claim: str, figures: dict[str, Figures], metric: str, names: Sequence[str]) -> Check:
+def _ladder(claim: str, figures: dict[str, Figures], metric: str, names: Sequence[str]) -> Expectation:
     """Check that a figure worsens from the first set to the last, and nowhere gets better on the way.
 
     Both beyond its 95 % intervals: a rung on which the estimate cannot tell two sets apart proves nothing.
@@ -266,7 +266,7 @@ def _ladder(claim: str, figures: dict[str, Figures], metric: str, names: Sequenc
     worse = ends[-1][0] > ends[0][1] and sign * values[-1] > sign * values[0]
     never_better = all(before[0] <= after[1] for before, after in itertools.pairwise(ends))
     seen = (" < " if sign > 0 else " > ").join(f"{value:.4g}" for value in values)
-    return Check(claim, worse and never_better, seen)
+    return Expectation(claim, worse and never_better, seen)
 
 
 def _known(end: float | None, rung: Figure) -> float:

@@ -11,14 +11,14 @@ EMA_LAGS = 1.02
 """Ratio of the averaged weights' held-out error to the raw weights' from which the average lags."""
 
 
-class Measured(NamedTuple):
+class KidAtStep(NamedTuple):
     """A KID that was measured in training."""
 
     step: int
     kid: float
 
 
-def plateau(history: Sequence[Measured], patience: int) -> str | None:
+def plateau(history: Sequence[KidAtStep], patience: int) -> str | None:
     """Say that the last `patience` evaluations brought no better KID than the best before them, if so."""
     before, recent = history[:-patience], history[-patience:]
     if not before:

@@ -86,7 +86,7 @@ def cached_features(
     Returns:
         Features, float32, (N, F), on the CPU.
     """
-    key = hashlib.blake2b(f"{_FORMAT} {network.identity} {images.shape}".encode(), digest_size=16)
+    key = hashlib.blake2b(f"{_FORMAT} {network.cache_key} {images.shape}".encode(), digest_size=16)
     for start in range(0, len(images), 1024):
         key.update(np.ascontiguousarray(images[start : start + 1024]).tobytes())
     path = cache_dir.expanduser() / "features" / f"{key.hexdigest()}.npy"

@@ -62,7 +62,7 @@ def prove(request: Request) -> Certificate:
     began = time.monotonic()
     start = start_child if request.fresh_interpreter else fork_child
     request.folder.mkdir(parents=True, exist_ok=True)
-    config = resolve(start, request.args, request.folder)
+    config = resolved_config(start, request.args, request.folder)
     named = named_options(request.args)
     quiet = {name: value for name, value in QUIET.items() if name not in named}
     options: dict[str, Any] = {**shortened(config, request.steps, named), **quiet}
@@ -90,7 +90,7 @@ def prove(request: Request) -> Certificate:
     return Certificate(setting, outcomes, left, time.monotonic() - began, like.seconds)
 
 
-def resolve(start: Start, args: Sequence[str], folder: Path) -> dict[str, Any]:
+def resolved_config(start: Start, args: Sequence[str], folder: Path) -> dict[str, Any]:
     """Return the resolved configuration that a command line means.
 
     Raises:

@@ -47,7 +47,7 @@ _WARM_UP = "learning_rate.warm_up"
 _WHAT = "delete it if you are sure that this command line is the run's"
 
 
-def identity(config: Mapping[str, Any], fingerprint: str, world_size: int) -> dict[str, Any]:
+def run_identity(config: Mapping[str, Any], fingerprint: str, world_size: int) -> dict[str, Any]:
     """Return what decides a run's weights, as flat names and plain values.
 
     The length of a run is no part of it, nor where its data and outputs lie, how often it validates, samples

@@ -60,7 +60,7 @@ class FeatureNetwork(nn.Module, ABC):
         return super().train(False)
 
     @property
-    def identity(self) -> str:
+    def cache_key(self) -> str:
         """Name and a hash of all weights: of another network, or the same trained further, it differs."""
         digest = hashlib.blake2b(digest_size=8)
         for key, value in sorted(self.state_dict().items()):

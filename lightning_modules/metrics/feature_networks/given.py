@@ -77,7 +77,7 @@ class OnnxFile(FeatureNetwork):
         self.num_features = self.features(probe).flatten(1).shape[1]
 
     @property
-    def identity(self) -> str:
+    def cache_key(self) -> str:
         """Name and a hash of the file."""
         return f"{self.name}-{self._hash}"
 

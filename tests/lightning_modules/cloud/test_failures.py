@@ -18,7 +18,7 @@ from lightning_modules.checkpoints.errors import CheckpointWriteError
 from lightning_modules.cloud import container, remote_command
 from lightning_modules.cloud.container import Host, train_in_container
 from lightning_modules.cloud.failures import Failures, leaving_the_container, one_line, told_once
-from lightning_modules.cloud.job import Job, Outcome
+from lightning_modules.cloud.job import Job, JobResult
 from lightning_modules.cloud.preflight import Preflight, PreflightError
 from lightning_modules.cloud.spending import Spending
 from lightning_modules.cost.settings import ModalSettings
@@ -56,7 +56,7 @@ class Machine:
     settings: ModalSettings = field(default_factory=lambda: ModalSettings(gpu=[]))
     trial: bool = False
 
-    def attempt(self) -> Outcome | BaseException:
+    def attempt(self) -> JobResult | BaseException:
         """Train in a container; an exception is printed and sent as Modal does it."""
         job = Job(
             "a: 1",
@@ -121,7 +121,7 @@ def leaving(code: object, because: BaseException | None = None) -> Callable[[Any
 def test_a_refusal_is_told_by_training_and_by_nobody_else(machine: Machine) -> None:
     machine.fit = leaving(2)
     outcome = machine.attempt()
-    assert isinstance(outcome, Outcome)
+    assert isinstance(outcome, JobResult)
     assert outcome.status == "refused"
     assert machine.said() == ""
 
@@ -129,7 +129,7 @@ def test_a_refusal_is_told_by_training_and_by_nobody_else(machine: Machine) -> N
 def test_missing_data_is_one_line_and_no_other_attempt(machine: Machine) -> None:
     (machine.folder / "data" / "cats").rmdir()
     outcome = machine.attempt()
-    assert isinstance(outcome, Outcome)
+    assert isinstance(outcome, JobResult)
     assert outcome.status == "refused"
     said = machine.said()
     assert said.startswith("error: ")
@@ -144,7 +144,7 @@ def test_a_missing_module_is_one_line_and_no_other_attempt(
         Preflight, "imports", lambda self: self.run("import x", lambda: __import__("no_such"))
     )
     outcome = machine.attempt()
-    assert isinstance(outcome, Outcome)
+    assert isinstance(outcome, JobResult)
     assert outcome.status == "refused"
     assert machine.said() == "error: import x: ModuleNotFoundError: No module named 'no_such'"
 
@@ -161,7 +161,7 @@ def test_no_gpu_is_a_line_without_traceback_and_arrives_as_itself(machine: Machi
 def test_a_data_set_that_cannot_be_read_at_the_start_is_one_line(machine: Machine) -> None:
     machine.fit = raising(PreflightError("first batch: OSError: broken", lasting=True))
     outcome = machine.attempt()
-    assert isinstance(outcome, Outcome)
+    assert isinstance(outcome, JobResult)
     assert outcome.status == "refused"
     assert machine.said() == "error: first batch: OSError: broken"
 
@@ -172,7 +172,7 @@ def test_what_would_end_there_again_is_one_line_and_not_tried_again(
 ) -> None:
     machine.fit = leaving(f"error: {because}", because)
     outcome = machine.attempt()
-    assert outcome == Outcome("failed", str(because))
+    assert outcome == JobResult("failed", str(because))
     assert machine.said() == f"error: {because}"
 
 
@@ -181,7 +181,7 @@ def test_a_refused_write_is_a_line_each_time_and_given_up_where_nothing_changes(
     first = machine.attempt()
     assert isinstance(first, RuntimeError)
     assert machine.said() == "lightning_modules.cloud.failures.TrainingFailedError: could not write x"
-    assert machine.attempt() == Outcome("failed", "could not write x")
+    assert machine.attempt() == JobResult("failed", "could not write x")
     assert machine.said() == "error: could not write x"
     assert list((machine.folder / "runs" / ".failures").iterdir()) == []
 
@@ -191,7 +191,7 @@ def test_a_fault_of_the_program_has_its_traceback_once_and_costs_two_containers(
     assert isinstance(machine.attempt(), TypeError)
     assert machine.said().count("Traceback") == 1
     machine.fit = raising(TypeError("boom at 0x7f99"))
-    assert machine.attempt() == Outcome("failed", "TypeError: boom at 0x7f99")
+    assert machine.attempt() == JobResult("failed", "TypeError: boom at 0x7f99")
     assert machine.said() == "error: TypeError: boom at 0x7f99"
 
 
@@ -205,13 +205,13 @@ def test_an_error_after_other_steps_is_tried_again(machine: Machine) -> None:
     machine.fit = fit
     assert isinstance(machine.attempt(), ConnectionError)
     assert isinstance(machine.attempt(), ConnectionError)
-    assert isinstance(machine.attempt(), Outcome)
+    assert isinstance(machine.attempt(), JobResult)
 
 
 def test_a_trial_is_not_repeated(machine: Machine) -> None:
     machine.trial = True
     machine.fit = raising(TypeError("boom"))
-    assert machine.attempt() == Outcome("failed", "TypeError: boom")
+    assert machine.attempt() == JobResult("failed", "TypeError: boom")
     said = machine.said()
     assert said.count("Traceback") == 1
     assert said.endswith("error: TypeError: boom")
@@ -244,7 +244,7 @@ def test_the_budget_is_a_line_that_says_how_to_go_on(machine: Machine) -> None:
     machine.fit = fit
     machine.settings = ModalSettings(gpu=[], max_usd=2.5)
     outcome = machine.attempt()
-    assert isinstance(outcome, Outcome)
+    assert isinstance(outcome, JobResult)
     assert outcome.status == "stopped"
     assert "cats/run" in outcome.message
     assert "--max-usd" in outcome.message

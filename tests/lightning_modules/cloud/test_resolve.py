@@ -9,7 +9,7 @@ import pytest
 import yaml
 
 from lightning_modules.cloud import launch
-from lightning_modules.cloud.resolve import CloudCLI, main, resolve
+from lightning_modules.cloud.resolve import CloudCLI, main, resolve_job
 from lightning_modules.cost.settings import ModalSettings
 
 pytestmark = [
@@ -25,7 +25,7 @@ def elsewhere(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 def config(*args: str) -> dict[str, Any]:
-    return yaml.safe_load(resolve(args).config)
+    return yaml.safe_load(resolve_job(args).config)
 
 
 def test_runs_caches_and_data_go_to_the_volumes() -> None:
@@ -42,33 +42,33 @@ def test_a_folder_is_looked_for_under_its_name_on_the_data_volume(tmp_path: Path
     images = tmp_path / "photos" / "my_images"
     images.mkdir(parents=True)
     (images / "a.png").touch()
-    job = resolve(["--data.root", "photos/my_images"])
+    job = resolve_job(["--data.root", "photos/my_images"])
     assert job.data == "/data/my_images"
     assert job.folder == "photos/my_images"
-    assert resolve(["--data.root", "not_here"]).folder is None
+    assert resolve_job(["--data.root", "not_here"]).folder is None
     assert "photos/my_images has 1 images here" in job.summary[0]
     assert job.experiment == config("--data.root", "photos/my_images")["experiment"] == "my_images"
-    assert resolve(["--config", "cats", "--data.root", "photos/my_images"]).experiment == "my_images-cats"
+    assert resolve_job(["--config", "cats", "--data.root", "photos/my_images"]).experiment == "my_images-cats"
     assert config("--data.root", "/data/set/inner")["data"]["root"] == "/data/set/inner"
     assert config("--data.root", "not_here")["data"]["root"] == "/data/not_here"
     (images / "a.png").unlink()
     with pytest.raises(ValueError, match=r"photos/my_images"):
-        resolve(["--data.root", "photos/my_images"])
+        resolve_job(["--data.root", "photos/my_images"])
 
 
 def test_a_list_of_files_to_leave_out_goes_along(tmp_path: Path) -> None:
     (tmp_path / "bad.txt").write_text("a.png\tblank\n")
-    job = resolve(["--data.root", "my_images", "--data.quarantine", "bad.txt"])
+    job = resolve_job(["--data.root", "my_images", "--data.quarantine", "bad.txt"])
     ((place, text),) = job.files.items()
     assert text == "a.png\tblank\n"
     assert yaml.safe_load(job.config)["data"]["quarantine"] == place
     assert place.startswith("/data/")
     with pytest.raises(ValueError, match=r"--data\.quarantine none\.txt"):
-        resolve(["--data.root", "my_images", "--data.quarantine", "none.txt"])
+        resolve_job(["--data.root", "my_images", "--data.quarantine", "none.txt"])
 
 
 def test_the_job_says_what_the_command_line_said() -> None:
-    job = resolve(["--config", "cats", "--run", "mine", "--max-usd", "3", "--modal.gpu", "[A10]"])
+    job = resolve_job(["--config", "cats", "--run", "mine", "--max-usd", "3", "--modal.gpu", "[A10]"])
     assert (job.experiment, job.run, job.max_steps, job.fresh, job.trial) == (
         "cats",
         "mine",
@@ -86,14 +86,14 @@ def test_the_job_says_what_the_command_line_said() -> None:
 
 @pytest.mark.parametrize("given", ["H100", "H100,A100", "[H100, A100]", "H100:1", "[]"])
 def test_gpus_need_no_brackets(given: str, tmp_path: Path) -> None:
-    job = resolve(["--modal.gpu", given])
+    job = resolve_job(["--modal.gpu", given])
     assert job.settings == ModalSettings(gpu=given)
     (tmp_path / "demo.yaml").write_text(job.config)  # as the container takes it
-    assert resolve(["--config", "demo.yaml"]).settings == job.settings
+    assert resolve_job(["--config", "demo.yaml"]).settings == job.settings
 
 
 def test_the_resolved_configuration_resolves_to_itself(tmp_path: Path) -> None:
-    job = resolve(["--config", "cats", "--data.batch_size", "7"])
+    job = resolve_job(["--config", "cats", "--data.batch_size", "7"])
     (tmp_path / "cats.yaml").write_text(job.config)
     again = CloudCLI(["--config", "cats.yaml"])
     parsed = yaml.safe_load(again.parser.dump(again.config, skip_none=False))
@@ -111,7 +111,7 @@ def test_the_resolved_configuration_resolves_to_itself(tmp_path: Path) -> None:
 )
 def test_what_cannot_work_is_refused(args: list[str], error: str) -> None:
     with pytest.raises((ValueError, FileNotFoundError), match=error):
-        resolve(args)
+        resolve_job(args)
 
 
 def test_ctrl_c_during_the_check_is_a_line(monkeypatch, capsys):
@@ -121,7 +121,7 @@ def test_ctrl_c_during_the_check_is_a_line(monkeypatch, capsys):
 
     monkeypatch.setattr("lightning_modules.cloud.launch.subprocess.run", interrupted)
     with pytest.raises(SystemExit) as stop:
-        launch.resolve([])
+        launch.resolve_job([])
     assert stop.value.code == 130
     assert capsys.readouterr().err.count("\n") == 2
 

@@ -5,12 +5,12 @@ import re
 import pytest
 
 from lightning_modules.evaluation import verdicts
-from lightning_modules.evaluation.verdicts import Measured
+from lightning_modules.evaluation.verdicts import KidAtStep
 from lightning_modules.metrics.memorization import Memorization
 
 
-def history(*kids: float) -> list[Measured]:
-    return [Measured(100 * number, kid) for number, kid in enumerate(kids, 1)]
+def history(*kids: float) -> list[KidAtStep]:
+    return [KidAtStep(100 * number, kid) for number, kid in enumerate(kids, 1)]
 
 
 @pytest.mark.parametrize(

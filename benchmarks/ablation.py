@@ -63,7 +63,7 @@ def main(args: Sequence[str] | None = None) -> None:
 
 
 def train(folder: Path, change: str, seed: int, options: argparse.Namespace) -> dict[str, Any]:
-    """Train a variant; a cooldown over the last `--cool-down` of the steps unless it says otherwise."""
+    """Train a variant; a cooldown over the last `--cool-down` of the steps unless it sets another."""
     common, own = shlex.split(options.common), shlex.split(change)
     batch = batch_size([*common, *own])
     steps, val = options.images // batch, str(options.val)

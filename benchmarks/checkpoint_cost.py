@@ -5,7 +5,7 @@ AdamW's two moments and an exponential moving average, so that a checkpoint hold
 each. In every round each way of saving writes it once, in a random order, between `--steps` undisturbed steps
 and as many steps after it. The stall is the time of the save call. The time lost is the call and the steps
 after it, until the checkpoint is whole, less what as many undisturbed steps took: it holds what an
-asynchronous save takes from the steps beside it, and its waiting if these are too few.
+asynchronous save takes from the steps that run meanwhile, and its waiting if these are too few.
 
 The share of step time at every-100-steps saving is the median time lost over that of 100 undisturbed steps.
 The stand-in's steps are short: a real model of as many parameters computes more with each, and loses a
@@ -109,12 +109,12 @@ class Measurement:
         started = time.perf_counter()
         self.save(checkpoint, path)
         stall = time.perf_counter() - started
-        beside = sum(run.step() for _ in range(steps))
+        meanwhile = sum(run.step() for _ in range(steps))
         waiting = time.perf_counter()
         self.settle()
         waited = time.perf_counter() - waiting
         self.stall.append(stall)
-        self.lost.append(stall + beside + waited - steps * undisturbed)
+        self.lost.append(stall + meanwhile + waited - steps * undisturbed)
 
 
 def measure(options: argparse.Namespace, parameters: int, folder: Path) -> dict[str, Any]:

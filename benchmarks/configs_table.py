@@ -35,7 +35,7 @@ GPU_GB = {"L4": 24, "H100": 80}
 BYTES_PER_PARAMETER = 5 * 4 + 2
 """Weight, gradient, two moments and EMA in float32; the weight once more in half precision."""
 ROOM = 0.8
-"""Share of a GPU's memory that what is counted may take: the rest is for what is not counted."""
+"""Share of a GPU's memory that what is counted may take: the rest is left for all that is not counted."""
 
 
 @dataclass(frozen=True)

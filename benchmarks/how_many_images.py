@@ -1,9 +1,10 @@
 """What a model draws after training on few or many images: copies of them, or cats of its own.
 
 Trains the demo's small DiT on so many rendered cats each, as long every time (runs that are there go on or
-are left alone), samples from each, and compares the samples with new drawings, which no run has seen: KID and
-coverage in the features of the evaluation, and how near samples are to training images, beside new drawings.
-The error of the denoiser on new drawings, over that on its training images, says how much it knows by heart.
+are left alone), samples from each, and compares the samples with new renderings, which no run has seen: KID
+and coverage in the features of the evaluation, and how near samples are to training images, compared with new
+renderings. The denoiser's error on new renderings, over that on its training images, says how much it knows by
+heart.
 
     python benchmarks/how_many_images.py --counts 100,300,1000,5000 --picture how-many.png --out how-many.json
 """
@@ -54,7 +55,7 @@ def main(args: Sequence[str] | None = None) -> None:
     protocol = Protocol(load_features(options.features), new.images[0::2], new.images[1::2], quiet=True)
     results: dict[str, object] = {"machine": facts, "n": options.n}
     strips = []
-    print("| images | KID | coverage | copies | distance to training images | error on new drawings |")
+    print("| images | KID | coverage | copies | distance to training images | error on new renderings |")
     print("|---|---|---|---|---|---|")
     for count in options.counts:
         run = options.runs / f"cats-{count}"
@@ -65,7 +66,7 @@ def main(args: Sequence[str] | None = None) -> None:
         results[str(count)] = found
         print(row(f"{count:,}", found))
         strips.append(Sheet(len(NAMES), f"{count:,} images", NAMES).draw(samples[: _SHOWN * len(NAMES)]))
-    for name, figures in (("new drawings (floor)", protocol.floor), ("noise (ceiling)", protocol.ceiling)):
+    for name, figures in (("new renderings (floor)", protocol.floor), ("noise (ceiling)", protocol.ceiling)):
         print(row(name, {"figures": plain(figures)}))
         results[name] = plain(figures)
     if options.picture is not None:
@@ -103,7 +104,7 @@ def drawn(trained: Trained, n: int) -> Tensor:
 def measured(
     protocol: Protocol, trained: Trained, samples: Tensor, own: Side, new: Side
 ) -> dict[str, object]:
-    """Compare samples with new drawings, both with the training images, and the errors on both."""
+    """Compare samples with new renderings, both with the training images, and the errors on both."""
     images = samples.numpy()
     features = protocol.features(images)
     detector = CopyDetector(protocol, own.images, new.images[1::2], mirrored=True)
@@ -140,7 +141,7 @@ def parse(args: Sequence[str] | None) -> argparse.Namespace:
     )
     add = parser.add_argument
     add("--counts", type=integers, default=[100, 300, 1000, 5000], help="images of each training")
-    add("--n", type=int, default=600, help="samples, and new drawings on each side (default 600)")
+    add("--n", type=int, default=600, help="samples, and new renderings on each side (default 600)")
     add("--features", default="auto", help="feature network, as evaluate.py takes it (default auto)")
     add("--runs", type=Path, default=Path("runs"), help="where the runs are (default runs)")
     add("--picture", type=Path, help="PNG of two rows of samples of each")

@@ -44,7 +44,7 @@ class HandWrittenLoop:
     """The training loop without Lightning.
 
     Args:
-        module: A module of its own, whose denoiser, laws and settings are used, and none of its hooks.
+        module: A module of its own, whose denoiser and settings are used, and none of its hooks.
         data: A data module of its own, set up, with no trainer.
     """
 
@@ -64,12 +64,12 @@ class HandWrittenLoop:
 
     def run(self, steps: int) -> float:
         """Take steps and return their time in seconds."""
-        synchronise(self.device)
+        synchronize(self.device)
         started = time.perf_counter()
         with torch.enable_grad():
             for _ in range(steps):
                 self.step()
-        synchronise(self.device)
+        synchronize(self.device)
         return time.perf_counter() - started
 
     def step(self) -> None:
@@ -119,7 +119,7 @@ class Alternation(Callback):
         """End a block if it is complete. This callback is the last one, so the others' work is done."""
         if trainer.global_step % self.steps:
             return
-        synchronise(pl_module.device)
+        synchronize(pl_module.device)
         if self._resumed is not None:
             self.lightning.append(time.perf_counter() - self._resumed)
         with between_steps(trainer):
@@ -129,7 +129,7 @@ class Alternation(Callback):
         self._resumed = time.perf_counter()
 
 
-def synchronise(device: torch.device) -> None:
+def synchronize(device: torch.device) -> None:
     if device.type == "cuda":
         torch.cuda.synchronize(device)
 

@@ -113,10 +113,10 @@ def loss_of(step: Step, images: Tensor, noise: Tensor, sigma: Tensor) -> Tensor:
 
 @torch.no_grad()
 def errors(step: Step, val: Images) -> dict[str, Any]:
-    """Return the loss under the training law, its standard error, and the plain error by `sigma`."""
+    """Return the loss at training's noise levels, its standard error, and the plain error by `sigma`."""
     images = in_range(val)
     noise = torch.randn(images.shape, generator=torch.Generator().manual_seed(1))
-    # Evenly spaced quantiles of the law, not in the order of the images.
+    # Evenly spaced quantiles of the distribution, not in the order of the images.
     quantiles = (torch.randperm(len(images), generator=torch.Generator().manual_seed(2)) + 0.5) / len(images)
     parts = torch.arange(len(images)).split(100)
     sigma = NOISE_LEVELS.from_uniform(quantiles)

@@ -53,7 +53,7 @@ def main(args: Sequence[str] | None = None) -> None:
 
 
 def evaluate(scores: Scores, place: Path, nfe: int, options: argparse.Namespace) -> dict[str, Any]:
-    """Draw with so many evaluations, and return the figures beside those of floor and ceiling."""
+    """Sample with so many evaluations, and return the figures with those of floor and ceiling."""
     where = {"folder": str(place), "data": str(options.out / "data"), "threads": options.threads}
     task = dataclasses.replace(Task.load(place / "task.json"), n=options.n, nfe=nfe, **where)
     contestant = make(task)

@@ -246,7 +246,7 @@ def parse(args: Sequence[str] | None) -> argparse.Namespace:
     )
     add("--score-only", action="store_true", help="train and draw nothing; score what is there")
     add("--out", type=Path, required=True, help="folder of the results")
-    add("--max-steps", type=int, default=0, help="train so many steps whatever the time, to try it out")
+    add("--max-steps", type=int, default=0, help="train so many steps, without a clock, to try it out")
     add("--shrink", type=int, default=1, help="divide the peers' widths by this, to try it out")
     options = parser.parse_args(args)
     try:

@@ -4,7 +4,7 @@ By default on a mixture of Gaussians whose denoiser has a closed form, so that n
 with --run on a trained model. The error of an image is the root mean square over its values, which span
 [-1, 1]; the tables give the median over the images and the 90th percentile. A stochastic sampler has no
 solution to be compared with: for these, and for all on the mixture, the sliced Wasserstein distance to exact
-samples is given, beside its floor, the distance of two exact sets of the same size.
+samples is given, with its floor, the distance of two exact sets of the same size.
 """
 
 from __future__ import annotations
@@ -42,7 +42,7 @@ class Problem:
     shape: tuple[int, int, int]
     settings: Sampling
     exact: tuple[Tensor, Tensor] | None
-    """Two independent sets of exact samples, where the law is known."""
+    """Two independent sets of exact samples, where the distribution is known."""
 
 
 class Mixture:

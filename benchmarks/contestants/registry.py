@@ -17,7 +17,7 @@ def name_of(contestant: str) -> str:
     """Return the name of a contestant: a config's is its file's stem.
 
     Raises:
-        ValueError: If there is none of that name.
+        ValueError: If no contestant has that name.
     """
     if contestant in OURS or contestant in PEERS:
         return contestant

@@ -38,7 +38,7 @@ class Scores:
         return {"floor": plain(self.protocol.floor), "ceiling": plain(self.protocol.ceiling)}
 
     def score(self, place: Path) -> None:
-        """Score the samples of a folder, and write `result.json` beside them."""
+        """Score the samples of a folder, and write `result.json` next to them."""
         with np.load(place / "samples.npz") as file:
             images = file["images"]
         facts = {name: json.loads((place / f"{name}.json").read_text()) for name in ("training", "sampling")}

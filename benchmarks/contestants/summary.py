@@ -23,7 +23,7 @@ bootstrap interval, mean of the seeds. Copies: share of samples that the ratio t
 training images (in brackets: of the held-out images); distance: median distance to the nearest training
 image, over the held-out images'. Training time is from the first step to the last: starting processes,
 importing and opening the images count for nobody. Of each peer, the raw or the averaged weights are
-taken, whichever has the lower held-out loss, which favors the peers: their averages are made for longer
+taken, the one with the lower held-out loss, which favors the peers: their averages are made for longer
 runs. Matmul: GFLOP/s of the machine before each training, its noise."""
 
 

@@ -26,7 +26,7 @@ class Task:
         data: Folder of the common images, as `data.prepare` leaves it.
         size: Side of the images.
         seconds: Training time from the first step to the last.
-        max_steps: Train so many steps instead, whatever the time; 0 trains by the clock.
+        max_steps: Train so many steps instead, at any time; 0 trains by the clock.
         n: Number of samples.
         threads: Threads of torch.
         classes: Number of classes, 1 without labels.

@@ -9,8 +9,8 @@ from dataclasses import asdict, dataclass
 from typing import Any
 
 from lightning_modules.resume_proof.comparison import Comparison
+from lightning_modules.resume_proof.kill_results import Death, KillResults
 from lightning_modules.resume_proof.kills import Kind
-from lightning_modules.resume_proof.outcome import Death, Outcome
 
 
 @dataclass(frozen=True)
@@ -19,14 +19,14 @@ class Certificate:
 
     Attributes:
         setting: What was trained and how it was killed, by name.
-        outcomes: Of the jobs.
+        results: Of the jobs.
         leaks: Processes that were left behind.
         seconds: Of the whole proof.
         undisturbed_seconds: Of the run that nothing disturbed.
     """
 
     setting: dict[str, Any]
-    outcomes: Sequence[Outcome]
+    results: Sequence[KillResults]
     leaks: Sequence[str]
     seconds: float
     undisturbed_seconds: float
@@ -34,18 +34,18 @@ class Certificate:
     @property
     def deaths(self) -> list[Death]:
         """All kills that have come."""
-        return [death for outcome in self.outcomes for death in outcome.deaths]
+        return [death for result in self.results for death in result.deaths]
 
     @property
     def comparisons(self) -> list[Comparison]:
         """All comparisons of ends of runs."""
-        return [each for outcome in self.outcomes for each in outcome.comparisons]
+        return [each for result in self.results for each in result.comparisons]
 
     @property
     def problems(self) -> list[str]:
         """What went wrong, the differences left out."""
         leaks = [f"left behind: {leak}" for leak in self.leaks]
-        return [problem for outcome in self.outcomes for problem in outcome.problems] + leaks
+        return [problem for result in self.results for problem in result.problems] + leaks
 
     @property
     def proven(self) -> bool:
@@ -55,9 +55,9 @@ class Certificate:
 
     def text(self) -> str:
         """Return the certificate for people."""
-        runs = sum(outcome.runs for outcome in self.outcomes)
-        resumes = sum(outcome.resumes for outcome in self.outcomes)
-        late = sum(outcome.too_late for outcome in self.outcomes)
+        runs = sum(result.runs for result in self.results)
+        resumes = sum(result.resumes for result in self.results)
+        late = sum(result.too_late for result in self.results)
         lines = [*_kill_table(self.deaths), ""]
         lines += [
             f"{runs} run(s), {resumes} resumes, {self.seconds:.0f} s; undisturbed "
@@ -85,9 +85,9 @@ class Certificate:
             ],
             "by_kind": {kind: summary(deaths) for kind, deaths in by_kind(self.deaths).items()},
             "all": summary(self.deaths),
-            "too_late": sum(outcome.too_late for outcome in self.outcomes),
-            "resumes": sum(outcome.resumes for outcome in self.outcomes),
-            "runs": sum(outcome.runs for outcome in self.outcomes),
+            "too_late": sum(result.too_late for result in self.results),
+            "resumes": sum(result.resumes for result in self.results),
+            "runs": sum(result.runs for result in self.results),
             "comparisons": [asdict(each) for each in self.comparisons],
             "differences": [
                 f"{each.part}: {each.difference}" for each in self.comparisons if each.difference

@@ -17,8 +17,8 @@ from lightning_modules.resume_proof.attempt import Attempt, Watch
 from lightning_modules.resume_proof.child import AttemptSettings
 from lightning_modules.resume_proof.comparison import compare_batches, compare_checkpoints, compare_logs
 from lightning_modules.resume_proof.damage import tear
+from lightning_modules.resume_proof.kill_results import Death, KillResults
 from lightning_modules.resume_proof.kills import Kill, Kind, Moment, Tear
-from lightning_modules.resume_proof.outcome import Death, Outcome
 from lightning_modules.resume_proof.undisturbed import Start, Undisturbed, run_folder, run_folders, tail
 from lightning_modules.run.directory import RunDirectory
 from lightning_modules.run.finding import find_checkpoint
@@ -54,17 +54,17 @@ class KilledRun:
         self._attempts = 0
         self._stopped = threading.Event()
         self.sessions: list[int] = []
-        self.outcome = Outcome()
+        self.results = KillResults()
 
-    def go_through(self, kills: Sequence[Kill]) -> Outcome:
+    def go_through(self, kills: Sequence[Kill]) -> KillResults:
         """Train until all kills have come and the last run has ended; a problem ends it early."""
         left = list(kills)
-        while not self.outcome.problems:
-            self.outcome.runs += 1
-            left = self._train(left, self._folder / f"run-{self.outcome.runs}")
+        while not self.results.problems:
+            self.results.runs += 1
+            left = self._train(left, self._folder / f"run-{self.results.runs}")
             if not left:
                 break
-        return self.outcome
+        return self.results
 
     def stop(self) -> None:
         """End it: the process that is alive is killed, and no other is started."""
@@ -83,9 +83,9 @@ class KilledRun:
             kill = left[0] if left else None
             attempt = self._attempt(root, kill)
             self._check(attempt, kill, whole, found)
-            if self.outcome.problems:
+            if self.results.problems:
                 return []
-            self.outcome.resumes += bool(whole and attempt.batches)
+            self.results.resumes += bool(whole and attempt.batches)
             position = attempt.batches[-1][0] // self._accumulation if attempt.batches else whole
             if kill is not None and self._has_come(kill, attempt):
                 if kill.kind is Kind.TORN:
@@ -156,12 +156,12 @@ class KilledRun:
         detail = Moment.RENAME if kill.kind is Kind.BETWEEN_WRITE_AND_RENAME else kill.detail
         earlier = replace(kill, share=0.0, detail=str(detail), micro_batch=max(0, kill.micro_batch - 1))
         if kill.share == 0.0:
-            self.outcome.too_late += 1
+            self.results.too_late += 1
             return left[1:]
         return [earlier, *left[1:]]
 
     def _note(self, death: Death, attempt: Attempt) -> None:
-        self.outcome.deaths.append(death)
+        self.results.deaths.append(death)
         asked = death.kill.kind in (Kind.SIGTERM, Kind.SIGINT) and death.status == RESUME
         if asked and attempt.batches and death.steps_lost:
             self._blame(attempt, f"{death.steps_lost} steps were lost although the process was asked to stop")
@@ -181,7 +181,7 @@ class KilledRun:
         """Compare a run that has ended, and see that starting it once more changes nothing."""
         run = run_folder(root)
         last, expected = find_checkpoint(run), find_checkpoint(self._like.folder)
-        self.outcome.comparisons += [
+        self.results.comparisons += [
             compare_batches(self._like.batches, found),
             *compare_checkpoints(expected, last),
             *compare_logs(self._like.folder, run),
@@ -194,7 +194,7 @@ class KilledRun:
             )
 
     def _blame(self, attempt: Attempt, what: str) -> None:
-        self.outcome.problems.append(f"{what}; the end of {attempt.log}:\n{tail(attempt.log)}")
+        self.results.problems.append(f"{what}; the end of {attempt.log}:\n{tail(attempt.log)}")
 
 
 def _checkpoints(root: Path) -> list[Path]:

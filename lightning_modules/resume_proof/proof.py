@@ -17,10 +17,10 @@ from datamodules.utils.progress import progress
 from lightning_modules.resume_proof.attempt import Pace, Watch
 from lightning_modules.resume_proof.certificate import Certificate
 from lightning_modules.resume_proof.child import AttemptSettings, fork_child, start_child
+from lightning_modules.resume_proof.kill_results import KillResults
 from lightning_modules.resume_proof.killed_run import KilledRun
 from lightning_modules.resume_proof.kills import Kill, Kind, draw_kills
 from lightning_modules.resume_proof.leaks import leaked
-from lightning_modules.resume_proof.outcome import Outcome
 from lightning_modules.resume_proof.shortened import named_options, shortened
 from lightning_modules.resume_proof.undisturbed import ProofError, Start, tail, train_undisturbed
 
@@ -79,7 +79,7 @@ def prove(request: Request) -> Certificate:
             KilledRun(start, args, request.folder / f"job-{job}", like, accumulation, seen)
             for job in range(request.jobs)
         ]
-        outcomes = _all(killed_runs, [plan[job :: request.jobs] for job in range(request.jobs)])
+        results = _all(killed_runs, [plan[job :: request.jobs] for job in range(request.jobs)])
     left = leaked([session for killed_run in killed_runs for session in killed_run.sessions])
     setting = {
         "request": {**asdict(request), "folder": str(request.folder)},
@@ -87,7 +87,7 @@ def prove(request: Request) -> Certificate:
         "accumulation": accumulation,
         "checkpoint_bytes": like.checkpoint_bytes,
     }
-    return Certificate(setting, outcomes, left, time.monotonic() - began, like.seconds)
+    return Certificate(setting, results, left, time.monotonic() - began, like.seconds)
 
 
 def resolved_config(start: Start, args: Sequence[str], folder: Path) -> dict[str, Any]:
@@ -104,7 +104,7 @@ def resolved_config(start: Start, args: Sequence[str], folder: Path) -> dict[str
     return dict(yaml.safe_load(output.read_text()))
 
 
-def _all(killed_runs: Sequence[KilledRun], shares: Sequence[Sequence[Kill]]) -> list[Outcome]:
+def _all(killed_runs: Sequence[KilledRun], shares: Sequence[Sequence[Kill]]) -> list[KillResults]:
     """Let the killed_runs take place at the same time."""
     with ThreadPoolExecutor(len(killed_runs)) as pool:
         pairs = zip(killed_runs, shares, strict=True)

@@ -30,7 +30,7 @@ class Death:
 
 
 @dataclass
-class Outcome:
+class KillResults:
     """What became of a run that was killed as planned.
 
     Attributes:

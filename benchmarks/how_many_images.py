@@ -1,10 +1,10 @@
 """What a model draws after training on few or many images: copies of them, or cats of its own.
 
 Trains the demo's small DiT on so many rendered cats each, as long every time (runs that are there go on or
-are left alone), samples from each, and compares the samples with new renderings, which no run has seen: KID
-and coverage in the features of the evaluation, and how near samples are to training images, compared with new
-renderings. The denoiser's error on new renderings, over that on its training images, says how much it knows by
-heart.
+are left alone), samples from each, and compares the samples with new renderings, which no run has seen: KID,
+coverage in the features of the evaluation, and how near samples are to training images, compared with new
+renderings. The error of the denoiser on new renderings, over that on its training images, says how much it
+knows by heart.
 
     python benchmarks/how_many_images.py --counts 100,300,1000,5000 --picture how-many.png --out how-many.json
 """

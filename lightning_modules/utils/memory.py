@@ -4,7 +4,14 @@ from __future__ import annotations
 
 import torch
 
-_MESSAGES = ("DefaultCPUAllocator", "not enough memory", "CUDA out of memory", "CUBLAS_STATUS_ALLOC_FAILED")
+_MESSAGES = (
+    "DefaultCPUAllocator",
+    "not enough memory",
+    "could not create a primitive",  # oneDNN, where its workspace cannot be allocated
+    "CUDA out of memory",
+    "CUBLAS_STATUS_ALLOC_FAILED",
+)
+"""What torch and its libraries say in a plain `RuntimeError`."""
 
 
 def is_out_of_memory(error: BaseException) -> bool:

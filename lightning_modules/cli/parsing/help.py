@@ -52,7 +52,7 @@ class Entry(NamedTuple):
 
 OPTIONS: dict[str, tuple[Entry, ...]] = {
     "data": (
-        Entry("data.root", "FOLDER", "your images (default: the config's own, rendered or downloaded)"),
+        Entry("data.root", "FOLDER", "your images (default: the config's own data)"),
         Entry("data.source", "NAME", f"images without a folder: {' or '.join(SOURCES)}"),
         Entry("data.image_size", "32", "side of the squares in pixels"),
         Entry("data.batch_size", "32", "images per device and micro-batch"),

@@ -88,8 +88,8 @@ def test_scales_are_compared(guided: Run, tmp_path: Path) -> None:
     load_script("evaluate").main([*args, "--guidance", "1,3"])
     rows = json.loads((tmp_path / "report.json").read_text())["rows"]
     assert [row["facts"]["guidance"] for row in rows] == [1, 3]
-    assert "NFE 2, " in rows[1]["name"]
-    assert "guidance 3 (2 x 2 of the network) away from length 0.25" in rows[1]["name"]
+    assert [row["facts"]["nfe"] for row in rows] == [2, 4]
+    assert "NFE 4, to sigma 0.2, guidance 3 away from length 0.25" in rows[1]["name"]
     assert len(list(tmp_path.glob("samples-*.png"))) == 2
 
 

@@ -76,7 +76,7 @@ def parse(args: Sequence[str] | None) -> argparse.Namespace:
     )
     add = parser.add_argument
     add("run", type=Path, help="a run, an experiment, or a checkpoint")
-    add("--nfe", type=integers, default=[5, 8, 10, 15, 20, 35, 50], help="budgets, with commas")
+    add("--nfe", type=integers, default=[6, 8, 10, 14, 20, 36, 50], help="budgets, with commas")
     add("--sampler", type=names, default=list(SAMPLERS), help="samplers, with commas")
     add("--n", type=int, default=500, help="images per set (default 500)")
     add("--seeds", type=int, default=1, help="sets per sampler and budget (default 1)")

@@ -123,7 +123,7 @@ def test_quality_against_nfe_has_a_row_per_sampler(tmp_path: Path) -> None:
     assert trained.returncode == 0, trained.stderr
     options = [
         "--nfe",
-        "1,4",
+        "2,8",
         "--sampler",
         "euler,heun",
         "--n",
@@ -136,8 +136,8 @@ def test_quality_against_nfe_has_a_row_per_sampler(tmp_path: Path) -> None:
     said = run("quality_nfe.py", "runs/demo", *options, cwd=tmp_path)
     figures = json.loads((tmp_path / "out.json").read_text())
     used = [(row["facts"]["sampler"], row["facts"]["nfe"]) for row in figures["rows"]]
-    assert used == [("euler", 1), ("euler", 4), ("heun", 1), ("heun", 3)]
-    assert "(3)" in said
+    assert used == [("euler", 2), ("euler", 8), ("heun", 2), ("heun", 6)]  # guided: two for each
+    assert "(6)" in said
     assert "floor: real" in said
     assert figures["machine"]["cpu"]
 

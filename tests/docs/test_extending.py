@@ -39,7 +39,7 @@ def copy(reader: Path, tmp_path: Path) -> Path:
     """A copy of the project that may be changed, with the folders of a reader."""
     ignored = shutil.ignore_patterns("__pycache__")
     for name in ("lightning_modules", "datamodules", "configs", "scripts", "tests/helpers"):
-        shutil.copytree(REPOSITORY / name, tmp_path / name, ignore=ignored)
+        shutil.copytree(REPOSITORY / name, tmp_path / name, symlinks=True, ignore=ignored)
     for name in ("tests/__init__.py", "tests/conftest.py", "pyproject.toml"):
         shutil.copy(REPOSITORY / name, tmp_path / name)
     for name in ("my_images", "my_samples"):

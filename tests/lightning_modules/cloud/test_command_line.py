@@ -134,8 +134,8 @@ def test_a_gpu_that_is_not_there_stops_before_a_step_and_another_machine_is_trie
 @pytest.mark.slow
 def test_a_module_that_is_not_in_the_container_is_named_before_any_training(cloud: Cloud) -> None:
     checkout = cloud.checkout()
-    (checkout / "a_helper.py").touch()  # found here, beside the packages, and not shipped
-    with (checkout / "lightning_modules" / "unet.py").open("a") as file:
+    (checkout / "a_helper.py").touch()  # found here, next to the packages, and not shipped
+    with (checkout / "lightning_modules" / "models.py").open("a") as file:
         file.write("import a_helper\n")
     entry = f"{checkout / 'modal_entry.py'}::fit"
     status, output = cloud.server.modal("run", entry, *cloud.options(), cwd=cloud.here, timeout=400)

@@ -189,9 +189,9 @@ def test_what_a_run_leaves_can_be_looked_at_fetched_and_sampled_from(cloud: Clou
     assert (tmp_path / "own" / "00000.png").is_file()
 
     lines = dict(
-        line.split(":  ") for line in first.splitlines() if line.startswith(("Look", "Draw", "Fetch"))
+        line.split(":  ") for line in first.splitlines() if line.startswith(("Look", "Sample", "Fetch"))
     )
-    assert lines["Draw"] == f"modal run modal_entry.py::sample demo/{RUN}"
+    assert lines["Sample"] == f"modal run modal_entry.py::sample demo/{RUN}"
     fetched = paste(lines["Fetch"], cloud)
     assert fetched.returncode == 0, fetched.stdout + fetched.stderr
     run = cloud.here / "runs" / "demo" / RUN

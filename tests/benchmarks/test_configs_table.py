@@ -44,6 +44,7 @@ def test_the_page_has_what_is_counted_now(name: str) -> None:
     assert configs_table.length_row(figures(name)) in rows
 
 
+@pytest.mark.slow
 def test_the_page_is_what_make_configs_table_writes() -> None:
     assert configs_table.filled(page(), configs_table.blocks([figures(name) for name in NAMES])) == page()
 

@@ -118,6 +118,7 @@ def long_enough(cats: Path, folder: Path) -> list[str]:
     return [*shrunk(cats, folder), "--data.batch_size", "2", "--trainer.max_steps", "2"]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     "name", [pytest.param(name, marks=pytest.mark.slow if name in LARGE else ()) for name in SHIPPED]
 )

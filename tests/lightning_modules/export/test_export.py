@@ -156,6 +156,7 @@ def run(path: Path, *given: torch.Tensor) -> torch.Tensor:
     return torch.from_numpy(session.run(["denoised"], fed)[0])
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("batch", [1, 2, 3, 17])
 def test_onnxruntime_agrees_with_torch_at_any_batch(batch, graph):
     model, path = graph

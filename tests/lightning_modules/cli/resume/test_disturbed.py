@@ -55,6 +55,7 @@ def terminate() -> None:
 # A full disk
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(("on_error", "last_tried"), [("continue", 8), ("stop", 4)])
 @pytest.mark.parametrize("asynchronous", [False, pytest.param(True, marks=pytest.mark.slow)])
 def test_a_full_disk_loses_nothing_that_was_written(

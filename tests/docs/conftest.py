@@ -1,15 +1,13 @@
 from __future__ import annotations
 
-import os
 import shutil
-from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-import torch
 
 from datamodules.sources.rendered_cats import RenderedCats
 from tests.helpers.command_line import DIT, UNET, load_script, options, shrunk
+from tests.helpers.same_process import same_process  # noqa: F401 -- a fixture of every test here
 
 RUN = "2026-11-23T19-12-31Z"
 """The run that the pages name."""
@@ -19,17 +17,6 @@ RUN = "2026-11-23T19-12-31Z"
 def own_cache(tmp_path_factory: pytest.TempPathFactory, monkeypatch: pytest.MonkeyPatch) -> None:
     """No test reads or writes the user's cache."""
     monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path_factory.getbasetemp() / "docs-cache"))
-
-
-@pytest.fixture(autouse=True)
-def same_process() -> Iterator[None]:
-    """What runs in this process leaves its environment and generators as they were."""
-    environment, state = dict(os.environ), torch.get_rng_state()
-    yield
-    torch.set_rng_state(state)
-    for name in set(os.environ) - set(environment):
-        if name.startswith("PL_"):
-            del os.environ[name]
 
 
 @pytest.fixture(scope="session")

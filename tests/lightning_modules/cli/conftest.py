@@ -1,14 +1,12 @@
 from __future__ import annotations
 
-import os
-from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-import torch
 
 from datamodules.sources.rendered_cats import RenderedCats
 from tests.helpers.command_line import Run, load_script, tiny
+from tests.helpers.same_process import same_process  # noqa: F401 -- a fixture of every test here
 
 
 @pytest.fixture(autouse=True)
@@ -18,17 +16,6 @@ def elsewhere(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     (tmp_path / "here").mkdir()
     monkeypatch.chdir(tmp_path / "here")
     return tmp_path / "here"
-
-
-@pytest.fixture(autouse=True)
-def same_process() -> Iterator[None]:
-    """Training in this process leaves its environment and generators as they were."""
-    environment, state = dict(os.environ), torch.get_rng_state()
-    yield
-    torch.set_rng_state(state)
-    for name in set(os.environ) - set(environment):
-        if name.startswith("PL_"):
-            del os.environ[name]
 
 
 @pytest.fixture(scope="session")

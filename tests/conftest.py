@@ -26,6 +26,13 @@ def signals_that_count() -> None:
             signal.signal(number, signal.default_int_handler if number == signal.SIGINT else signal.SIG_DFL)
 
 
+@pytest.fixture(scope="session", autouse=True)
+def bare_environment() -> None:
+    """Take away what a login shell sets and a build server does not: a test that needs it sets it itself."""
+    for name in [*filter(lambda each: each.startswith("XDG_"), os.environ), "SHELL", "USER", "LOGNAME", "TERM"]:
+        os.environ.pop(name, None)
+
+
 @pytest.fixture(scope="session")
 def image_folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """24 images of 8 x 8 pixels in two classes; `tiny.data` puts its cache beside it."""

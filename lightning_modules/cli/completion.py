@@ -27,9 +27,11 @@ def chosen_shell(given: Sequence[str]) -> str:
     """Return the shell that a command line names, or the user's own.
 
     Raises:
-        ValueError: If there is no completion for it.
+        ValueError: If there is no completion for it, or nobody says which it is.
     """
     name = given[0] if given else Path(os.environ.get("SHELL", "")).name
+    if not name:
+        raise ValueError(f"the environment does not say which shell is yours: name it, {', '.join(SHELLS)}")
     if name not in SHELLS:
         raise ValueError(no_such(name, SHELLS, "completion for"))
     return name

@@ -95,6 +95,7 @@ def test_a_command_works(
     if "runs/cats" in args:
         shutil.copytree(request.getfixturevalue("cats"), here / "runs" / "cats", symlinks=True)
     monkeypatch.setenv("HOME", str(here))  # where completion is installed
+    monkeypatch.setenv("SHELL", "/bin/bash")
     for old, new in HERE.items():
         args = [word.replace(old, new) for word in args]
     status: object = None

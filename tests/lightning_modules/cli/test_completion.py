@@ -92,3 +92,13 @@ def test_what_bash_is_told_to_read_is_read(
     shutil.rmtree(tmp_path / "my data")
     done = subprocess.run(["bash", str(tmp_path / ".bashrc")], capture_output=True, text=True, check=True)
     assert done.stdout == ""
+
+
+def test_without_a_known_shell_the_user_is_asked_to_name_one(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.delenv("SHELL", raising=False)
+    with pytest.raises(SystemExit) as stopped:
+        main.run(["--install-completion"])
+    assert stopped.value.code == 2
+    assert "name it, bash, zsh" in capsys.readouterr().err

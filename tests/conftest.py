@@ -26,11 +26,16 @@ def signals_that_count() -> None:
             signal.signal(number, signal.default_int_handler if number == signal.SIGINT else signal.SIG_DFL)
 
 
+LOGIN_SHELL = ("COLUMNS", "FORCE_COLOR", "LINES", "LOGNAME", "NO_COLOR", "SHELL", "TERM", "USER")
+CLUSTER = ("LOCAL_RANK", "MASTER_ADDR", "MASTER_PORT", "NODE_RANK", "RANK", "WORLD_SIZE")
+FAMILIES = ("OMPI_", "PMI_", "SLURM_", "TORCHELASTIC_", "XDG_")
+
+
 @pytest.fixture(scope="session", autouse=True)
 def bare_environment() -> None:
-    """Take away what a login shell sets and a build server does not: a test that needs it sets it itself."""
+    """Take away what a login shell or a cluster's job sets: a test that needs it sets it itself."""
     for name in list(os.environ):
-        if name.startswith("XDG_") or name in ("SHELL", "USER", "LOGNAME", "TERM"):
+        if name in LOGIN_SHELL + CLUSTER or name.startswith(FAMILIES):
             del os.environ[name]
 
 

@@ -109,7 +109,7 @@ LAYERS = (
     ("datamodules.errors",),
     ("datamodules.utils",),
     ("datamodules.index",),
-    ("datamodules.decode", "datamodules.sources"),
+    ("datamodules.decode", "datamodules.pages", "datamodules.sources"),
     ("datamodules.cache", "datamodules.inspection"),
     ("datamodules.batches",),
     ("datamodules.arguments",),

@@ -75,7 +75,7 @@ def test_the_wheel_has_the_packages_with_the_configs_and_nothing_else(wheel: Pat
     names = zipfile.ZipFile(wheel).namelist()
     shipped = {Path(name).name for name in names if name.startswith("lightning_modules/configs/")}
     assert shipped == {path.name for path in CONFIGS.glob("*.yaml")}
-    assert {"lightning_modules/py.typed", "datamodules/py.typed"} <= set(names)
+    assert {"lightning_modules/py.typed", "datamodules/py.typed", "datamodules/pages/style.css"} <= set(names)
     tops = {name.partition("/")[0] for name in names}
     assert {top for top in tops if not top.endswith(".dist-info")} == {"lightning_modules", "datamodules"}
 

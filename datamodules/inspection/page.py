@@ -2,11 +2,8 @@
 
 from __future__ import annotations
 
-import base64
-import io
 from collections import Counter
 from collections.abc import Iterable, Sequence
-from html import escape
 from itertools import pairwise
 from typing import Any
 
@@ -18,7 +15,7 @@ from datamodules.decode.decode import ImageError, Limits, decode_image
 from datamodules.errors import Rejected, printable
 from datamodules.inspection.findings import Finding
 from datamodules.inspection.inspection import Inspection
-from datamodules.inspection.style import STYLE
+from datamodules.pages.html import bars, data_uri, figures, finding, page, picture, section, table, text
 
 _CLASSES, _GROUPS, _THUMBNAILS, _REJECTED = 40, 24, 24, 200  # shown at most; the JSON holds all
 _THUMBNAIL = 96
@@ -71,8 +68,8 @@ def as_html(
 ) -> str:
     """The page: figures, conclusions, the contact sheet, charts, and the images that stand out."""
     index, seen = inspection.index, inspection.seen
-    name = _text(index.root.name or str(index.root))
-    figures = (
+    name = index.root.name or str(index.root)
+    numbers = (
         (f"{len(seen.rows):,}", "images"),
         (f"{inspection.distinct:,}", "distinct"),
         (f"{sum(count > 0 for count in inspection.class_counts.values()):,}", "classes"),
@@ -83,35 +80,30 @@ def as_html(
     aspects = inspection.sizes[:, 0] / inspection.sizes[:, 1]
     shown = _Thumbnails(inspection, limits)
     parts = [
-        f"<h1>{name}</h1><p class=path>{_text(str(index.root))} &middot; fingerprint {index.fingerprint}</p>",
-        "<div class=figures>"
-        + "".join(f"<div><b>{n}</b><span>{w}</span></div>" for n, w in figures)
-        + "</div>",
-        "<section>" + "".join(map(_finding, conclusions)) + "</section>",
-        _section(
+        f"<h1>{text(name)}</h1>",
+        f'<p class="path">{text(str(index.root))} &middot; fingerprint {index.fingerprint}</p>',
+        figures(numbers),
+        f"<section>{''.join(finding(*each) for each in conclusions)}</section>",
+        section(
             f"What the model sees at {inspection.image_size} px",
-            f'<img class=sheet alt="contact sheet" src="{_png(sheet)}">',
+            picture(data_uri(sheet), "contact sheet", "sheet"),
         ),
-        _section("Classes", _bars(_leading(inspection.class_counts))),
-        "<div class=columns>",
-        _section("Shorter side, pixels", _bars(_histogram(sides, _SIDES))),
-        _section("Width / height", _bars(_histogram(aspects, _ASPECTS))),
-        _section("Format and mode", _bars(inspection.kinds)),
-        _section("Other files", _bars({k or "no ending": n for k, n in index.ignored})),
+        section("Classes", bars(_leading(inspection.class_counts))),
+        '<div class="columns">',
+        section("Shorter side, pixels", bars(_histogram(sides, _SIDES))),
+        section("Width / height", bars(_histogram(aspects, _ASPECTS))),
+        section("Format and mode", bars(inspection.kinds)),
+        section("Other files", bars({k or "no ending": n for k, n in index.ignored})),
         "</div>",
-        _section("Left out", _table(inspection.rejected)),
-        _section("Quarantined", _table(index.quarantined)),
-        _section("In several classes", shown.groups(inspection.mixed)),
-        _section("Exact copies", shown.groups(inspection.copies)),
-        _section("Near duplicates", shown.groups(inspection.lookalikes)),
-        _section("Black bars", shown.row(inspection.bordered)),
-        _section("Nearly of one color", shown.row(inspection.flat)),
+        section("Left out", _table(inspection.rejected)),
+        section("Quarantined", _table(index.quarantined)),
+        section("In several classes", shown.groups(inspection.mixed)),
+        section("Exact copies", shown.groups(inspection.copies)),
+        section("Near duplicates", shown.groups(inspection.lookalikes)),
+        section("Black bars", shown.row(inspection.bordered)),
+        section("Nearly of one color", shown.row(inspection.flat)),
     ]
-    head = '<meta charset=utf-8><meta name=viewport content="width=device-width, initial-scale=1">'
-    title = f"<title>{name} - data inspection</title>"
-    body = "\n".join(part for part in parts if part)
-    head += f"{title}<style>{STYLE}</style>"
-    return f"<!doctype html>\n<html lang=en><head>{head}</head><body>{body}</body></html>\n"
+    return page(f"{name} - data inspection", parts)
 
 
 class _Thumbnails:
@@ -121,12 +113,12 @@ class _Thumbnails:
         self.index, self.limits = inspection.index, limits
 
     def groups(self, groups: Sequence[npt.NDArray[np.int64]]) -> str:
-        shown = "".join(f"<div class=group>{self._some(group[:6])}</div>" for group in groups[:_GROUPS])
-        return f"<div class=groups>{shown}</div>{_more(len(groups), _GROUPS)}" if groups else ""
+        shown = "".join(f'<div class="group">{self._some(group[:6])}</div>' for group in groups[:_GROUPS])
+        return f'<div class="groups">{shown}</div>{_more(len(groups), _GROUPS)}' if groups else ""
 
     def row(self, rows: npt.NDArray[np.int64]) -> str:
         shown = self._some(rows[:_THUMBNAILS])
-        return f"<div class=group>{shown}</div>{_more(len(rows), _THUMBNAILS)}" if len(rows) else ""
+        return f'<div class="group">{shown}</div>{_more(len(rows), _THUMBNAILS)}' if len(rows) else ""
 
     def _some(self, rows: npt.NDArray[np.int64]) -> str:
         return "".join(self._one(self.index.paths[row]) for row in rows.tolist())
@@ -138,39 +130,12 @@ class _Thumbnails:
             )
         except ImageError:  # it vanished since it was looked at
             return ""
-        source = _png(Image.fromarray(pixels.transpose(1, 2, 0)), "JPEG")
-        return f'<figure><img alt="" src="{source}"><figcaption>{_text(path)}</figcaption></figure>'
-
-
-def _finding(finding: Finding) -> str:
-    mark = {"good": "&#10003;", "look": "!", "problem": "&#10007;"}[finding.level]
-    words = f"<b>{_text(finding.title)}</b><span>{_text(finding.advice)}</span>"
-    words += f"<code>{_text(finding.command)}</code>" if finding.command else ""
-    return f'<div class="finding {finding.level}"><i>{mark}</i><div>{words}</div></div>'
-
-
-def _section(title: str, content: str) -> str:
-    return f"<section><h2>{title}</h2>{content}</section>" if content else ""
-
-
-def _bars(counts: dict[str, int]) -> str:
-    """Horizontal bars, one for each name."""
-    if not counts:
-        return ""
-    largest = max(1, *counts.values())
-    rows = (
-        f"<tr><th>{_text(name)}<td class=n>{count:,}<td class=bar>"
-        f'<div style="width:{100 * count / largest:.1f}%"></div>'
-        for name, count in counts.items()
-    )
-    return f"<table class=bars>{''.join(rows)}</table>"
+        source = data_uri(Image.fromarray(pixels.transpose(1, 2, 0)), "JPEG")
+        return f"<figure>{picture(source, '')}<figcaption>{text(path)}</figcaption></figure>"
 
 
 def _table(files: Sequence[Rejected]) -> str:
-    if not files:
-        return ""
-    rows = "".join(f"<tr><td>{_text(path)}<td>{_text(reason)}" for path, reason in files[:_REJECTED])
-    return f"<table class=list>{rows}</table>{_more(len(files), _REJECTED)}"
+    return table(files[:_REJECTED]) + _more(len(files), _REJECTED)
 
 
 def _leading(counts: dict[str, int]) -> dict[str, int]:
@@ -190,15 +155,4 @@ def _histogram(values: npt.NDArray[Any], edges: Sequence[float]) -> dict[str, in
 
 
 def _more(count: int, shown: int) -> str:
-    return f"<p class=more>and {count - shown:,} more, all in report.json</p>" if count > shown else ""
-
-
-def _text(text: str) -> str:
-    return escape(printable(text))
-
-
-def _png(image: Image.Image, file_format: str = "PNG") -> str:
-    file = io.BytesIO()
-    image.save(file, file_format)
-    kind = file_format.lower()
-    return f"data:image/{kind};base64,{base64.b64encode(file.getvalue()).decode()}"
+    return f'<p class="more">and {count - shown:,} more, all in report.json</p>' if count > shown else ""

@@ -8,12 +8,12 @@ import os
 import re
 import subprocess
 import sys
-from html.parser import HTMLParser
 from pathlib import Path
 
 import pytest
 from PIL import Image
 
+from tests.helpers.html_page import HtmlPage
 from tests.helpers.places import SCRIPTS
 from tests.helpers.scenes import scene
 
@@ -34,24 +34,6 @@ def content(root: Path) -> dict[str, tuple[str, int]]:
     }
 
 
-class Page(HTMLParser):
-    """Collects what a page loads, and checks that what it opens it closes."""
-
-    def __init__(self) -> None:
-        super().__init__()
-        self.loads: list[str] = []
-        self.open: list[str] = []
-
-    def handle_starttag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
-        self.loads += [value or "" for name, value in attrs if name in ("src", "href", "srcset")]
-        if tag in ("div", "section", "table", "figure", "h2", "body", "html"):
-            self.open.append(tag)
-
-    def handle_endtag(self, tag: str) -> None:
-        if self.open and tag in ("div", "section", "table", "figure", "h2", "body", "html"):
-            assert self.open.pop() == tag
-
-
 def test_report_is_whole_and_the_folder_untouched(folder: Path, tmp_path: Path) -> None:
     hostile = "cats/<script>alert(1)<\nb>.png"
     (folder / hostile).parent.mkdir(parents=True, exist_ok=True)
@@ -69,12 +51,10 @@ def test_report_is_whole_and_the_folder_untouched(folder: Path, tmp_path: Path) 
     assert report["rejected"]["dogs/page.jpg"] == "not an image: a web page"
     assert report["other_files"] == {".heic": 1}
     assert report["width"]["max"] == 120
-    page = Page()
     text = (out / "report.html").read_text()
-    page.feed(text)
-    assert not page.open
+    page = HtmlPage(text)
+    page.assert_alone()
     assert page.loads
-    assert all(load.startswith("data:image/") for load in page.loads)
     assert "<script" not in text
     assert "http" not in re.sub(r"data:image/[^\"]*", "", text)
     with Image.open(out / "contact_sheet.png") as sheet:

@@ -1,4 +1,4 @@
-import { pixelOf } from "./diffusion/rounding";
+import { toPixels } from "./diffusion";
 
 const page = document.querySelector("#page");
-if (page) page.textContent = `The middle of the range is ${pixelOf(0)} of 255.`;
+if (page) page.textContent = `The middle of the range is ${String(toPixels(new Float32Array(1))[0])} of 255.`;

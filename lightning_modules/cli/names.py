@@ -36,7 +36,9 @@ COMMANDS = {
         "evaluate",
         f"{_HERE}.evaluate",
     ),
-    "export": Command("write a run's weights as safetensors or ONNX", "export", f"{_HERE}.export"),
+    "export": Command(
+        "write a run's weights as safetensors, ONNX, or a folder to publish", "export", f"{_HERE}.export"
+    ),
     "inspect": Command(
         "check a folder of images before training on it",
         "inspect_data",

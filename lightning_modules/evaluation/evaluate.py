@@ -21,7 +21,7 @@ from lightning_modules.evaluation.self_test import SelfTest, self_test
 from lightning_modules.evaluation.setup import Setup, Variant
 from lightning_modules.metrics.feature_networks.table import load_features
 from lightning_modules.run.directory import LATEST, RunDirectory
-from lightning_modules.run.finding import find_checkpoint, find_run
+from lightning_modules.run.finding import EXPORTED, find_checkpoint, find_run
 from lightning_modules.sampling.settings import Sampling
 from lightning_modules.sampling.stored import run_sampling
 
@@ -113,7 +113,7 @@ def _holds_images(target: Path) -> bool:
         raise ValueError(f"{target} is one image: give the folder that it lies in, and --against DIR")
     if target.is_dir():
         run = RunDirectory(target)
-        of_run = (run.config, run.checkpoints, target / LATEST)
+        of_run = (run.config, run.checkpoints, target / LATEST, target / EXPORTED)
         return not any(place.exists() for place in of_run) and find_run(target) is None
     return target.is_file() and target.suffix == ".npz"
 

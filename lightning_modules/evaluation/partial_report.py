@@ -2,16 +2,13 @@
 
 from __future__ import annotations
 
-import dataclasses
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
-from datamodules.utils.io import read_json
 from lightning_modules.evaluation.denoising import BandError
 from lightning_modules.evaluation.report import Row
-from lightning_modules.metrics.figure import Figure, Figures
-from lightning_modules.metrics.memorization import Memorization
+from lightning_modules.evaluation.stored_report import read_report
 
 
 class PartialReport(NamedTuple):
@@ -22,8 +19,8 @@ class PartialReport(NamedTuple):
         bands: Errors by noise level, by checkpoint and weights.
     """
 
-    rows: list[Row]
-    bands: dict[str, list[BandError]]
+    rows: Sequence[Row]
+    bands: Mapping[str, Sequence[BandError]]
 
     def row(self, facts: Mapping[str, object]) -> Row | None:
         """Return the row with these facts, if it is there."""
@@ -38,32 +35,9 @@ def left_over(path: Path, protocol: Mapping[str, object]) -> PartialReport:
         protocol: What is compared with what; a report of anything else is not taken up.
     """
     try:
-        stored = read_json(path)
-        if stored["complete"] or stored["protocol"] != protocol:
-            return PartialReport([], {})
-        rows = [_row(row) for row in stored["rows"]]
-        bands = {
-            name: [BandError(**_fields(BandError, band)) for band in found]
-            for name, found in stored["error_by_noise_level"].items()
-        }
-    except (OSError, ValueError, KeyError, TypeError):
+        stored = read_report(path)
+    except (OSError, ValueError):
         return PartialReport([], {})
-    return PartialReport(rows, bands)
-
-
-def _row(stored: Mapping[str, Any]) -> Row:
-    found = stored["memorization"]
-    if found is not None:
-        found = _fields(Memorization, found)
-        found["distance_ratio_interval"] = tuple(found["distance_ratio_interval"])
-    gauge = None if found is None else Memorization(**found)
-    return Row(stored["name"], stored["facts"], _figures(stored["figures"]), gauge)
-
-
-def _figures(stored: Mapping[str, Any]) -> Figures:
-    return {name: Figure(**figure) for name, figure in stored.items()}
-
-
-def _fields(kind: type, stored: Mapping[str, Any]) -> dict[str, Any]:
-    """Return the values that a dataclass is made of, without those that follow from them."""
-    return {field.name: stored[field.name] for field in dataclasses.fields(kind)}
+    if stored.complete or stored.protocol != protocol:
+        return PartialReport([], {})
+    return PartialReport(stored.rows, stored.bands)

@@ -116,12 +116,29 @@ class Report:
 
 def figures_table(entries: Sequence[tuple[str, Figures]]) -> str:
     """Lay figures out in columns, with what they are read as and why some are refused."""
-    names = [name for name in METRICS if any(name in figures for _, figures in entries)]
-    heads = [f"{METRICS[name].title} {'↓' if METRICS[name].lower_is_better else '↑'}" for name in names]
-    rows = [(title, [cell(figures.get(name)) for name in names]) for title, figures in entries]
-    lines = laid_out(heads, rows)
-    lines.append("↓: lower is better, ↑: higher; ± is half the width of the 95 % interval")
-    lines += [
+    rows = [(title, figures_row(entries, figures)) for title, figures in entries]
+    return "\n".join([*laid_out(figures_heads(entries), rows), *map(wrapped, figures_notes(entries))])
+
+
+def figures_heads(entries: Sequence[tuple[str, Figures]]) -> list[str]:
+    """Return the heads of a table of figures, with which way is better."""
+    names = _names(entries)
+    return [f"{METRICS[name].title} {'↓' if METRICS[name].lower_is_better else '↑'}" for name in names]
+
+
+def figures_row(entries: Sequence[tuple[str, Figures]], figures: Figures) -> list[str]:
+    """Return the cells of a row of the table of these entries."""
+    return [cell(figures.get(name)) for name in _names(entries)]
+
+
+def figures_notes(entries: Sequence[tuple[str, Figures]]) -> list[str]:
+    """Return what a table of figures is read as: cautions, refusals, and figures that are blind here.
+
+    Args:
+        entries: Titles and figures of the rows, the floor first and the ceiling last.
+    """
+    names = _names(entries)
+    cautions = [
         f"{METRICS[name].title} {METRICS[name].caution}"
         for name in names
         if METRICS[name].caution
@@ -133,7 +150,12 @@ def figures_table(entries: Sequence[tuple[str, Figures]]) -> str:
         for name, figure in figures.items()
         if figure.value is None
     }
-    return "\n".join([*lines, *map(wrapped, sorted(refused)), *_blind(names, entries[0][1], entries[-1][1])])
+    legend = "↓: lower is better, ↑: higher; ± is half the width of the 95 % interval"
+    return [legend, *cautions, *sorted(refused), *_blind(names, entries[0][1], entries[-1][1])]
+
+
+def _names(entries: Sequence[tuple[str, Figures]]) -> list[str]:
+    return [name for name in METRICS if any(name in figures for _, figures in entries)]
 
 
 def laid_out(

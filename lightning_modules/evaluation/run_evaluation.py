@@ -92,7 +92,7 @@ class RunEvaluation:
         path = self.setup.out / REPORT
         before = left_over(path, self.described())
         rows: list[Row] = []
-        bands: dict[str, list[BandError]] = {}
+        bands: dict[str, Sequence[BandError]] = {}
         report = Report(self.described(), self.protocol.floor, self.protocol.ceiling, rows, bands)
         with progress(variants, desc="evaluating", unit="set", disable=len(variants) < 2) as bar:
             try:
@@ -108,7 +108,9 @@ class RunEvaluation:
                 ) from stop
         return report
 
-    def _measured(self, variant: Variant, before: PartialReport, bands: dict[str, list[BandError]]) -> Row:
+    def _measured(
+        self, variant: Variant, before: PartialReport, bands: dict[str, Sequence[BandError]]
+    ) -> Row:
         """Return a variant's row, and put its errors by noise level to the others, measured now or before."""
         loaded = load_weights(variant.checkpoint, variant.weights, device())
         facts = self.facts(variant, loaded.words)

@@ -5,7 +5,7 @@ from __future__ import annotations
 import dataclasses
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 from datamodules.utils.io import file_digest, read_json
 from lightning_modules.checkpoints.facts import CheckpointFacts
@@ -18,18 +18,31 @@ from lightning_modules.sampling.settings import Sampling
 FORMAT_VERSION = 1
 
 
+class Guide(NamedTuple):
+    """The export that a model guides itself with: an average of its own weights."""
+
+    length: float
+    """Relative length of the average."""
+
+    file: str
+    """Name of the file, in the same folder."""
+
+
 def manifest_path(exported: Path) -> Path:
     """Return where the manifest of an exported file is."""
     return exported.with_name(f"{exported.name}.json")
 
 
-def describe(module: DiffusionModule, facts: CheckpointFacts, sampling: Sampling) -> dict[str, Any]:
+def describe(
+    module: DiffusionModule, facts: CheckpointFacts, sampling: Sampling, guide: Guide | None = None
+) -> dict[str, Any]:
     """Return the facts of a model that no file format changes, as plain values.
 
     Args:
         module: The model, with the weights that are exported.
         facts: Where they are from.
         sampling: How images are to be sampled from it.
+        guide: What it is guided with, if that is exported too.
     """
     channels, _, size = module.image_shape
     return {
@@ -43,6 +56,7 @@ def describe(module: DiffusionModule, facts: CheckpointFacts, sampling: Sampling
         "denoiser": "denoised = c_skip * x + c_out * network(c_in * x, ln(sigma) / 4, condition)",
         "preconditioning": to_plain(module.preconditioner),
         "sampling": sampling.to_dict(),
+        **({} if guide is None else {"guide": guide._asdict()}),
     }
 
 
@@ -66,6 +80,21 @@ def read_manifest(exported: Path) -> dict[str, Any]:
     if digest != file_digest(exported):
         raise ValueError(f"{exported} is not the file that its manifest describes: export it again")
     return manifest
+
+
+def guide_of(manifest: dict[str, Any]) -> Guide | None:
+    """Return what a manifest says of the model's guide; None where it has no guide.
+
+    Raises:
+        ValueError: If it is not a file of the same folder.
+    """
+    told = manifest.get("guide")
+    if told is None:
+        return None
+    guide = Guide(**told)
+    if Path(guide.file).name != guide.file:
+        raise ValueError(f"the guide {guide.file!r} of an export is a file of its folder")
+    return guide
 
 
 def rebuild(manifest: dict[str, Any]) -> DiffusionModule:

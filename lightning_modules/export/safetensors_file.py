@@ -4,9 +4,10 @@ from pathlib import Path
 from typing import Any
 
 from safetensors.torch import load_file, save
+from torch import Tensor
 
 from datamodules.utils.io import atomic_write, file_digest, write_json
-from lightning_modules.export.manifest import manifest_path, read_manifest, rebuild
+from lightning_modules.export.manifest import guide_of, manifest_path, read_manifest, rebuild
 from lightning_modules.module import DiffusionModule
 
 
@@ -27,6 +28,8 @@ def export_safetensors(module: DiffusionModule, description: dict[str, Any], out
 def load_export(path: Path, device: str = "cpu") -> DiffusionModule:
     """Load a model that was exported as safetensors: the same denoiser, bit for bit.
 
+    The average that it guides itself with is loaded too, where it was exported along with it.
+
     Args:
         path: The file; its manifest is next to it.
         device: Where to put the model.
@@ -37,6 +40,16 @@ def load_export(path: Path, device: str = "cpu") -> DiffusionModule:
     """
     if path.suffix != ".safetensors":
         raise ValueError(f"{path} is not a .safetensors file, which alone can be loaded into torch")
-    module = rebuild(read_manifest(path))
+    manifest = read_manifest(path)
+    module = rebuild(manifest)
     module.load_state_dict(load_file(path))
+    if (guide := guide_of(manifest)) is not None:
+        module.ema = {guide.length: _parameters(module, path.with_name(guide.file))}
     return module.to(device).eval()
+
+
+def _parameters(module: DiffusionModule, exported: Path) -> dict[str, Tensor]:
+    """Read the weights of another export of the same model."""
+    read_manifest(exported)
+    stored = load_file(exported)
+    return {name: stored[name] for name, _ in module.named_parameters()}

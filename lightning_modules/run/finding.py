@@ -13,6 +13,9 @@ from lightning_modules.checkpoints.whole import checkpoints_in
 from lightning_modules.run.directory import LATEST, RunDirectory
 from lightning_modules.run.experiment import newest_run
 
+EXPORTED = "model.safetensors"
+"""The weights in a folder that was exported to be published, which is loaded as it is."""
+
 _WITHOUT = "copy the checkpoint out of the run, to use it without"
 
 
@@ -43,7 +46,8 @@ def find_checkpoint(place: Path) -> Path:
     """Return the newest checkpoint of a place.
 
     Args:
-        place: A checkpoint, a run directory, or an experiment's directory, whose newest run it is.
+        place: A checkpoint, a run directory, or an experiment's directory, whose newest run it is; or a
+            folder that was exported to be published, whose weights it is.
 
     Raises:
         FileNotFoundError: If it does not exist, with where it was looked for.
@@ -59,6 +63,8 @@ def find_checkpoint(place: Path) -> Path:
         last = RunDirectory(run).last
         if there or last.is_file():
             return (there[-1] if there else last).resolve()
+    if (place / EXPORTED).is_file():
+        return place / EXPORTED
     looked_for = [RunDirectory(each).checkpoints for each in (place, run or place / LATEST)]
     where = " or ".join(dict.fromkeys(map(str, looked_for)))
     raise FileNotFoundError(

@@ -16,6 +16,7 @@ from lightning_modules.conditioning.class_labels import ClassCondition
 from lightning_modules.diffusion.preconditioning import EDM, FlowX, V
 from lightning_modules.diffusion.weighting import MinSNRWeighting
 from lightning_modules.export.manifest import (
+    Guide,
     describe,
     from_plain,
     manifest_path,
@@ -136,6 +137,28 @@ def test_an_interrupted_export_leaves_the_old_one(tmp_path, monkeypatch):
         exported(tmp_path)
     load_export(path)
     assert sorted(p.name for p in tmp_path.iterdir()) == ["model.safetensors", "model.safetensors.json"]
+
+
+def test_an_average_to_guide_by_comes_back_with_its_model(tmp_path):
+    model, guide = trained(), trained()
+    randomize(guide.network, seed=9)
+    settings = Sampling(steps=3, guidance=2.0, guide_length=0.25)
+    told = describe(model, FACTS, settings, Guide(0.25, "guide.safetensors"))
+    export_safetensors(guide, describe(guide, FACTS, Sampling()), tmp_path / "guide.safetensors")
+    export_safetensors(model, told, tmp_path / "model.safetensors")
+    model.ema = {0.25: dict(guide.named_parameters())}
+    loaded, asked = load_export(tmp_path / "model.safetensors"), ClassCondition(torch.tensor([0, 1]))
+    assert torch.equal(sample(loaded, asked, settings), sample(model, asked, settings))
+    (tmp_path / "guide.safetensors").unlink()
+    with pytest.raises(FileNotFoundError, match=r"guide\.safetensors"):
+        load_export(tmp_path / "model.safetensors")
+
+
+def test_a_guide_elsewhere_is_refused(tmp_path):
+    told = describe(trained(), FACTS, SETTINGS, Guide(0.25, "../guide.safetensors"))
+    export_safetensors(trained(), told, tmp_path / "model.safetensors")
+    with pytest.raises(ValueError, match=r"'\.\./guide\.safetensors'"):
+        load_export(tmp_path / "model.safetensors")
 
 
 # ONNX

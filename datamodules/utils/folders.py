@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import ctypes
 import os
 import tempfile
 from collections.abc import Collection, Iterator
@@ -10,6 +11,8 @@ from pathlib import Path
 
 from datamodules.utils.io import sync, sync_folder
 from datamodules.utils.text import listed
+
+_HERE, _EXCHANGE = -100, 2  # AT_FDCWD and RENAME_EXCHANGE of Linux
 
 
 @contextmanager
@@ -39,15 +42,12 @@ def whole_folder(path: Path, replaces: Collection[str]) -> Iterator[Path]:
         yield draft
         _sync_all(draft)
         check_replaceable(path, replaces)
-        if path.exists():
-            path.rename(before)
-        try:
+        if not path.exists():
             draft.rename(path)
-        except OSError:
-            if before.exists():
-                before.rename(path)
-            raise
-    sync_folder(path.parent)
+        elif not _exchanged(draft, path):
+            path.rename(before)
+            draft.rename(path)
+        sync_folder(path.parent)
 
 
 def check_replaceable(path: Path, replaces: Collection[str]) -> None:
@@ -66,6 +66,15 @@ def check_replaceable(path: Path, replaces: Collection[str]) -> None:
         raise ValueError(
             f"{path} holds {listed(others)}, which would be deleted: choose a new folder with --out"
         )
+
+
+def _exchanged(one: Path, other: Path) -> bool:
+    """Let two folders change places in one go, so that a kill leaves one of them; whether the system can."""
+    try:
+        rename = ctypes.CDLL(None, use_errno=True).renameat2
+    except (OSError, AttributeError):
+        return False
+    return bool(rename(_HERE, os.fsencode(one), _HERE, os.fsencode(other), _EXCHANGE) == 0)
 
 
 def _sync_all(folder: Path) -> None:

@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import re
+import sys
 from pathlib import Path
 
 import pytest
@@ -36,6 +37,23 @@ def test_a_folder_appears_at_the_end_and_is_replaced_as_a_whole(tmp_path: Path) 
     assert contents(place) == {"a": "new"}
     assert [path.name for path in place.parent.iterdir()] == ["folder"]
     assert place.stat().st_mode == place.parent.stat().st_mode
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="the system's call is Linux's")
+def test_a_reader_always_finds_one_of_the_two(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    place = tmp_path / "folder"
+    write(place, "old")
+    monkeypatch.setattr(Path, "rename", None)  # nothing is moved away first
+    write(place, "new")
+    assert contents(place) == {"a": "new", "b": "new"}
+
+
+def test_a_system_without_exchange_renames_twice(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("datamodules.utils.folders.ctypes.CDLL", lambda *_, **__: object())
+    write(tmp_path / "folder", "old")
+    write(tmp_path / "folder", "new", names=("a",))
+    assert contents(tmp_path / "folder") == {"a": "new"}
+    assert [path.name for path in tmp_path.iterdir()] == ["folder"]
 
 
 def test_a_failure_leaves_what_was_there(tmp_path: Path) -> None:

@@ -7,7 +7,7 @@ JOBS ?= 2
 # One thread a process: tests are small, and two processes with two threads each wait for each other.
 PYTEST := OMP_NUM_THREADS=1 $(BIN)/pytest -n $(JOBS) --dist loadfile
 
-.PHONY: help fit sample evaluate inspect tensorboard test test-slow docs configs-table lint format clean
+.PHONY: help fit sample evaluate inspect tensorboard test test-slow docs golden configs-table lint format clean
 
 help:  ## Show this list
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 14
@@ -29,9 +29,14 @@ tensorboard: $(VENV)/.installed  ## Serve runs/ on http://localhost:6006
 
 test: $(VENV)/.installed-dev  ## Run the tests, all but the slow ones, JOBS=2 at a time; options in ARGS
 	$(PYTEST) -m "not slow" $(ARGS)
+	@if command -v npm > /dev/null; then cd frontend && { [ -d node_modules ] || npm ci; } && npm test; \
+	else echo "The page's code is not tested: there is no npm; install Node.js 20.19 or newer"; fi
 
 test-slow: $(VENV)/.installed-dev  ## Run the slow tests
 	$(PYTEST) -m slow $(ARGS)
+
+golden: $(VENV)/.installed-dev  ## Write what the tests of the page's code compare it with
+	$(BIN)/python -m tests.frontend.golden
 
 configs-table: $(VENV)/.installed-dev  ## Count what each config costs, into docs/configs.md
 	$(BIN)/python benchmarks/configs_table.py

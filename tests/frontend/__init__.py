@@ -1,0 +1,1 @@
+"""The page's code against the Python it is ported from."""

@@ -4,7 +4,7 @@ import { PageError } from "../errors";
 import type { Sampling } from "../diffusion/settings";
 import { type CallOptions, WorkerClient, WorkerFailure } from "../worker/client";
 import type { BackendName, ImageJob, ProbeResult, Sampled } from "../worker/protocol";
-import { BACKENDS, type Browser, TITLES, unavailable } from "./backends";
+import { type Browser, TITLES, unavailable } from "./backends";
 import type { Manifest } from "./manifest";
 import { type Bench, chooseBackend, firstVerdicts, type Opened, type Verdict, withoutFailed } from "./probing";
 
@@ -50,7 +50,7 @@ export class Engine {
   private verdicts: Verdict[];
 
   /**
-   * @param forced - The only backend to try; null tries all.
+   * @param forced - The backend to try first and alone; null tries all.
    * @param startWorker - Starts `worker.ts`.
    */
   constructor(
@@ -61,7 +61,7 @@ export class Engine {
     private readonly startWorker: () => Worker,
     private readonly events: EngineEvents,
   ) {
-    this.verdicts = firstVerdicts(forced ? [forced] : BACKENDS, `the address asks for ${TITLES[forced ?? "wasm"]}`);
+    this.verdicts = firstVerdicts(forced);
   }
 
   /** The chosen backend and its threads; null before `start`. */

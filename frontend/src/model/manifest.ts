@@ -1,5 +1,6 @@
 /** `model.json`: what the page knows of the model. Its strings come from a run's folder names: text, never HTML. */
 
+import { type Sampling, readSampling } from "../diffusion/settings";
 import { PageError } from "../errors";
 import { Fields, Malformed } from "./json";
 
@@ -52,8 +53,8 @@ export interface Manifest {
   readonly nullLabel: number | null;
   /** Whether the model was trained with dropped labels, so that the null label means something. */
   readonly labelGuidance: boolean;
-  /** The run's own settings, not checked here: see `readSampling`. */
-  readonly sampling: Fields;
+  /** The run's own settings. */
+  readonly sampling: Sampling;
   readonly denoiser: Part;
   readonly guide: Part | null;
   readonly weightsDtype: string;
@@ -81,7 +82,7 @@ export function readManifest(text: string): Manifest {
     }
     return manifestOf(fields);
   } catch (error) {
-    if (error instanceof Malformed || error instanceof SyntaxError) {
+    if (error instanceof Malformed || error instanceof SyntaxError || error instanceof RangeError) {
       throw new PageError(
         `The file model.json is not as this page expects it: ${error.message}.`,
         "Write the folder again with `ninelives page`.",
@@ -106,7 +107,7 @@ function manifestOf(fields: Fields): Manifest {
     classes: classes.length > 1 ? classes : [],
     nullLabel: fields.raw("null_label") === null ? null : fields.whole("null_label"),
     labelGuidance: fields.boolean("label_guidance"),
-    sampling: fields.object("sampling"),
+    sampling: readSampling(fields.raw("sampling")),
     denoiser: partOf(fields.object("denoiser")),
     guide: guide && partOf(guide),
     weightsDtype: fields.string("weights_dtype"),

@@ -114,6 +114,12 @@ function unreachable(file: Download, reason: string, cause: unknown): PageError 
 async function unpacked(content: Blob): Promise<Blob> {
   const [first, second] = new Uint8Array(await content.slice(0, 2).arrayBuffer());
   if (first !== 0x1f || second !== 0x8b) return content;
+  if (!("DecompressionStream" in globalThis)) {
+    throw new PageError(
+      "This browser cannot unpack what the page needs to compute.",
+      "Open it in a version of Chrome, Edge, Firefox or Safari from 2023 or later.",
+    );
+  }
   try {
     return await new Response(content.stream().pipeThrough(new DecompressionStream("gzip"))).blob();
   } catch {

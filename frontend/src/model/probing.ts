@@ -10,7 +10,7 @@ export const TOLERANCE = 1e-3;
 /** What became of a backend. */
 export interface Verdict {
   readonly backend: BackendName;
-  readonly state: "waiting" | "trying" | "right" | "chosen" | "left";
+  readonly state: "skipped" | "waiting" | "trying" | "right" | "chosen" | "left";
   /** Why it was left, or null. */
   readonly reason: string | null;
   /** Milliseconds per evaluation of the network, where it was measured. */
@@ -34,11 +34,13 @@ export interface Bench<T extends Opened> {
   report(verdicts: readonly Verdict[]): void;
 }
 
-/** Return the verdicts before anything was tried; those that are not candidates are left for a reason. */
-export function firstVerdicts(candidates: readonly BackendName[], reason: string): Verdict[] {
+/** Return the verdicts before anything was tried; where one is asked for, the others are skipped. */
+export function firstVerdicts(asked: BackendName | null): Verdict[] {
   return BACKENDS.map((backend) => ({
     backend,
-    ...(candidates.includes(backend) ? ({ state: "waiting", reason: null } as const) : left(reason)),
+    ...(asked === null || asked === backend
+      ? ({ state: "waiting", reason: null } as const)
+      : ({ state: "skipped", reason: "the address asks for another" } as const)),
     milliseconds: null,
     difference: null,
   }));
@@ -118,10 +120,10 @@ async function attempt<T extends Opened>(backend: BackendName, bench: Bench<T>):
   }
 }
 
-/** After a failure: the failed backend is left, those that were right or not tried wait again. */
+/** After a failure: the failed backend is left, those that were right or skipped wait again. */
 export function withoutFailed(verdicts: readonly Verdict[], failed: BackendName, reason: string): Verdict[] {
   return verdicts.map((each) => {
     if (each.backend === failed) return { ...each, ...left(reason) };
-    return each.state === "right" ? { ...each, state: "waiting", reason: null } : each;
+    return each.state === "right" || each.state === "skipped" ? { ...each, state: "waiting", reason: null } : each;
   });
 }

@@ -1,11 +1,11 @@
 /** The network as a function of noisy images and one noise level, for one condition. */
 
 import type { InferenceSession } from "onnxruntime-web";
+import type { Denoiser } from "../diffusion/denoiser";
+import { mixed } from "../diffusion/guidance";
+import type { Sampling } from "../diffusion/settings";
 import type { Asked, Opening } from "./protocol";
 import type { Runtime } from "./runtime";
-
-/** `D(x, sigma)` of a batch of one image: (C, H, W), flattened. */
-export type Denoiser = (x: Float32Array, sigma: number) => Promise<Float32Array>;
 
 /** Counts evaluations of the network, and the time that they take. */
 export class Stopwatch {
@@ -27,7 +27,8 @@ export class Model {
     private readonly runtime: Runtime,
     private readonly strong: InferenceSession,
     private readonly guide: InferenceSession | null,
-    private readonly shape: readonly number[],
+    /** (C, H, W) of an image. */
+    readonly shape: Opening["shape"],
     private readonly nullLabel: number | null,
   ) {}
 
@@ -49,22 +50,14 @@ export class Model {
     return this.mixed(this.strong, asked, watch);
   }
 
-  /** Return what guidance leads away from: the guide, or the model with nothing asked of it. */
-  weak(asked: Asked, watch: Stopwatch): Denoiser | null {
-    if (this.guide) return this.mixed(this.guide, asked, watch);
-    if (this.nullLabel === null) return null;
-    return this.of(this.strong, this.nullLabel, watch);
+  /** Return what guidance leads away from: the run's own average, or the model with nothing asked of it. */
+  weak(asked: Asked, settings: Sampling, watch: Stopwatch): Denoiser | null {
+    if (settings.guide_length !== null) return this.guide && this.mixed(this.guide, asked, watch);
+    return this.nullLabel === null ? null : this.of(this.strong, this.nullLabel, watch);
   }
 
-  private mixed(session: InferenceSession, asked: Asked, watch: Stopwatch): Denoiser {
-    const first = this.of(session, asked.label, watch);
-    if (asked.share === 0 || asked.label === asked.other) return first;
-    const second = this.of(session, asked.other, watch);
-    if (asked.share === 1) return second;
-    return async (x, sigma) => {
-      const [near, far] = [await first(x, sigma), await second(x, sigma)];
-      return near.map((value, i) => value + asked.share * (far[i]! - value));
-    };
+  private mixed(session: InferenceSession, { label, other, share }: Asked, watch: Stopwatch): Denoiser {
+    return mixed(this.of(session, label, watch), this.of(session, other, watch), [share]);
   }
 
   private of(session: InferenceSession, label: number, watch: Stopwatch): Denoiser {

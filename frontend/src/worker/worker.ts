@@ -1,6 +1,6 @@
 /** The worker: one backend, one model; answers the calls of `protocol.ts`, one after the other. */
 
-import { Canceled, messageOf } from "../errors";
+import { messageOf } from "../errors";
 import { Model } from "./denoiser";
 import { probeModel } from "./probe";
 import { type Failure, type Opening, reasonOf, type Reply, type Request, transferables } from "./protocol";
@@ -11,7 +11,6 @@ declare const self: DedicatedWorkerGlobalScope;
 
 interface Opened {
   readonly model: Model;
-  readonly shape: Opening["shape"];
   /** Rejects when the GPU is lost. */
   readonly lost: Promise<never>;
 }
@@ -37,25 +36,24 @@ type Call = Exclude<Request, { kind: "cancel" }>;
 async function answer(request: Call, signal: AbortSignal): Promise<void> {
   const { id } = request;
   try {
-    if (signal.aborted) throw new Canceled();
+    signal.throwIfAborted();
     const work = perform(request, signal);
     // A lost device can leave its last call without an answer.
     const give = await (opened ? Promise.race([work, opened.lost]) : work);
     send({ id, kind: "gave", give });
   } catch (error) {
-    send({ id, kind: "failed", failure: failureOf(error) });
+    send({ id, kind: "failed", failure: failureOf(error, signal) });
   }
 }
 
 async function perform(request: Call, signal: AbortSignal): Promise<Extract<Reply, { kind: "gave" }>["give"]> {
   if (request.kind === "open") return open(request.take);
   if (!opened) throw new Error("the model is not open");
-  const { model, shape } = opened;
+  const { model } = opened;
   if (request.kind === "probe") return probeModel(model, request.take);
   return sampleImage({
     ...request.take,
     model,
-    shape,
     signal,
     pause,
     onFrame: (frame, number) => {
@@ -71,7 +69,7 @@ async function open(opening: Opening): Promise<{ threads: number }> {
     throw new Error(`the GPU device was lost: ${reason}`);
   });
   lost.catch(() => undefined); // Calls race with it; between them nobody listens.
-  opened = { model, shape: opening.shape, lost };
+  opened = { model, lost };
   return { threads: runtime.threads };
 }
 
@@ -79,10 +77,9 @@ function send(reply: Reply): void {
   self.postMessage(reply, transferables(reply));
 }
 
-function failureOf(error: unknown): Failure {
-  if (error instanceof Canceled) return { reason: "canceled", message: error.message };
+function failureOf(error: unknown, signal: AbortSignal): Failure {
   const message = messageOf(error);
-  return { reason: reasonOf(message), message };
+  return { reason: signal.aborted ? "canceled" : reasonOf(message), message };
 }
 
 /** Resolve in a later task: WebAssembly works without pauses of its own, and messages would wait for the end. */

@@ -23,7 +23,7 @@ export function compressedParts(): Plugin {
     async resolveId(source, importer) {
       if (!source.endsWith(SUFFIX)) return null;
       const found = await this.resolve(source.slice(0, -SUFFIX.length), importer, { skipSelf: true });
-      return found && found.id.split("?")[0] + SUFFIX;
+      return found && found.id.replace(/\?.*$/, "") + SUFFIX;
     },
     async load(id) {
       if (!id.endsWith(SUFFIX)) return null;

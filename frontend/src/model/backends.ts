@@ -18,7 +18,11 @@ interface Gpu {
 }
 
 interface GpuAdapter {
-  readonly info?: { readonly isFallbackAdapter?: boolean; readonly vendor?: string; readonly architecture?: string };
+  readonly info?: {
+    readonly isFallbackAdapter?: boolean;
+    readonly vendor?: string;
+    readonly architecture?: string;
+  };
 }
 
 /** What of a browser decides. */
@@ -51,7 +55,8 @@ export async function unavailable(
 ): Promise<string | null> {
   if (backend === "wasm") return null;
   if (backend === "wasm-threads") {
-    if (!browser.crossOriginIsolated) return "the page is not isolated from other origins, so there are no threads";
+    if (!browser.crossOriginIsolated)
+      return "the page is not isolated from other origins, so there are no threads";
     if (browser.hardwareConcurrency < 2) return "there is one processor core";
     return null;
   }

@@ -6,7 +6,14 @@ import { type CallOptions, WorkerClient, WorkerFailure } from "../worker/client"
 import type { BackendName, ImageJob, ProbeResult, Sampled } from "../worker/protocol";
 import { type Browser, TITLES, unavailable } from "./backends";
 import type { Manifest } from "./manifest";
-import { type Bench, chooseBackend, firstVerdicts, type Opened, type Verdict, withoutFailed } from "./probing";
+import {
+  type Bench,
+  chooseBackend,
+  firstVerdicts,
+  type Opened,
+  type Verdict,
+  withoutFailed,
+} from "./probing";
 
 /** Milliseconds for opening a backend, and for its known answer: beyond it something hangs. */
 const OPEN_LIMIT = 90_000;

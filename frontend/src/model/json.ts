@@ -39,7 +39,7 @@ export class Fields {
 
   /** A finite number. */
   number(name: string): number {
-    return this.of(name, "a number", (value) => typeof value === "number" && Number.isFinite(value));
+    return this.of(name, "a number", (value): value is number => Number.isFinite(value));
   }
 
   /** A whole number, at least `least`. */
@@ -47,7 +47,7 @@ export class Fields {
     return this.of(
       name,
       `a whole number from ${least}`,
-      (value) => Number.isSafeInteger(value) && (value as number) >= least,
+      (value): value is number => Number.isSafeInteger(value) && (value as number) >= least,
     );
   }
 
@@ -70,14 +70,15 @@ export class Fields {
   }
 
   objects(name: string): Fields[] {
-    const list = this.of<unknown[]>(name, "a list", (value) => Array.isArray(value));
-    return list.map((each, i) => new Fields(each, `${this.path(name)}[${i}]`));
+    return this.of(name, "a list", (value) => Array.isArray(value)).map(
+      (each, i) => new Fields(each, `${this.path(name)}[${i}]`),
+    );
   }
 
-  private of<T>(name: string, wanted: string, fits: (value: unknown) => boolean): T {
+  private of<T>(name: string, wanted: string, fits: (value: unknown) => value is T): T {
     const value = this.raw(name);
     if (!fits(value)) throw new Malformed(`${this.path(name)} is not ${wanted}`);
-    return value as T;
+    return value;
   }
 
   private path(name: string): string {

@@ -76,7 +76,7 @@ export function readManifest(text: string): Manifest {
     const version = fields.raw("format_version");
     if (version !== FORMAT_VERSION) {
       throw new PageError(
-        `This page reads format ${FORMAT_VERSION} of model.json, and this one has format ${JSON.stringify(version) ?? "none"}.`,
+        `This page reads format ${FORMAT_VERSION} of model.json, and this one has format ${version === undefined ? "none" : JSON.stringify(version)}.`,
         "Write the folder again with `ninelives page`, so that page and model are of one version.",
       );
     }
@@ -142,7 +142,8 @@ function probeOf(fields: Fields, size: number): Probe {
   return {
     x: floatsOf(fields, "x", size),
     sigma: fields.number("sigma"),
-    label: fields.whole("label"),
+    // An unconditional graph has no labels; any number will do.
+    label: fields.raw("label") === null ? 0 : fields.whole("label"),
     denoised: floatsOf(fields, "denoised", size),
   };
 }

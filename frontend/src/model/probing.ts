@@ -66,7 +66,10 @@ export function wrongBecause({ difference }: ProbeResult): string | null {
  * @param verdicts - Changed in place.
  * @returns The open backend; null where none was right.
  */
-export async function chooseBackend<T extends Opened>(verdicts: Verdict[], bench: Bench<T>): Promise<T | null> {
+export async function chooseBackend<T extends Opened>(
+  verdicts: Verdict[],
+  bench: Bench<T>,
+): Promise<T | null> {
   let best: { opened: T; at: number; milliseconds: number } | null = null;
   const set = (at: number, change: Partial<Verdict>): void => {
     verdicts[at] = { ...verdicts[at]!, ...change };
@@ -124,6 +127,8 @@ async function attempt<T extends Opened>(backend: BackendName, bench: Bench<T>):
 export function withoutFailed(verdicts: readonly Verdict[], failed: BackendName, reason: string): Verdict[] {
   return verdicts.map((each) => {
     if (each.backend === failed) return { ...each, ...left(reason) };
-    return each.state === "right" || each.state === "skipped" ? { ...each, state: "waiting", reason: null } : each;
+    return each.state === "right" || each.state === "skipped"
+      ? { ...each, state: "waiting", reason: null }
+      : each;
   });
 }

@@ -22,10 +22,10 @@ export function el<K extends keyof HTMLElementTagNameMap>(
 }
 
 /** Return the element of an id, of which the page has one. */
-export function byId<E extends HTMLElement = HTMLElement>(id: string): E {
+export function byId(id: string): HTMLElement {
   const element = document.getElementById(id);
   if (!element) throw new Error(`the page has no #${id}`);
-  return element as E;
+  return element;
 }
 
 /** Make a button. */

@@ -59,7 +59,7 @@ export function settingsOf(hash: string, manifest: Manifest): Linked {
   let settings = ownSettings(manifest);
   let refused = new Map<string, string>();
   // Twice: a value can be out of range until a later one is set, as sigma_min above the run's own sigma_max.
-  for (const _ of [1, 2]) {
+  for (let time = 0; time < 2; time++) {
     refused = new Map();
     for (const [name, value] of entries) {
       try {
@@ -140,8 +140,8 @@ function mix(value: string, count: number): Mix {
 }
 
 function interval(value: string): [number, number | null] {
-  const [low = "", high = "", more] = value.split(",");
-  if (more !== undefined) throw new Refused("it is two noise levels");
+  const [low = "", high, more] = value.split(",");
+  if (high === undefined || more !== undefined) throw new Refused("it is two noise levels");
   return [number(low), high === "" ? null : number(high)];
 }
 

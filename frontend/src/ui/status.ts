@@ -9,7 +9,7 @@ export type Phase = "loading" | "probing" | "ready" | "sampling" | "done" | "can
 export class Status {
   private readonly line = byId("status");
   private readonly spoken = byId("spoken");
-  private readonly bar = byId<HTMLProgressElement>("progress");
+  private readonly bar = byId("progress") as HTMLProgressElement;
   private readonly notes = byId("notes");
 
   /** Say what is going on; the phase is on the page for its style. */
@@ -40,7 +40,10 @@ export class Status {
     this.phase("failed", "It did not work.");
     visible(this.bar, false);
     const alert = byId("problem");
-    alert.replaceChildren(el("i", { "aria-hidden": "true" }, "!"), el("div", {}, el("b", {}, message), el("span", {}, advice)));
+    alert.replaceChildren(
+      el("i", { "aria-hidden": "true" }, "!"),
+      el("div", {}, el("b", {}, message), el("span", {}, advice)),
+    );
     visible(alert, true);
     console.error(error);
   }

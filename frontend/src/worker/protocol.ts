@@ -108,7 +108,8 @@ export function transferables(reply: Reply): ArrayBuffer[] {
 
 /** Sort an error of onnxruntime, of WebAssembly or of WebGPU by what to do about it. */
 export function reasonOf(message: string): FailureReason {
-  if (/device.{0,20}lost|lost.{0,20}device|DeviceLost|device was destroyed/i.test(message)) return "device-lost";
+  if (/device.{0,20}lost|lost.{0,20}device|DeviceLost|device was destroyed/i.test(message))
+    return "device-lost";
   if (/out of memory|OOM|bad_alloc|allocation fail|failed to allocate|cannot enlarge memory/i.test(message)) {
     return "memory";
   }

@@ -36,9 +36,9 @@ export async function loadRuntime(backend: BackendName, binary: ArrayBuffer): Pr
   const provider = backend === "webgpu" ? "webgpu" : "wasm";
   return {
     createSession: (model) =>
-      ort.InferenceSession.create(model, { executionProviders: [provider], graphOptimizationLevel: "all" }),
+      ort.InferenceSession.create(model, { executionProviders: [provider], logSeverityLevel: 3 }),
     tensor: (type: "float32" | "int64", data: Float32Array | BigInt64Array, dims: readonly number[]) =>
-      new ort.Tensor(type, data as never, dims) as Tensor,
+      new ort.Tensor(type, data as never, dims),
     threads,
     lost: () => (backend === "webgpu" ? lostDevice(ort) : new Promise<never>(() => undefined)),
   };

@@ -46,7 +46,10 @@ async function answer(request: Call, signal: AbortSignal): Promise<void> {
   }
 }
 
-async function perform(request: Call, signal: AbortSignal): Promise<Extract<Reply, { kind: "gave" }>["give"]> {
+async function perform(
+  request: Call,
+  signal: AbortSignal,
+): Promise<Extract<Reply, { kind: "gave" }>["give"]> {
   if (request.kind === "open") return open(request.take);
   if (!opened) throw new Error("the model is not open");
   const { model } = opened;

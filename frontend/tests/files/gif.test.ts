@@ -49,7 +49,9 @@ describe("an animation", () => {
     const random = noise(2);
     const full = image(40, 40, (i) => [i % 40 * 6, Math.floor(i / 40) * 6, random() >> 3]); // prettier-ignore
     const { frames } = decode(gif([{ image: full, delay: 1 }], 1));
-    const errors = frames[0]!.rgb.flatMap((rgb, i) => rgb.map((value, c) => Math.abs(value - full.data[4 * i + c]!)));
+    const errors = frames[0]!.rgb.flatMap((rgb, i) =>
+      rgb.map((value, c) => Math.abs(value - full.data[4 * i + c]!)),
+    );
     expect(errors.reduce((a, b) => a + b) / errors.length).toBeLessThan(6);
   });
 

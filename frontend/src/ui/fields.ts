@@ -1,0 +1,110 @@
+/** Controls of a form: each with a label, its value in words, and one function that is told of a new value. */
+
+import { el } from "./dom";
+
+let ids = 0;
+
+/** A control on the page. */
+export interface Field<T> {
+  readonly element: HTMLElement;
+  /** Show a value. */
+  set(value: T): void;
+}
+
+function nextId(): string {
+  return `field-${++ids}`;
+}
+
+/** What a slider goes over. */
+export interface Range {
+  readonly min: number;
+  readonly max: number;
+  readonly step: number;
+}
+
+/**
+ * Make a slider. While it is moved its value is shown, and when it is let go `onChange` is told.
+ *
+ * @param words - Says a value.
+ */
+export function slider(
+  title: string,
+  range: Range,
+  words: (value: number) => string,
+  onChange: (value: number) => void,
+): Field<number> {
+  const id = nextId();
+  const input = el("input", { type: "range", id, ...range });
+  const output = el("output", { for: id });
+  const say = (): void => {
+    output.textContent = words(input.valueAsNumber);
+    input.setAttribute("aria-valuetext", words(input.valueAsNumber));
+  };
+  input.addEventListener("input", say);
+  input.addEventListener("change", () => {
+    onChange(input.valueAsNumber);
+  });
+  const head = el("div", { class: "field-head" }, el("label", { for: id }, title), output);
+  return {
+    element: el("div", { class: "field" }, head, input),
+    set: (value) => {
+      if (value > Number(input.max)) input.max = `${value}`;
+      if (value < Number(input.min)) input.min = `${value}`;
+      input.valueAsNumber = value;
+      say();
+    },
+  };
+}
+
+/** Make a box for a number; what is not in its range is not taken, and the browser says so. */
+export function numberBox(
+  title: string,
+  range: { min: number; max?: number; step: number | "any" },
+  onChange: (value: number) => void,
+): Field<number | null> {
+  const id = nextId();
+  const input = el("input", { type: "number", id, inputmode: "decimal", ...range });
+  input.addEventListener("change", () => {
+    if (input.reportValidity() && input.value !== "") onChange(input.valueAsNumber);
+  });
+  return {
+    element: el("div", { class: "field" }, el("label", { for: id }, title), input),
+    set: (value) => {
+      input.value = value === null ? "" : `${value}`;
+    },
+  };
+}
+
+/** Make a menu of values with titles. */
+export function menu<T extends string>(
+  title: string,
+  options: readonly (readonly [T, string])[],
+  onChange: (value: T) => void,
+): Field<T> {
+  const id = nextId();
+  const select = el("select", { id }, ...options.map(([value, text]) => el("option", { value }, text)));
+  select.addEventListener("change", () => {
+    onChange(select.value as T);
+  });
+  return {
+    element: el("div", { class: "field" }, el("label", { for: id }, title), select),
+    set: (value) => {
+      select.value = value;
+    },
+  };
+}
+
+/** Make a box to tick. */
+export function tick(title: string, onChange: (ticked: boolean) => void): Field<boolean> {
+  const id = nextId();
+  const input = el("input", { type: "checkbox", id });
+  input.addEventListener("change", () => {
+    onChange(input.checked);
+  });
+  return {
+    element: el("div", { class: "tick" }, input, el("label", { for: id }, title)),
+    set: (ticked) => {
+      input.checked = ticked;
+    },
+  };
+}

@@ -1,0 +1,49 @@
+/** How this browser computes: what was tried, what was taken, why the others were left, and how fast each is. */
+
+import { TITLES } from "../model/backends";
+import type { Verdict } from "../model/probing";
+import { el, visible } from "./dom";
+import { duration } from "./numbers";
+
+const STATES: Readonly<Record<Verdict["state"], string>> = {
+  skipped: "not tried",
+  waiting: "not tried yet",
+  trying: "being tried",
+  right: "right",
+  chosen: "chosen",
+  left: "left",
+};
+
+/** Show verdicts. */
+export function showMachine(place: HTMLElement, verdicts: readonly Verdict[], threads: number | null): void {
+  const head = ["Backend", "Result", "One evaluation"].map((title) => el("th", { scope: "col" }, title));
+  const rows = verdicts.map((verdict) => row(verdict, threads));
+  place.replaceChildren(
+    el("h2", { id: "machine-title" }, "How it is computed here"),
+    el(
+      "p",
+      { class: "soft" },
+      "Each backend first evaluates a known input, and has to give the known answer. The fastest right one is taken.",
+    ),
+    el("table", { class: "list" }, el("thead", {}, el("tr", {}, ...head)), el("tbody", {}, ...rows)),
+  );
+  visible(place, true);
+}
+
+function row(verdict: Verdict, threads: number | null): HTMLElement {
+  const { backend, state, reason, milliseconds, difference } = verdict;
+  const words = [
+    STATES[state] + (reason ? `: ${reason}` : ""),
+    ...(state === "chosen" && threads !== null && threads > 1 ? [`${threads} threads`] : []),
+    ...(difference !== null && !Number.isNaN(difference) && state !== "left"
+      ? [`answer right to ${difference.toExponential(0)}`]
+      : []),
+  ];
+  return el(
+    "tr",
+    { "data-backend": backend, "data-state": state },
+    el("th", { scope: "row" }, TITLES[backend]),
+    el("td", {}, words.join("; ")),
+    el("td", {}, milliseconds === null ? "—" : duration(milliseconds)),
+  );
+}

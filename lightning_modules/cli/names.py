@@ -39,6 +39,7 @@ COMMANDS = {
     "export": Command(
         "write a run's weights as safetensors, ONNX, or a folder to publish", "export", f"{_HERE}.export"
     ),
+    "page": Command("write a web page that samples from a run in the browser", "page", f"{_HERE}.page"),
     "inspect": Command(
         "check a folder of images before training on it",
         "inspect_data",

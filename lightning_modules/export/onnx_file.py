@@ -2,7 +2,7 @@ from __future__ import annotations
 
 import dataclasses
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import torch
 from torch import Tensor, nn
@@ -11,8 +11,12 @@ from datamodules.utils.io import file_digest, whole_file, write_json
 from datamodules.utils.text import installing
 from lightning_modules.diffusion.denoiser import Condition
 from lightning_modules.export.manifest import manifest_path
+from lightning_modules.export.stored_weights import Storage, store_weights
 from lightning_modules.module import DiffusionModule
 from lightning_modules.utils.torch_internals import quiet_onnx_export
+
+if TYPE_CHECKING:
+    from onnx import ModelProto
 
 OPSET = 18
 TOLERANCE = 1e-4
@@ -36,17 +40,10 @@ def export_onnx(module: DiffusionModule, description: dict[str, Any], out: Path)
     Raises:
         ValueError: If the exporter or onnxruntime is not installed, or the two do not agree.
     """
-    try:
-        import onnxruntime
-        import onnxscript  # noqa: F401  # what torch's exporter is written with
-    except ImportError as error:
-        raise ValueError(f"ONNX needs {error.name}: {installing('export')}") from error
-    module = module.eval()
     with whole_file(out) as temporary:
-        _write(module, temporary)
-        difference = largest_difference(module, temporary)
-        if not difference <= TOLERANCE:
-            raise ValueError(f"onnxruntime and torch differ by {difference:.2g} on the exported model")
+        difference = write_graph(module, temporary)
+    import onnxruntime
+
     graph = {
         "opset": OPSET,
         "inputs": {name: _form(name, value) for name, value in example(module, 1).items()},
@@ -58,6 +55,47 @@ def export_onnx(module: DiffusionModule, description: dict[str, Any], out: Path)
     write_json(
         manifest_path(out), description | {"onnx": graph, "file": out.name, "sha256": file_digest(out)}
     )
+
+
+def check_installed() -> None:
+    """Refuse to go on where one of the packages is missing that ONNX needs.
+
+    Raises:
+        ValueError: With how they are installed.
+    """
+    try:
+        import onnx  # noqa: F401
+        import onnxruntime  # noqa: F401
+        import onnxscript  # noqa: F401  # what torch's exporter is written with
+    except ImportError as error:
+        raise ValueError(f"ONNX needs {error.name}: {installing('export')}") from error
+
+
+def write_graph(module: DiffusionModule, path: Path, storage: Storage = "float32") -> float:
+    """Write the denoiser as ONNX, not yet under its final name; see `export_onnx`.
+
+    Args:
+        module: The model, on the CPU; for a smaller storage with weights that `round_weights` has rounded.
+        path: The file.
+        storage: How the weights are stored.
+
+    Returns:
+        Largest difference of `denoised` between onnxruntime and torch.
+
+    Raises:
+        ValueError: If the exporter or onnxruntime is not installed, or the two do not agree.
+    """
+    check_installed()
+    import onnx
+
+    module = module.eval()
+    graph = _graph(module)
+    store_weights(graph, storage)
+    onnx.save(graph, path)
+    difference = largest_difference(module, path)
+    if not difference <= TOLERANCE:
+        raise ValueError(f"onnxruntime and torch differ by {difference:.2g} on the exported model")
+    return difference
 
 
 def largest_difference(module: DiffusionModule, exported: Path) -> float:
@@ -114,7 +152,7 @@ def _form(name: str, value: Tensor) -> str:
     return f"{str(value.dtype).removeprefix('torch.')} ({', '.join(['batch', *map(str, value.shape[1:])])})"
 
 
-def _write(module: DiffusionModule, path: Path) -> None:
+def _graph(module: DiffusionModule) -> ModelProto:
     batch, given = torch.export.Dim("batch", min=1), example(module, 2)
     rows = {0: batch}
     with quiet_onnx_export():
@@ -130,4 +168,16 @@ def _write(module: DiffusionModule, path: Path) -> None:
         )
     if program is None:
         raise ValueError("torch made no ONNX program of the model")
-    program.save(str(path), external_data=False)
+    graph: ModelProto = program.model_proto
+    _forget_origin(graph)
+    return graph
+
+
+def _forget_origin(graph: ModelProto) -> None:
+    """Remove what the exporter notes of the program: stack traces name folders of the user's machine."""
+    graph.graph.ClearField("value_info")
+    for each in (graph, graph.graph, *graph.graph.node, *graph.graph.input, *graph.graph.output):
+        each.ClearField("metadata_props")
+        each.ClearField("doc_string")
+    for tensor in graph.graph.initializer:
+        tensor.ClearField("metadata_props")

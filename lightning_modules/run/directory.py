@@ -10,7 +10,7 @@ from lightning_modules.checkpoints.names import LAST
 LATEST = "latest"
 CHECKPOINTS = "checkpoints"
 _MODEL_CHECKPOINTS = "model_checkpoints"
-_EXPORT = "export"
+_EXPORT, _PAGE = "export", "page"
 SAMPLED, EVALUATION = "sampled", "evaluation"
 """Folders of what is made from a run; on a user's machine too, when it was made on Modal."""
 
@@ -132,6 +132,11 @@ class RunDirectory:
     def export(self) -> Path:
         """Exported models."""
         return self.folder / _EXPORT
+
+    @property
+    def page(self) -> Path:
+        """The web page that samples from the trained model."""
+        return self.folder / _PAGE
 
     @property
     def sampled(self) -> Path:

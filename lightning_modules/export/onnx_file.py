@@ -16,7 +16,7 @@ from lightning_modules.module import DiffusionModule
 from lightning_modules.utils.torch_internals import quiet_onnx_export
 
 if TYPE_CHECKING:
-    from onnx import ModelProto
+    from onnx import GraphProto, ModelProto
 
 OPSET = 18
 TOLERANCE = 1e-4
@@ -71,13 +71,17 @@ def check_installed() -> None:
         raise ValueError(f"ONNX needs {error.name}: {installing('export')}") from error
 
 
-def write_graph(module: DiffusionModule, path: Path, storage: Storage = "float32") -> float:
+def write_graph(
+    module: DiffusionModule, path: Path, storage: Storage = "float32", unused_inputs: bool = True
+) -> float:
     """Write the denoiser as ONNX, not yet under its final name; see `export_onnx`.
 
     Args:
         module: The model, on the CPU; for a smaller storage with weights that `round_weights` has rounded.
         path: The file.
         storage: How the weights are stored.
+        unused_inputs: Whether the graph has inputs that it does not read, such as labels where there is one
+            class.
 
     Returns:
         Largest difference of `denoised` between onnxruntime and torch.
@@ -91,6 +95,8 @@ def write_graph(module: DiffusionModule, path: Path, storage: Storage = "float32
     module = module.eval()
     graph = _graph(module)
     store_weights(graph, storage)
+    if not unused_inputs:
+        _drop_unused_inputs(graph.graph)
     onnx.save(graph, path)
     difference = largest_difference(module, path)
     if not difference <= TOLERANCE:
@@ -171,6 +177,13 @@ def _graph(module: DiffusionModule) -> ModelProto:
     graph: ModelProto = program.model_proto
     _forget_origin(graph)
     return graph
+
+
+def _drop_unused_inputs(graph: GraphProto) -> None:
+    read = {name for node in graph.node for name in node.input}
+    kept = [each for each in graph.input if each.name in read]
+    graph.ClearField("input")
+    graph.input.extend(kept)
 
 
 def _forget_origin(graph: ModelProto) -> None:

@@ -48,7 +48,7 @@ class PageServer(ThreadingHTTPServer):
     """A server that listens on this machine alone.
 
     Args:
-        folder: What it serves; read anew for each request.
+        folder: What it serves, as it is at each request.
         port: Where it listens; 0 takes any free port, None the first free one from `FIRST_PORT` on.
 
     Raises:

@@ -103,7 +103,7 @@ def names_of_page(folder: Path) -> list[str]:
 def _write_model(draft: Path, path: str, module: DiffusionModule, storage: Storage) -> dict[str, Any]:
     (draft / path).parent.mkdir(exist_ok=True)
     left = round_weights(module, storage)
-    write_graph(module, draft / path, storage)
+    write_graph(module, draft / path, storage, unused_inputs=False)
     return part(draft, path) | {"left_in_float32": left}
 
 

@@ -6,7 +6,7 @@ import { Engine } from "./model/engine";
 import { loadFiles, loadManifest } from "./model/files";
 import type { Manifest } from "./model/manifest";
 import { openStore } from "./model/store";
-import { startPage } from "./ui/page";
+import { Page } from "./ui/page";
 import { byId } from "./ui/dom";
 import { megabytes } from "./ui/numbers";
 import { showMachine } from "./ui/machine";
@@ -16,13 +16,13 @@ const base = new URL(".", document.baseURI);
 const status = new Status();
 
 async function start(): Promise<void> {
+  byId("not-started").remove();
   status.phase("loading", "Loading.");
   if (await register(base)) return;
   needWebAssembly();
   const manifest = await loadManifest(base);
-  const page = startPage(manifest, status);
-  const engine = await makeEngine(manifest);
-  await page.begin(engine);
+  const page = new Page(manifest, status);
+  page.begin(await makeEngine(manifest));
 }
 
 async function makeEngine(manifest: Manifest): Promise<Engine> {

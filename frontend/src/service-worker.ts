@@ -13,8 +13,9 @@ const scope = new URL(self.registration.scope);
 const PREFIX = `nine-lives shell ${scope.pathname} `;
 const CACHE = PREFIX + SHELL.version;
 const PAGE = new URL("index.html", scope).href;
+const MANIFEST = new URL("model.json", scope).href;
 /** What a new version of the model changes is asked for first, and taken from the cache without a network. */
-const FRESH = new Set([scope.href, PAGE, new URL("model.json", scope).href]);
+const FRESH = new Set([scope.href, PAGE, MANIFEST]);
 
 self.addEventListener("install", (event) => {
   event.waitUntil(install());
@@ -35,6 +36,8 @@ self.addEventListener("fetch", (event) => {
 async function install(): Promise<void> {
   const cache = await caches.open(CACHE);
   await cache.addAll(SHELL.files.map((file) => new URL(file, scope).href));
+  // The page asked for it before this worker was there to keep it. Where it is missing, the page says so.
+  await cache.add(MANIFEST).catch(() => undefined);
   await self.skipWaiting();
 }
 

@@ -8,7 +8,7 @@ export const BACKENDS: readonly BackendName[] = ["wasm-threads", "wasm", "webgpu
 /** Names for people. */
 export const TITLES: Readonly<Record<BackendName, string>> = {
   webgpu: "WebGPU",
-  "wasm-threads": "WebAssembly, several threads",
+  "wasm-threads": "WebAssembly, threads",
   wasm: "WebAssembly, one thread",
 };
 

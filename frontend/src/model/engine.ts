@@ -84,6 +84,7 @@ export class Engine {
   async start(): Promise<void> {
     this.backend = await chooseBackend(this.verdicts, this.bench());
     if (!this.backend) throw this.nothingWorks();
+    this.events.verdicts(this.verdicts); // Once more, as the number of threads is known now.
   }
 
   /**

@@ -181,14 +181,14 @@ export class Controls {
   }
 
   private levels(): HTMLElement[] {
-    const box = (title: string, name: "sigma_min" | "sigma_max" | "shift"): HTMLElement =>
+    const box = (title: string, name: "sigma_min" | "shift"): HTMLElement =>
       this.add(
         numberBox(title, { min: 0, step: "any" }, (value) => {
           this.sampling({ [name]: value });
         }),
         ({ sampling }) => sampling[name],
       );
-    const fields = [box("First noise level", "sigma_max"), box("Last noise level", "sigma_min")];
+    const fields = [box("Last noise level", "sigma_min")];
     const shift = box("Shift of the flow schedule", "shift");
     this.shows.push(({ sampling }) => {
       visible(shift, sampling.schedule === "flow");

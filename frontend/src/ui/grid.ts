@@ -74,6 +74,22 @@ export class Grid {
     element.setAttribute("aria-label", `${cell.title}, row ${cell.row + 1}: ${SPOKEN[state]}`);
   }
 
+  /** Show the noise of an image again. */
+  reset(at: number): void {
+    const { cell, canvas } = this.shown[at]!;
+    show(canvas, noisePixels(cell, this.shape));
+    this.mark(at, "noise");
+  }
+
+  /** Give an image the focus. */
+  focus(at: number): void {
+    this.shown[this.focused]?.element.setAttribute("tabindex", "-1");
+    this.focused = at;
+    const { element } = this.shown[at]!;
+    element.setAttribute("tabindex", "0");
+    element.focus();
+  }
+
   /** Mark the images that are chosen, and no others. */
   select(chosen: readonly number[]): void {
     this.shown.forEach(({ element }, at) => {
@@ -81,9 +97,9 @@ export class Grid {
     });
   }
 
-  /** The canvas of an image, at its own size. */
-  canvas(at: number): HTMLCanvasElement {
-    return this.shown[at]!.canvas;
+  /** The images, row by row, at their own size. */
+  get canvases(): HTMLCanvasElement[] {
+    return this.shown.map(({ canvas }) => canvas);
   }
 
   private make(cell: Cell, at: number): Shown {
@@ -108,14 +124,6 @@ export class Grid {
     });
     show(canvas, noisePixels(cell, this.shape));
     return { cell, element, canvas };
-  }
-
-  private focus(at: number): void {
-    this.shown[this.focused]?.element.setAttribute("tabindex", "-1");
-    this.focused = at;
-    const { element } = this.shown[at]!;
-    element.setAttribute("tabindex", "0");
-    element.focus();
   }
 
   private onKey(event: KeyboardEvent): void {

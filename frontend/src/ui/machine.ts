@@ -16,14 +16,14 @@ const STATES: Readonly<Record<Verdict["state"], string>> = {
 
 /** Show verdicts. */
 export function showMachine(place: HTMLElement, verdicts: readonly Verdict[], threads: number | null): void {
-  const head = ["Backend", "Result", "One evaluation"].map((title) => el("th", { scope: "col" }, title));
+  const head = ["Backend", "Result", "Time"].map((title) => el("th", { scope: "col" }, title));
   const rows = verdicts.map((verdict) => row(verdict, threads));
   place.replaceChildren(
     el("h2", { id: "machine-title" }, "How it is computed here"),
     el(
       "p",
       { class: "soft" },
-      "Each backend first evaluates a known input, and has to give the known answer. The fastest right one is taken.",
+      "Each backend first evaluates a known input and has to give the known answer. The fastest right one is taken. The time is that of one evaluation of the network.",
     ),
     el("table", { class: "list" }, el("thead", {}, el("tr", {}, ...head)), el("tbody", {}, ...rows)),
   );

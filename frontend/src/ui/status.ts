@@ -27,6 +27,13 @@ export class Status {
     visible(this.bar, share < 1);
   }
 
+  /** Say what a person can do next; nothing takes it away. */
+  hint(text: string): void {
+    const hint = byId("hint");
+    hint.textContent = text;
+    visible(hint, text !== "");
+  }
+
   /** Show a sentence that stays until it is closed. */
   note(text: string): void {
     const item = el("p", { class: "note", role: "status" }, text);

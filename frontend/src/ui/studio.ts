@@ -30,6 +30,7 @@ export interface StudioEvents {
 export class Studio {
   works: Work[] = [];
   private abort: AbortController | null = null;
+  private filming: AbortController | null = null;
   private settings: Settings | null = null;
 
   constructor(
@@ -54,6 +55,26 @@ export class Studio {
   /** Stop. Images that are complete stay. */
   cancel(): void {
     this.abort?.abort();
+    this.filming?.abort();
+  }
+
+  /** Sample an image again, and keep what is seen on the way. */
+  async film(at: number): Promise<void> {
+    const work = this.works[at];
+    if (!work || !this.settings) return;
+    this.filming?.abort();
+    const { signal } = (this.filming = new AbortController());
+    const onFrame = (frame: Frame, number: number): void => {
+      if (signal.aborted) return;
+      if (number === 0) work.frames.length = 0;
+      work.frames.push(frame);
+      this.events.changed(at);
+    };
+    try {
+      await this.engine.sample(this.settings.sampling, work.cell.job, { onFrame, signal });
+    } catch (error) {
+      if (!(error instanceof Canceled)) throw error;
+    }
   }
 
   /** Sample the images of settings; what was being sampled is canceled. */
@@ -107,7 +128,7 @@ export class Studio {
       mark(at, sampled.finite ? "sampled" : "broken");
       this.events.changed(at);
     } catch (error) {
-      mark(at, "noise");
+      if (this.works[at] === work) this.grid.reset(at);
       throw error;
     }
   }

@@ -21,6 +21,7 @@ from lightning_modules.callbacks.checkpointing import StepCheckpoint
 from lightning_modules.callbacks.evaluation import Evaluation
 from lightning_modules.callbacks.hyper_parameters import HyperParameters
 from lightning_modules.callbacks.learning_rate import LearningRate
+from lightning_modules.callbacks.lives import Lives
 from lightning_modules.callbacks.loss_plot import LossPlot
 from lightning_modules.callbacks.noise_bands import LossByNoiseLevel
 from lightning_modules.callbacks.progress import StepProgressBar
@@ -216,7 +217,7 @@ class FitCLI(LightningCLI):
         replaced = self.config.trainer.logger in (None, True)
         made: Trainer = super().instantiate_trainer(**{**kwargs, "logger": False} if replaced else kwargs)
         # As Lightning does: those that save, or publish what was saved, come last.
-        callbacks = [*callbacks_of(made, Callback), LossPlot(), *self._extra_callbacks]
+        callbacks = [*callbacks_of(made, Callback), LossPlot(), Lives(), *self._extra_callbacks]
         set_callbacks(made, sorted(callbacks, key=lambda each: isinstance(each, Checkpoint)))
         if not self.config.trainer.fast_dev_run:
             self.take_run(made)

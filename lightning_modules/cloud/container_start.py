@@ -1,7 +1,5 @@
 from __future__ import annotations
 
-import json
-import time
 from collections.abc import Callable
 from pathlib import Path
 
@@ -15,7 +13,7 @@ from lightning_modules.callbacks.run_folder import run_folder
 from lightning_modules.callbacks.telemetry import write_scalars
 from lightning_modules.cloud.preflight import Preflight, process_age
 from lightning_modules.module import DiffusionModule
-from lightning_modules.run.directory import RunDirectory
+from lightning_modules.run.journal import Journal
 from lightning_modules.utils.lightning_internals import data_module
 
 
@@ -63,13 +61,10 @@ class ContainerStart(StepCallback):
 
     @staticmethod
     def _record(trainer: Trainer, event: str, values: dict[str, float]) -> None:
-        step = trainer.global_step
         write_scalars(trainer, values)
         folder = run_folder(trainer)
         if folder is not None:
-            line = json.dumps({"event": event, "time": time.time(), "step": step, **values})
-            with RunDirectory(folder).telemetry.open("a") as file:
-                file.write(f"{line}\n")
+            Journal(folder).note(event, trainer.global_step, **values)
 
 
 def _data_set(data: ImageFolderDataModule, module: DiffusionModule) -> tuple[str, dict[str, float]]:

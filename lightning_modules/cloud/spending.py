@@ -2,16 +2,18 @@ from __future__ import annotations
 
 import signal
 import time
-from typing import Any
+from typing import Any, Literal
 
 from lightning.pytorch import LightningModule, Trainer
 from lightning.pytorch.utilities import rank_zero_info
 
 from lightning_modules.callbacks.base import StepCallback
+from lightning_modules.callbacks.lives import Lives
 from lightning_modules.callbacks.run_folder import run_folder
 from lightning_modules.callbacks.telemetry import logs_at
 from lightning_modules.cost.cost import Ledger, duration
 from lightning_modules.module import DiffusionModule
+from lightning_modules.utils.lightning_internals import callbacks_of
 
 _MEASURED_AFTER = 20
 """Steps before the time of a step is believed: the first ones warm up."""
@@ -35,7 +37,7 @@ class Spending(StepCallback):
     """
 
     def __init__(self, ledger: Ledger, max_usd: float | None, handover: float, reserve: float = 30.0) -> None:
-        self.stopped: str | None = None
+        self.stopped: Literal["budget", "time"] | None = None
         self.ran = False
         self.step = 0
         self._ledger, self._max_usd, self._handover, self._reserve = ledger, max_usd, handover, reserve
@@ -59,7 +61,7 @@ class Spending(StepCallback):
             module.log("cost/usd", self._ledger.usd, batch_size=1)
         self._measure(trainer, step)
         if self.stopped is None and step != trainer.max_steps:
-            self._stop_in_time()
+            self._stop_in_time(trainer)
 
     def on_save_checkpoint(self, trainer: Trainer, pl_module: Any, checkpoint: dict[str, Any]) -> None:
         """Write the cost next to the checkpoint."""
@@ -85,7 +87,7 @@ class Spending(StepCallback):
             self._ledger.usd + left * self._ledger.rate,
         )
 
-    def _stop_in_time(self) -> None:
+    def _stop_in_time(self, trainer: Trainer) -> None:
         kept_back = self._reserve * self._ledger.rate
         if self._max_usd is not None and self._ledger.usd + kept_back >= self._max_usd:
             self.stopped = "budget"
@@ -94,4 +96,6 @@ class Spending(StepCallback):
             self.stopped = "time"
             rank_zero_info("This container's time is up: another one goes on from a checkpoint.")
         if self.stopped is not None:
+            for lives in callbacks_of(trainer, Lives):
+                lives.reason = self.stopped
             signal.raise_signal(signal.SIGTERM)

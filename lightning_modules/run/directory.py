@@ -86,7 +86,7 @@ class RunDirectory:
 
     @property
     def telemetry(self) -> Path:
-        """Starts and steps on Modal, one JSON object a line."""
+        """The history of its lives, one JSON object a line."""
         return self.folder / "telemetry.jsonl"
 
     @property
@@ -98,6 +98,11 @@ class RunDirectory:
     def loss_plot(self) -> Path:
         """The picture of the losses."""
         return self.folder / "loss.png"
+
+    @property
+    def report(self) -> Path:
+        """The page that tells of it."""
+        return self.folder / "report.html"
 
     @property
     def checkpoints(self) -> Path:

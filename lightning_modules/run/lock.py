@@ -12,6 +12,11 @@ from lightning_modules.run.directory import RunDirectory
 logger = logging.getLogger(__name__)
 
 
+_OURS: set[tuple[int, int]] = set()
+"""Device and number of the lock files that this process holds."""
+os.register_at_fork(after_in_child=_OURS.clear)
+
+
 class RunLockedError(RuntimeError):
     """Another process trains in this run directory."""
 
@@ -54,6 +59,7 @@ class RunLock:
                 )
             return
         self._file = file
+        _OURS.add(_identity(os.fstat(file)))
         if os.fstat(file).st_nlink == 0:  # another process has cleared the empty folder away meanwhile
             self.release()
             raise RunLockedError(
@@ -68,6 +74,7 @@ class RunLock:
     def release(self) -> None:
         """Give the lock back; the file stays, so that a finished run is not touched when it is looked at."""
         if self._file is not None:
+            _OURS.discard(_identity(os.fstat(self._file)))
             os.close(self._file)
             self._file = None
 
@@ -75,3 +82,22 @@ class RunLock:
         return RunLockedError(
             f"{who} is training in {self.folder}. Wait for it, stop it, or start another run with --fresh."
         )
+
+
+def is_held(folder: Path) -> bool:
+    """Tell whether a process trains in a run directory, as far as the system says so."""
+    path = RunDirectory(folder).lock
+    try:
+        if _identity(path.stat()) in _OURS:  # opening and closing the file would give our own lock back
+            return True
+        file = os.open(path, os.O_RDONLY | os.O_CLOEXEC)
+    except OSError:
+        return False
+    try:
+        return record_lock_holder(file) is not None
+    finally:
+        os.close(file)
+
+
+def _identity(status: os.stat_result) -> tuple[int, int]:
+    return status.st_dev, status.st_ino

@@ -279,10 +279,10 @@ NAMES = {
     for path in (
         getattr(RunDirectory(Path("run")), name)
         for name, value in vars(RunDirectory).items()
-        if isinstance(value, property) and name not in {"is_run", "evaluation", "export", "samples"}
+        if isinstance(value, property) and name not in {"is_run", "evaluation", "export", "samples", "report"}
     )
 }
-"""Names of a run's files; the three others are words with other uses too."""
+"""Names of a run's files; the others are names with other uses too."""
 
 
 def test_the_names_of_a_run_s_files_stand_in_one_place():

@@ -129,6 +129,7 @@ LAYERS = (
     ("lightning_modules.cost", "lightning_modules.export", "lightning_modules.logs"),
     ("lightning_modules.trained",),
     ("lightning_modules.evaluation",),
+    ("lightning_modules.report",),
     ("lightning_modules.callbacks", "lightning_modules.page"),
     ("lightning_modules.cli",),
     ("lightning_modules.cloud", "lightning_modules.resume_proof"),

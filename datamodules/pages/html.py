@@ -78,12 +78,18 @@ def bars(counts: Mapping[str, int]) -> str:
     return f'<table class="bars">{"".join(rows)}</table>'
 
 
-def table(rows: Sequence[Sequence[str]], head: Sequence[str] = ()) -> str:
-    """Return rows of plain text; nothing without rows."""
+def table(rows: Sequence[Sequence[str]], head: Sequence[str] = (), kind: str = "list") -> str:
+    """Return rows of plain text; nothing without rows.
+
+    Args:
+        rows: Cells of each row.
+        head: What stands above them.
+        kind: Its classes in the style sheet: `list`, or `list facts` for names and values.
+    """
     if not rows:
         return ""
     lines = [_row("th", head)] if head else []
-    return f'<table class="list">{"".join([*lines, *(_row("td", row) for row in rows)])}</table>'
+    return f'<table class="{kind}">{"".join([*lines, *(_row("td", row) for row in rows)])}</table>'
 
 
 def _row(cell: str, values: Iterable[str]) -> str:

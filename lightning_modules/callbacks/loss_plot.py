@@ -9,7 +9,7 @@ from lightning_modules.callbacks.base import StepCallback
 from lightning_modules.callbacks.run_folder import run_folder
 from lightning_modules.callbacks.sample_grid import SampleGrid
 from lightning_modules.callbacks.telemetry import between_steps
-from lightning_modules.logs.metrics_file import read_metrics
+from lightning_modules.logs.metrics_table import read_metrics
 from lightning_modules.module import DiffusionModule
 from lightning_modules.pictures.loss_plot import plot_losses
 from lightning_modules.run.directory import RunDirectory

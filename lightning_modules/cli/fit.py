@@ -5,12 +5,13 @@ from __future__ import annotations
 import logging
 import signal
 import sys
-from collections.abc import Sequence
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
 from pathlib import Path
 
 from lightning.fabric.utilities.exceptions import MisconfigurationException
 from lightning.pytorch import Callback
-from lightning.pytorch.utilities import rank_zero_info
+from lightning.pytorch.utilities import rank_zero_info, rank_zero_only
 
 from datamodules.errors import DataError
 from datamodules.utils.exit_codes import RESUME, stopped_by
@@ -27,6 +28,7 @@ from lightning_modules.cli.configuring import RefusedError, configure
 from lightning_modules.cli.fit_cli import FitCLI
 from lightning_modules.cli.names import command_line
 from lightning_modules.cli.process import NOTHING_LOST, error_line, one_line_errors, refuse
+from lightning_modules.cli.report import keep_report
 from lightning_modules.run.accidents import RollBackError, go_back, split_further
 from lightning_modules.run.choice import Choice, tell_further_processes
 from lightning_modules.run.directory import RunDirectory
@@ -128,8 +130,9 @@ def train(args: Sequence[str] | None = None, extra_callbacks: Sequence[Callback]
         return cli
     lock = cli.choice.lock or RunLock(folder)
     try:
-        with StopSignals() as signals:
+        with StopSignals() as signals, _told_afterwards(lock) as begun:
             _begin(cli, lock)
+            begun()
             while (accident := _train(cli, signals)) is not None:
                 logger.warning("%s", _learn_from(accident, cli))
                 del accident, cli  # and with them all that the failed step holds in memory
@@ -139,10 +142,24 @@ def train(args: Sequence[str] | None = None, extra_callbacks: Sequence[Callback]
         raise RefusedError(str(error)) from error
     except StopRequestedError as stop:
         raise StoppedError(str(stop), folder, cli.request.fresh) from stop
-    finally:
-        lock.release()
     _say_what_was_trained(cli)
     return cli
+
+
+@contextmanager
+def _told_afterwards(lock: RunLock) -> Iterator[Callable[[], None]]:
+    """Release a run at the end of a block, and write its page, if it has been begun there.
+
+    Yields:
+        What is to be called when it has begun.
+    """
+    begun: list[bool] = []
+    try:
+        yield lambda: begun.append(True)
+    finally:
+        lock.release()
+        if begun and rank_zero_only.rank == 0:
+            keep_report(lock.folder)
 
 
 def _begin(cli: FitCLI, lock: RunLock) -> None:
@@ -250,8 +267,9 @@ def _say_what_was_trained(cli: FitCLI) -> None:
     if not step:
         rank_zero_info("Nothing was trained: --trainer.max_steps is %d.", cli.trainer.max_steps)
         return
-    pictures = RunDirectory(folder).samples
-    where = f" Pictures: {pictures}." if pictures.is_dir() else ""
+    run = RunDirectory(folder)
+    made = {"Pictures": run.samples, "Report": run.report}
+    where = "".join(f" {what}: {path}." for what, path in made.items() if path.exists())
     rank_zero_info("Trained to step %d.%s Sample more:\n%s", step, where, command_line("sample", folder))
 
 

@@ -50,6 +50,7 @@ COMMANDS = {
         "prove_resume",
         "lightning_modules.resume_proof.command",
     ),
+    "report": Command("write a page that tells of a run", "report", f"{_HERE}.report"),
     "board": Command("show the runs in TensorBoard", "board", f"{_HERE}.board"),
 }
 

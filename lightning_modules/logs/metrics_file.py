@@ -12,9 +12,8 @@ from lightning.pytorch.loggers import Logger
 from lightning.pytorch.utilities import rank_zero_only
 
 from datamodules.utils.io import atomic_write
+from lightning_modules.logs.metrics_table import Row, read_rows
 from lightning_modules.run.directory import RunDirectory
-
-Row = dict[str, str]
 
 _log = logging.getLogger(__name__)
 
@@ -99,7 +98,9 @@ class MetricsFile(Logger):
         if not self._opened:
             self._open()
         if any(row.keys() - {"step", *self._columns} for row in self._rows):
-            self._rewrite(_read(self.path), [*self._columns, *(name for row in self._rows for name in row)])
+            self._rewrite(
+                read_rows(self.path), [*self._columns, *(name for row in self._rows for name in row)]
+            )
         lines = [_line([row.get(name, "") for name in ("step", *self._columns)]) for row in self._rows]
         with self.path.open("r+b") as file:
             file.seek(self._end)
@@ -111,7 +112,7 @@ class MetricsFile(Logger):
 
     def _open(self) -> None:
         """Take back the rows of steps that are to be taken again."""
-        kept = [row for row in _read(self.path) if int(row["step"]) <= self._final_step]
+        kept = [row for row in read_rows(self.path) if int(row["step"]) <= self._final_step]
         self._rewrite(kept, [name for row in kept for name, value in row.items() if value])
         self._opened = True
 
@@ -124,43 +125,6 @@ class MetricsFile(Logger):
             with atomic_write(self.path) as file:
                 file.write(content)
         self._columns, self._end = columns, len(content)
-
-
-def read_metrics(path: Path) -> dict[str, list[tuple[int, float]]]:
-    """Read a run's `metrics.csv`: step and value of each scalar, by name. Empty if the file is missing.
-
-    Args:
-        path: The file.
-    """
-    scalars: dict[str, list[tuple[int, float]]] = {}
-    for row in _read(path):
-        for name, value in row.items():
-            if value and name != "step":
-                scalars.setdefault(name, []).append((int(row["step"]), float(value)))
-    return scalars
-
-
-def _read(path: Path) -> list[Row]:
-    """Return the rows that are whole; a file that is no table has none."""
-    if not path.is_file():
-        return []
-    text = path.read_bytes().decode("utf-8", "replace").replace("\0", "")
-    lines = text.splitlines(keepends=True)
-    table = list(csv.reader(line for line in lines if line.endswith("\n")))
-    if not table or not table[0] or table[0][0] != "step":
-        return []
-    return [dict(zip(table[0], cells, strict=True)) for cells in table[1:] if _is_whole(cells, len(table[0]))]
-
-
-def _is_whole(cells: list[str], count: int) -> bool:
-    """Tell whether a line is a row, and not what a kill left of one."""
-    if len(cells) != count:
-        return False
-    try:
-        step, _ = int(cells[0]), [float(cell) for cell in cells if cell]
-    except ValueError:
-        return False
-    return step >= 0
 
 
 def _is_scalar(name: str, value: object) -> bool:

@@ -72,10 +72,10 @@ class Panel:
         y = Axis([value for _, value in shown], (bottom, top), _TICKS_EVERY_Y, logarithmic=positive)
         for tick in y.ticks:
             pen.line([(left, y(tick)), (right, y(tick))], Style(_GRID, 1))
-            pen.text(_number(tick), (left - 6, y(tick) - _LABEL / 2 - 2), _LABEL, align=1.0)
+            pen.text(tick_label(tick), (left - 6, y(tick) - _LABEL / 2 - 2), _LABEL, align=1.0)
         for tick in x.ticks:
             pen.line([(x(tick), top), (x(tick), bottom)], Style(_GRID, 1))
-            pen.text(_number(tick), (x(tick), bottom + 5), _LABEL, align=0.5)
+            pen.text(tick_label(tick), (x(tick), bottom + 5), _LABEL, align=0.5)
         pen.line([(left, top), (left, bottom), (right, bottom)], Style(_FRAME, 1))
         for points, style in self.curves:
             pen.line([(x(place), y(value)) for place, value in points], style)
@@ -176,6 +176,7 @@ def _dashed(points: Points, dashes: tuple[int, int]) -> list[Points]:
     return parts
 
 
-def _number(value: float) -> str:
+def tick_label(value: float) -> str:
+    """Return a value as it stands at an axis."""
     rounded = float(f"{value:.6g}")
     return f"{rounded:,.0f}" if rounded == int(rounded) and abs(rounded) < 1e7 else f"{rounded:g}"

@@ -2,19 +2,13 @@
 
 from __future__ import annotations
 
-import itertools
-import re
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 from datamodules.utils.io import whole_file
 from lightning_modules.pictures.charts import Panel, Pen, Style
+from lightning_modules.pictures.series import Series, averaged, evenly, finite, noise_bands
 
-Series = Sequence[tuple[int, float]]
-
-_BAND = re.compile(r"error_sigma_(\S+)_to_(\S+)/(train|val|identity|constant)")
-_AVERAGED_POINTS = 100
-_SCATTERED_POINTS = 2000
 _WIDTH, _LOSS_HEIGHT, _BAND_HEIGHT, _LEGEND_HEIGHT = 1080, 320, 220, 40
 _COLUMNS = 3
 _SCATTER = Style("#cfdbe8", 1)
@@ -39,7 +33,7 @@ def plot_losses(scalars: Mapping[str, Series], path: Path) -> bool:
     Raises:
         OSError: If it cannot be written.
     """
-    bands = _bands(scalars)
+    bands = noise_bands(scalars)
     if "loss" not in scalars and not bands:
         return False
     rows = -(-len(bands) // _COLUMNS)
@@ -48,7 +42,7 @@ def plot_losses(scalars: Mapping[str, Series], path: Path) -> bool:
     steps = [step for series in (loss, *bands.values()) for points in series.values() for step, _ in points]
     span = (min(steps, default=0), max(steps, default=1))
     top = _panel("Loss by step", (0, 8, _WIDTH, _LOSS_HEIGHT - 8), loss, span)
-    top.curves.insert(0, (_evenly(_finite(loss["train"])), _SCATTER))
+    top.curves.insert(0, (evenly(finite(loss["train"])), _SCATTER))
     top.draw(pen)
     for number, ((low, high), series) in enumerate(bands.items()):
         row, column = divmod(number, _COLUMNS)
@@ -67,8 +61,8 @@ def _panel(
 ) -> Panel:
     panel = Panel(title, box, span=span)
     for name, (style, _) in _STYLES.items():
-        points = _finite(series.get(name, ()))
-        panel.curves.append((_averaged(points) if name == "train" else points, style))
+        points = finite(series.get(name, ()))
+        panel.curves.append((averaged(points) if name == "train" else points, style))
     return panel
 
 
@@ -78,29 +72,3 @@ def _legend(pen: Pen, y: float, names: set[str]) -> None:
         if name in names:
             pen.line([(x, y + 9), (x + 14, y + 9), (x + 28, y + 9)], style)
             x += 36 + pen.text(words, (x + 36, y), 13) + 32
-
-
-def _bands(scalars: Mapping[str, Series]) -> dict[tuple[str, str], dict[str, Series]]:
-    """Return the curves of each band of noise levels, the lowest first."""
-    bands: dict[tuple[str, str], dict[str, Series]] = {}
-    for name, series in scalars.items():
-        if found := _BAND.fullmatch(name):
-            bands.setdefault((found[1], found[2]), {})[found[3]] = series
-    return dict(sorted(bands.items(), key=lambda item: float(item[0][0])))
-
-
-def _averaged(series: Series) -> Series:
-    """Average neighbors, so that the course is seen and not the scatter from step to step."""
-    count = min(_AVERAGED_POINTS, len(series))
-    bounds = [len(series) * number // max(count, 1) for number in range(count + 1)]
-    blocks = [series[first:last] for first, last in itertools.pairwise(bounds)]
-    return [(block[-1][0], sum(value for _, value in block) / len(block)) for block in blocks]
-
-
-def _evenly(series: Series) -> Series:
-    """Leave out points of a long curve that would fall onto others."""
-    return series[:: len(series) // _SCATTERED_POINTS + 1]
-
-
-def _finite(series: Series) -> list[tuple[int, float]]:
-    return [(step, value) for step, value in series if abs(value) < float("inf")]

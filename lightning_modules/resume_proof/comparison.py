@@ -13,7 +13,7 @@ from tensorboard.backend.event_processing.event_accumulator import EventAccumula
 from torch import Tensor
 
 from lightning_modules.checkpoints.opening import load_data
-from lightning_modules.logs.metrics_file import read_metrics
+from lightning_modules.logs.metrics_table import read_metrics
 from lightning_modules.run.directory import RunDirectory
 from lightning_modules.utils.differences import NOTHING, first_difference
 

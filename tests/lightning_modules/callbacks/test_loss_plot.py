@@ -10,7 +10,8 @@ from lightning_modules.callbacks import loss_plot
 from lightning_modules.callbacks.loss_plot import LossPlot
 from lightning_modules.callbacks.noise_bands import LossByNoiseLevel
 from lightning_modules.callbacks.sample_grid import SampleGrid
-from lightning_modules.logs.metrics_file import MetricsFile, read_metrics
+from lightning_modules.logs.metrics_file import MetricsFile
+from lightning_modules.logs.metrics_table import read_metrics
 from lightning_modules.pictures.loss_plot import plot_losses
 from lightning_modules.sampling.settings import Sampling
 from tests.helpers.tiny import data, fit, module

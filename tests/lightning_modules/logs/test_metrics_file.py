@@ -10,7 +10,8 @@ import torch
 
 from lightning_modules.callbacks.noise_bands import LossByNoiseLevel
 from lightning_modules.callbacks.telemetry import Telemetry
-from lightning_modules.logs.metrics_file import MetricsFile, read_metrics
+from lightning_modules.logs.metrics_file import MetricsFile
+from lightning_modules.logs.metrics_table import read_metrics
 from tests.helpers.tiny import data, fit, module
 
 

@@ -1,4 +1,4 @@
-"""What a run's history says of real kills, signals and accidents: the step that was reached, the steps lost."""
+"""What a run's history says of real kills, signals and accidents: steps reached, steps lost."""
 
 from __future__ import annotations
 

@@ -119,7 +119,7 @@ def _facts(trainer: Trainer, module: DiffusionModule) -> dict[str, object]:
         "torch": torch.__version__,
         "parameters": sum(parameter.numel() for parameter in module.parameters()),
         "images": len(data.train_labels),
-        "held_out": len(data.val_labels),
+        "val_images": len(data.val_labels),
         "images_per_step": data.batch_size
         * trainer.accumulate_grad_batches
         // data.split

@@ -158,8 +158,8 @@ def _told_afterwards(lock: RunLock) -> Iterator[Callable[[], None]]:
         yield lambda: begun.append(True)
     finally:
         lock.release()
-        if begun and rank_zero_only.rank == 0:
-            keep_report(lock.folder)
+        if begun:
+            rank_zero_only(keep_report)(lock.folder)
 
 
 def _begin(cli: FitCLI, lock: RunLock) -> None:

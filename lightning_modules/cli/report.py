@@ -33,11 +33,13 @@ def report(place: Path, out: Path | None = None, show: bool = False) -> str:
     run = find_run(place)
     if run is None:
         raise FileNotFoundError(
-            f"there is no run in {place}. Give a run directory such as runs/demo/latest, or an experiment such "
-            f"as runs/demo."
+            f"there is no run in {place}. Give a run directory such as runs/demo/latest, or an experiment "
+            f"such as runs/demo."
         )
     if out is not None and out.is_dir():
-        raise IsADirectoryError(f"--out {out} is a folder: give the name of a file, such as {out}/report.html")
+        raise IsADirectoryError(
+            f"--out {out} is a folder: give the name of a file, such as {out}/report.html"
+        )
     path = write_report(run, out, commands_for)
     if show and not webbrowser.open(path.absolute().as_uri()):
         return f"{path} (no browser was found here to open it)"
@@ -48,8 +50,10 @@ def keep_report(folder: Path) -> None:
     """Write the page of a run that has just been trained; where that fails, say so in a line."""
     try:
         write_report(folder, commands=commands_for)
-    except Exception as error:  # training has ended well, whatever becomes of its page
-        logger.warning("The run's report was not written: %s", " ".join(f"{type(error).__name__}: {error}".split()))
+    except Exception as error:  # training has ended, with or without its page
+        logger.warning(
+            "The run's report was not written: %s", " ".join(f"{type(error).__name__}: {error}".split())
+        )
 
 
 def commands_for(record: Record) -> dict[str, str]:

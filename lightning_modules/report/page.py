@@ -124,9 +124,9 @@ def _data(record: Record) -> str:
     if rest:
         shown[f"{len(rest):,} smaller classes"] = sum(count for _, count in rest)
     facts = [("images", f"{sum(record.data.class_counts):,}")]
-    held_out = record.fact("held_out")
-    if isinstance(held_out, int):
-        facts.append(("held out", f"{held_out:,}"))
+    val_images = record.fact("val_images")
+    if isinstance(val_images, int):
+        facts.append(("held out", f"{val_images:,}"))
     facts += [
         (words, _plain(value))
         for words, name in _OF_DATA.items()

@@ -1,4 +1,4 @@
-"""What there is to tell of a run, read from its files; whatever is missing or damaged is left out."""
+"""What there is to tell of a run, read from its files; what is missing or damaged is left out."""
 
 from __future__ import annotations
 
@@ -37,8 +37,8 @@ class Record:
     Attributes:
         run: The run.
         written: When they were read, in seconds since the epoch.
-        config: Its resolved configuration; empty where there is none.
-        manifest: What decides its weights, and the circumstances of its start; empty where there is none.
+        config: Its resolved configuration; empty if there was no such file.
+        manifest: What decides its weights, and the circumstances of its start; empty likewise.
         data: Its images; None where they are not known.
         lives: Its lives, the first one first; none of a run of before they were kept.
         scalars: Its curves by name.
@@ -133,14 +133,14 @@ def record_of(folder: Path, clock: Callable[[], float] = time.time) -> Record:
     """
     run, unread = RunDirectory(folder), []
 
-    def read(path: Path, how: Callable[[], T], otherwise: T) -> T:
+    def read(path: Path, how: Callable[[], T], default: T) -> T:
         try:
             return how()
         except _NOT_THERE:
-            return otherwise
+            return default
         except (OSError, ValueError, TypeError, KeyError, AttributeError, yaml.YAMLError) as error:
             unread.append(printable(" ".join(f"{path.name}: {error}".split())))
-            return otherwise
+            return default
 
     nothing: dict[str, Any] = {}
     manifest = read(run.manifest, lambda: read_json(run.manifest), nothing)

@@ -72,7 +72,7 @@ def _progress(record: Record, commands: Mapping[str, str]) -> Iterator[Remark]:
         left = record.target - record.step
         yield Remark(
             "look",
-            f"{counted(left, 'step')} are left.",
+            f"{counted(left, 'step is', 'steps are')} left.",
             "The run was stopped before its target.",
             commands.get("continue", ""),
         )
@@ -85,7 +85,7 @@ def _lives(record: Record) -> Iterator[Remark]:
     if record.lost and record.lost > _LOST * taken:
         yield Remark(
             "look",
-            f"{counted(record.lost, 'step')} of {taken:,} were lost, {record.lost / taken:.0%}.",
+            f"{counted(record.lost, 'step')} of {taken:,} lost, {record.lost / taken:.0%}.",
             "They were taken again. A smaller --checkpoint.every_n_steps loses less.",
         )
     elif len(lives) > 1 and abrupt:
@@ -140,7 +140,7 @@ def _learning(record: Record) -> Iterator[Remark]:
                 "The model memorizes its training images. More images, augmentation, dropout or fewer steps "
                 "help, and --checkpoint.keep_best keeps the best checkpoint.",
             )
-    elif not val and record.fact("held_out") == 0:
+    elif not val and record.fact("val_images") == 0:
         yield Remark(
             "look",
             "No images are held out.",

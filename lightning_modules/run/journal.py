@@ -6,6 +6,7 @@ import json
 import logging
 import os
 import time
+from collections import deque
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -22,7 +23,10 @@ _log = logging.getLogger(__name__)
 _ALIVE_BYTES = 80
 _MOST_PENDING = 100  # lines that the disk has refused
 _SHARE = 0.002
-"""Share of the time that signs of life may take: they become rarer where the file system is slow."""
+"""Share of the time that signs of life may take: they become rarer where the file system is slow.
+
+The quickest of the last few says how slow it is: others may have waited for a processor."""
+_RECENT = 8
 
 
 class Journal:
@@ -43,6 +47,7 @@ class Journal:
         self._file: int | None = None  # for signs of life, which stand at `_place`
         self._place = 0
         self._not_before = 0.0
+        self._took: deque[float] = deque(maxlen=_RECENT)
         self._refused = False
 
     def start(self, step: int, **facts: object) -> None:
@@ -72,7 +77,8 @@ class Journal:
             except OSError as error:
                 self._refuse(error)
         now = self._clock()
-        self._not_before = now + (1.0 if self._pending else (now - began) / _SHARE)
+        self._took.append(now - began)
+        self._not_before = now + (1.0 if self._pending else min(self._took) / _SHARE)
 
     def end(self, step: int, how: str, detail: str = "") -> None:
         """Note how a life ends.
@@ -154,4 +160,5 @@ def _line(event: str, step: int, facts: Entry) -> bytes:
 
 
 def _alive(step: int) -> bytes:
-    return _line(ALIVE, step, {})[:-1].ljust(_ALIVE_BYTES - 1) + b"\n"
+    sign = f'{{"event": "{ALIVE}", "time": {time.time():.3f}, "step": {step}}}'
+    return sign.ljust(_ALIVE_BYTES - 1).encode() + b"\n"

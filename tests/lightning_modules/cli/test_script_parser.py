@@ -58,6 +58,8 @@ MISTAKES = [
     ("export", ["", "--to", "onnx"], "run", "empty"),
     ("export", ["x", "--to", "onnx", "--out", ""], "--out", "empty"),
     ("board", [""], "folder", "empty"),
+    ("report", [""], "run", "empty"),
+    ("report", ["x", "--out", ""], "--out", "empty"),
     ("inspect_data", [""], "folder", "empty"),
     ("prove_resume", ["--folder", ""], "--folder", "empty"),
     ("prove_resume", ["--json", ""], "--json", "empty"),

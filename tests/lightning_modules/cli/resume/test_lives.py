@@ -90,7 +90,7 @@ def test_the_start_says_what_trains_where(args, tmp_path, monkeypatch):
     (life,) = lives(tmp_path)
     facts = {name: life.facts[name] for name in ("device", "processes", "target", "host", "checkpoint")}
     assert facts == {"device": "cpu", "processes": 1, "target": 8, "host": "SLURM", "checkpoint": None}
-    assert life.facts["images"] > life.facts["held_out"] > 0
+    assert life.facts["images"] > life.facts["val_images"] > 0
     assert life.facts["parameters"] > 1000
     lines = (latest(tmp_path).folder / "telemetry.jsonl").read_text().splitlines()
     assert [json.loads(line)["event"] for line in lines] == ["start", "alive", "end"]

@@ -64,7 +64,7 @@ def loss(record: Record) -> str:
     drawn = _drawn(charts)
     if drawn and ended:
         drawn += '<p class="soft">A dashed line: a life ended there, and the next one went on.</p>'
-    return section("Loss", drawn)
+    return section("Loss and learning rate", drawn)
 
 
 def speed(record: Record) -> str:

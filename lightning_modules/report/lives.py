@@ -50,9 +50,8 @@ def _row(number: int, life: Life, record: Record, end: int) -> str:
     look = _LOOKS.get(life.end, "asked")
     began = "began" if not life.step else f"went on at step {life.step:,}"
     said = f"Life {number} {began}, {ending(life)}"
-    where = " &middot; ".join(
-        text(part) for part in (moment(life.began), duration(life.seconds), *_where(life)) if part
-    )
+    facts = " &middot; ".join(text(part) for part in (duration(life.seconds), *_where(life)) if part)
+    where = f"<span>{text(moment(life.began))}</span><span>{facts}</span>"
     kept = max(life.step, life.reached - lost)
     bar = (
         f'<svg class="bar" viewBox="0 0 {_WIDE} 10" preserveAspectRatio="none" role="img" '
@@ -60,7 +59,7 @@ def _row(number: int, life: Life, record: Record, end: int) -> str:
         f"{_part(life.step, kept, end, look)}{_part(kept, life.reached, end, 'lost')}</svg>"
     )
     return (
-        f'<li class="{look}"><div class="name"><b>Life {number}</b><span>{where}</span></div>{bar}'
+        f'<li class="{look}"><div class="name"><b>Life {number}</b>{where}</div>{bar}'
         f'<div class="words">{text(_words(life, lost, last))}</div></li>\n'
     )
 

@@ -85,7 +85,7 @@ def _figures(record: Record) -> list[tuple[str, str]]:
     shown = [(f"{record.step:,}", f"of {counted(record.target, 'step')}" if record.target else "steps")]
     seen = images_seen(record)
     if seen:
-        shown.append((large(seen), "images seen"))
+        shown.append((large(seen) if seen >= 1e6 else f"{seen:,}", "images seen"))
     val, train = record.curve("loss/val"), record.curve("loss")
     if val:
         shown.append((f"{val[-1][1]:.4g}", "loss on held-out images"))

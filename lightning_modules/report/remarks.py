@@ -92,7 +92,7 @@ def _lives(record: Record) -> Iterator[Remark]:
         lost = f"{counted(record.lost, 'step')} in all" if record.lost else "nothing"
         yield Remark(
             "good",
-            f"Killed or failed {counted(abrupt, 'time')}, and lost {lost}.",
+            f"Killed or failed {counted(abrupt, 'time')}; lost: {lost}.",
             "Every life went on from the newest whole checkpoint, as if nothing had happened.",
         )
     if record.damaged:

@@ -7,9 +7,9 @@ from datetime import UTC, datetime
 from datamodules.utils.text import shortened
 from lightning_modules.cost.cost import duration
 from lightning_modules.report.record import Record
-from lightning_modules.run.lives import Life
+from lightning_modules.run.lives import Ending, Life
 
-_ABRUPT = ("killed", "error")
+_ABRUPT: tuple[Ending, Ending] = ("killed", "error")
 """Ends that were not asked for, nor recovered from by the process itself."""
 _UNITS = ((1e9, "billion"), (1e6, "million"), (1e3, "thousand"))
 
@@ -96,21 +96,23 @@ def _how_far(record: Record) -> str:
 
 
 def _what_happened(record: Record) -> str:
-    abrupt = sum(life.end in _ABRUPT for life in record.lives)
+    killed, failed = (sum(life.end == end for life in record.lives) for end in _ABRUPT)
     stopped = sum(life.end in ("signal", "budget", "time") for life in record.lives)
     recovered = sum(life.end in ("memory", "rolled back") for life in record.lives)
     happened = [
-        f"was killed or failed {_times(abrupt)}" if abrupt else "",
+        f"was killed {_times(killed)}" if killed else "",
+        f"failed {_times(failed)}" if failed else "",
         f"was stopped {_times(stopped)}" if stopped else "",
         f"recovered from an accident {_times(recovered)}" if recovered else "",
     ]
-    said = " and ".join(filter(None, happened))
+    said = [each for each in happened if each]
     if not said:
         return ""
+    told = " and ".join(filter(None, [", ".join(said[:-1]), said[-1]]))
     lost = f"{counted(record.lost, 'step')} lost" if record.lost else "no step was lost"
     were = "" if not record.lost else " was" if record.lost == 1 else " were"
     again = lost.replace(" lost", f"{were} lost and taken again") if record.lost else lost
-    return f"It {said}: {again}."
+    return f"It {told}: {again}."
 
 
 def _times(count: int) -> str:

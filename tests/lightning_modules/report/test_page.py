@@ -47,7 +47,7 @@ def test_the_story_of_a_run_that_was_killed_again_and_again(made_up):
     for words in (
         "A DiT of 3.04 million parameters, trained on 54 images of 2 classes, 32 x 32 pixels.",
         "It has taken 300 of 300 steps in 4.0 min.",
-        "It was killed or failed twice and was stopped once: 125 steps were lost and taken again.",
+        "It was killed twice and was stopped once: 125 steps were lost and taken again.",
         "Killed without a word at step 187, or its power was cut. 87 steps lost, and taken again.",
         "From step 100. Stopped by SIGTERM and saved at step 161. Nothing is lost.",
         "From step 200 it came to its end at step 300.",

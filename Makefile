@@ -4,10 +4,16 @@ VENV ?= .venv
 BIN := $(VENV)/bin
 ARGS ?=
 JOBS ?= 2
+# The page's front end: what it is built from, and what says that it is built.
+SITE := lightning_modules/page/site/index.html
+FRONTEND := $(shell find frontend/ datamodules/pages/ -type f -not -path '*/node_modules/*' -not -path '*/tests/*' 2> /dev/null)
+NODE_FITS := node -e 'const [a, b] = process.versions.node.split(".").map(Number); \
+  process.exit((a == 20 && b >= 19) || (a == 22 && b >= 12) || a > 22 ? 0 : 1)' 2> /dev/null
 # One thread a process: tests are small, and two processes with two threads each wait for each other.
 PYTEST := OMP_NUM_THREADS=1 $(BIN)/pytest -n $(JOBS) --dist loadfile
 
-.PHONY: help fit sample evaluate inspect tensorboard test test-slow docs golden configs-table lint format clean
+.PHONY: help fit sample evaluate inspect tensorboard page frontend test test-slow docs golden configs-table lint format \
+  clean
 
 help:  ## Show this list
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 14
@@ -26,6 +32,12 @@ inspect: $(VENV)/.installed  ## Look into a folder of images; ARGS="my_images"
 
 tensorboard: $(VENV)/.installed  ## Serve runs/ on http://localhost:6006
 	$(BIN)/python scripts/board.py $(ARGS)
+
+page: $(VENV)/.installed-export  ## Write a run's page and serve it; ARGS=runs/demo
+	@if command -v npm > /dev/null || ! [ -f $(SITE) ]; then $(MAKE) --no-print-directory frontend; fi
+	$(BIN)/python scripts/page.py $(ARGS) --serve
+
+frontend: $(SITE)  ## Build the page's front end, with Node
 
 test: $(VENV)/.installed-dev  ## Run the tests, all but the slow ones, JOBS=2 at a time; options in ARGS
 	$(PYTEST) -m "not slow" $(ARGS)
@@ -54,8 +66,9 @@ format: $(VENV)/.installed-dev  ## Put the code into the project's style
 	$(BIN)/ruff check --fix .
 	$(BIN)/ruff format .
 
-clean:  ## Remove the virtual environment and caches; runs/ and data/ stay
+clean:  ## Remove the virtual environment, caches and the built page; runs/ and data/ stay
 	rm -rf $(VENV) build site *.egg-info .mypy_cache .pytest_cache .ruff_cache
+	rm -rf frontend/node_modules $(dir $(SITE))
 
 $(VENV)/bin/python:
 	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11) and "Python 3.11 or newer is needed; say which: make PYTHON=python3.12 ...")'
@@ -70,10 +83,24 @@ $(VENV)/.installed-eval: pyproject.toml constraints.txt | $(VENV)/bin/python
 	$(BIN)/python -m pip install --quiet --constraint constraints.txt --editable '.[eval]'
 	@touch $@ $(VENV)/.installed
 
+$(VENV)/.installed-export: pyproject.toml constraints.txt | $(VENV)/bin/python
+	$(BIN)/python -m pip install --quiet --constraint constraints.txt --editable '.[export]'
+	@touch $@ $(VENV)/.installed
+
 $(VENV)/.installed-docs: pyproject.toml constraints.txt | $(VENV)/bin/python
 	$(BIN)/python -m pip install --quiet --constraint constraints.txt --editable '.[docs]'
 	@touch $@ $(VENV)/.installed
 
 $(VENV)/.installed-dev: pyproject.toml constraints.txt | $(VENV)/bin/python
 	$(BIN)/python -m pip install --quiet --constraint constraints.txt --editable '.[dev]'
-	@touch $@ $(VENV)/.installed $(VENV)/.installed-docs
+	@touch $@ $(VENV)/.installed $(VENV)/.installed-docs $(VENV)/.installed-export
+
+frontend/node_modules/.installed: frontend/package-lock.json
+	@command -v npm > /dev/null && $(NODE_FITS) || { echo "Building the page needs Node.js 20.19 or 22.12, or newer," \
+	  "with npm: https://nodejs.org"; exit 1; }
+	cd frontend && npm ci --no-audit --no-fund
+	@touch $@
+
+$(SITE): frontend/node_modules/.installed $(FRONTEND)
+	cd frontend && npm run build
+	@touch $@

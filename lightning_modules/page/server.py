@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import errno
 import sys
-from functools import partial
 from http import HTTPStatus
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
@@ -59,11 +58,11 @@ class PageServer(ThreadingHTTPServer):
     block_on_close = False  # a browser keeps its connections open
 
     def __init__(self, folder: Path, port: int | None = None) -> None:
-        handler = partial(_Handler, folder=folder.resolve())
+        self.folder = folder.resolve()
         candidates = range(FIRST_PORT, FIRST_PORT + _PORTS) if port is None else [port]
         for each in candidates:
             try:
-                super().__init__((HOST, each), handler)
+                super().__init__((HOST, each), _Handler)
                 return
             except OSError as error:
                 if error.errno not in (errno.EADDRINUSE, errno.EACCES):
@@ -91,10 +90,6 @@ class _Handler(BaseHTTPRequestHandler):
     timeout = 60
     server: PageServer
 
-    def __init__(self, *given: Any, folder: Path) -> None:  # noqa: ANN401
-        self._folder = folder
-        super().__init__(*given)
-
     def do_GET(self) -> None:
         """Answer with a file."""
         self._answer(with_body=True)
@@ -116,7 +111,7 @@ class _Handler(BaseHTTPRequestHandler):
         if not self._from_here():
             self.send_error(HTTPStatus.MISDIRECTED_REQUEST, explain="This server is for this machine alone.")
             return
-        file = file_of(self._folder, self.path)
+        file = file_of(self.server.folder, self.path)
         try:
             content = None if file is None else file.read_bytes()
         except OSError:

@@ -6,8 +6,10 @@ from pathlib import Path
 import pytest
 
 from datamodules.sources.rendered_cats import RenderedCats
+from lightning_modules.page import front_end
 from tests.helpers.command_line import DIT, UNET, load_script, options, shrunk
 from tests.helpers.same_process import same_process  # noqa: F401 -- a fixture of every test here
+from tests.helpers.site import stand_in
 
 RUN = "2026-11-23T19-12-31Z"
 """The run that the pages name."""
@@ -17,6 +19,12 @@ RUN = "2026-11-23T19-12-31Z"
 def own_cache(tmp_path_factory: pytest.TempPathFactory, monkeypatch: pytest.MonkeyPatch) -> None:
     """No test reads or writes the user's cache."""
     monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path_factory.getbasetemp() / "docs-cache"))
+
+
+@pytest.fixture(autouse=True)
+def built_page(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The page's front end is built, as for a reader who has installed the project."""
+    monkeypatch.setattr(front_end, "SITE", stand_in(tmp_path / "site"))
 
 
 @pytest.fixture(scope="session")

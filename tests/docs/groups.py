@@ -21,7 +21,7 @@ GROUPS = {
     "service": r"modal token |modal run \S+::tensorboard",  # needs a real account
     # Run in a process
     "devices": r"ninelives fit .*--trainer\.devices [2-9]",
-    "server": r"ninelives board|tensorboard |make tensorboard",
+    "server": r"ninelives board|ninelives page .*--(serve|open)|tensorboard |make (tensorboard|page)",
     "prove": r"ninelives prove ",
     "modal": r"modal |mkdir -p runs/",
     "make": r"make ",

@@ -28,6 +28,7 @@ from lightning_modules.encoders import RGB
 from lightning_modules.sampling.image_noise import ImageNoise, InterpolatedNoise
 from lightning_modules.sampling.settings import Sampling
 from lightning_modules.utils.seeds import Stream, fold
+from tests.frontend import pictures
 from tests.helpers.places import REPOSITORY
 
 FOLDER = REPOSITORY / "frontend" / "tests" / "golden"
@@ -51,15 +52,17 @@ def contents() -> dict[str, list[dict[str, Any]]]:
         "samples": list(samples()),
         "pixels": [pixels()],
         "tables": list(tables()),
+        "pictures": list(pictures.records()),
     }
 
 
 def write() -> None:
-    """Write the files, a record a line."""
+    """Write the files, a record a line, and the networks."""
     FOLDER.mkdir(exist_ok=True)
     for name, records in contents().items():
         lines = ",\n".join(json.dumps(record) for record in records)
         path(name).write_text(f"[\n{lines}\n]\n", encoding="utf-8")
+    pictures.write_networks(FOLDER)
 
 
 def path(name: str) -> Path:

@@ -3,16 +3,25 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from functools import cache
+from pathlib import Path
 from typing import Any
 
+import numpy as np
+import onnxruntime
 import pytest
+import torch
+from torch import Tensor
 
+from lightning_modules.diffusion.denoiser import Denoiser
 from lightning_modules.diffusion.samplers.table import SAMPLERS
 from lightning_modules.diffusion.schedules.table import SCHEDULES
 from lightning_modules.diffusion.tables import THRESHOLDS
-from tests.frontend import golden
+from lightning_modules.encoders import RGB
+from lightning_modules.sampling.image_noise import ImageNoise
+from lightning_modules.sampling.settings import Sampling
+from tests.frontend import golden, pictures
 
 HINT = "run `make golden`, then port what has changed to frontend/src/diffusion"
 
@@ -43,6 +52,42 @@ def test_every_name_is_sampled_with_or_refused(table: dict[str, Any], request: p
     kind = request.node.callspec.id
     sampled = {record["settings"][kind] for record in todays()["samples"]} - {"none"}
     assert sampled == table.keys() - golden.NOT_ON_THE_PAGE
+
+
+def test_the_pictures_are_of_todays_networks() -> None:
+    written = json.loads(golden.path("pictures").read_text(encoding="utf-8"))
+    for one, other in zip(written, todays()["pictures"], strict=True):
+        assert one | {"pixels": []} == other | {"pixels": []}, HINT
+        assert (torch.tensor(one["pixels"]) - torch.tensor(other["pixels"])).abs().max() <= 1, HINT
+
+
+@pytest.mark.parametrize("number", range(len(pictures.PICTURES)))
+def test_the_networks_make_the_pictures(number: int) -> None:
+    record = json.loads(golden.path("pictures").read_text(encoding="utf-8"))[number]
+    network, guide = (
+        record[name] and denoiser(golden.FOLDER / record[name]) for name in ("network", "guide")
+    )
+    settings = Sampling.from_dict(record["settings"])
+    labels = record["labels"]
+    weak = guide(labels) if guide else network([record["null_label"]] * len(labels))
+    noise = ImageNoise(int(record["seed"]), record["indices"], tuple(record["shape"]))
+    pixels = RGB().decode(settings.sample(network(labels), noise, weak)).flatten(1)
+    assert (pixels.int() - torch.tensor(record["pixels"])).abs().max() <= 1
+
+
+def denoiser(graph: Path) -> Callable[[list[int]], Denoiser]:
+    """Return what makes a denoiser of labels, evaluated by onnxruntime."""
+    session = onnxruntime.InferenceSession(graph, providers=["CPUExecutionProvider"])
+    names = [each.name for each in session.get_inputs()]
+
+    def of(labels: list[int]) -> Denoiser:
+        def denoise(x: Tensor, sigma: Tensor) -> Tensor:
+            given = {"x": x.numpy(), "sigma": sigma.numpy(), "labels": np.array(labels)}
+            return torch.from_numpy(session.run(["denoised"], {name: given[name] for name in names})[0])
+
+        return denoise
+
+    return of
 
 
 def differing(one: Any, other: Any, tolerance: float, place: str = "") -> Iterable[str]:

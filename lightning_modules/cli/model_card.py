@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-import re
 from collections.abc import Iterator, Mapping
 from typing import Any
 
 from datamodules.sources.table import SOURCES
 from datamodules.utils.io import file_digest, read_json
-from lightning_modules.evaluation.report import REPORT, Report, Row, figures_heads, figures_notes, figures_row
-from lightning_modules.evaluation.stored_report import read_report
+from lightning_modules.evaluation.published import measured
+from lightning_modules.evaluation.report import figures_heads, figures_notes, figures_row
 from lightning_modules.export.licenses import Licenses
 from lightning_modules.export.model_card import MeasuredQuality, ModelCard
 from lightning_modules.run.data_index import DataIndex
@@ -17,9 +16,6 @@ from lightning_modules.run.directory import RunDirectory
 from lightning_modules.run.finding import run_config
 from lightning_modules.run.manifest import FINGERPRINT, read_identity
 from lightning_modules.trained.trained import Trained
-
-_OF_PROTOCOL = ("N on each side", "features", "images", "floor", "ceiling", "seed", "seeds")
-"""What is told of a protocol; the reference's name is a folder of somebody's machine."""
 
 
 def card_of(trained: Trained, description: Mapping[str, Any], licenses: Licenses) -> ModelCard:
@@ -113,13 +109,10 @@ def _versions(trained: Trained) -> Iterator[tuple[str, object]]:
 
 def _quality(run: RunDirectory, trained: Trained) -> MeasuredQuality | None:
     """Read the newest evaluation of the run; None where nothing was measured."""
-    try:
-        report = read_report(run.evaluation / REPORT)
-    except FileNotFoundError:
+    found = measured(run.evaluation, file_digest(trained.path))
+    if found is None:
         return None
-    if not report.rows:
-        return None
-    rows, of_these = _rows_of(report, trained)
+    report, rows, of_these = found
     entries = [("floor: real against real", report.floor), *((row.name, row.figures) for row in rows)]
     entries.append(("ceiling: noise", report.ceiling))
     notes = figures_notes(entries)
@@ -129,24 +122,6 @@ def _quality(run: RunDirectory, trained: Trained) -> MeasuredQuality | None:
         figures_heads(entries),
         [[title, *figures_row(entries, figures)] for title, figures in entries],
         notes,
-        dict(_protocol(report)),
+        found.protocol(),
         [f"{row.name}: {row.memorization.describe()}" for row in rows if row.memorization],
     )
-
-
-def _rows_of(report: Report, trained: Trained) -> tuple[list[Row], bool]:
-    """Return the rows of the checkpoint, or all where it has no row; and which of the two it was."""
-    digest = file_digest(trained.path)
-    own = [row for row in report.rows if row.facts.get("sha256") == digest]
-    return own or list(report.rows), bool(own)
-
-
-def _protocol(report: Report) -> Iterator[tuple[str, object]]:
-    for name in _OF_PROTOCOL:
-        if name in report.protocol:
-            yield name, report.protocol[name]
-    fingerprint = re.search(r"fingerprint (\w+)$", str(report.protocol.get("reference", "")))
-    if fingerprint:
-        yield "fingerprint of the real images", fingerprint[1]
-    if str(report.protocol.get("class balance", "")).startswith("NOT"):
-        yield "class balance", "not matched: the real images have other classes"

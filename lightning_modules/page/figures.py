@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from lightning_modules.evaluation.report import REPORT, Report, Row, cell
-from lightning_modules.evaluation.stored_report import read_report
+from lightning_modules.evaluation.published import Measured, measured
+from lightning_modules.evaluation.report import Report, cell
 from lightning_modules.metrics.figure import Figure
 from lightning_modules.metrics.table import METRICS
 from lightning_modules.run.directory import RunDirectory
@@ -22,31 +22,24 @@ def run_figures(run: RunDirectory, digest: str) -> Told:
     Raises:
         ValueError: If the report is damaged.
     """
-    try:
-        report = read_report(run.evaluation / REPORT)
-    except FileNotFoundError:
+    found = measured(run.evaluation, digest)
+    if found is None:
         return []
-    if not report.rows:
-        return []
-    own = [row for row in report.rows if row.facts.get("sha256") == digest]
-    row = (own or list(report.rows))[-1]
-    told = [_measured(report, row, of_this=bool(own))]
-    told += [_told(name, figure, report) for name, figure in row.figures.items() if name in METRICS]
+    row = found.rows[-1]
+    told = [{"name": "measured", "value": row.name, "note": _how(found)}]
+    told += [_told(name, figure, found.report) for name, figure in row.figures.items() if name in METRICS]
     if row.memorization is not None:
         verdict, _, why = row.memorization.describe().partition(": ")
         told.append({"name": "memorization", "value": verdict, "note": why})
     return told
 
 
-def _measured(report: Report, row: Row, *, of_this: bool) -> dict[str, str]:
-    """Say what was measured, and how."""
-    how = "; ".join(
-        f"{name}: {report.protocol[name]}"
-        for name in ("N on each side", "features", "reference", "floor", "ceiling")
-        if name in report.protocol
-    )
-    other = "" if of_this else "of another checkpoint or other weights than this page's; "
-    return {"name": "measured", "value": row.name, "note": f"{other}{how}"}
+def _how(found: Measured) -> str:
+    """Say how it was measured."""
+    said = [f"{name}: {value}" for name, value in found.protocol().items()]
+    if not found.of_checkpoint:
+        said.insert(0, "of another checkpoint than this page's")
+    return "; ".join(said)
 
 
 def _told(name: str, figure: Figure, report: Report) -> dict[str, str]:

@@ -10,7 +10,11 @@ from lightning_modules.metrics.memorization import Memorization
 from lightning_modules.page.figures import run_figures
 from lightning_modules.run.directory import RunDirectory
 
-PROTOCOL = {"N on each side": 600, "features": "EfficientNet", "reference": "cats; fingerprint 12", "seed": 3}
+PROTOCOL = {
+    "N on each side": 600,
+    "features": "EfficientNet",
+    "reference": "/home/me/cats, half; fingerprint 12",
+}
 
 
 def row(name: str, kid: float, digest: str, memorization: Memorization | None = None) -> Row:
@@ -35,8 +39,9 @@ def test_a_figure_stands_between_floor_and_ceiling_with_its_interval(tmp_path: P
     told = run_figures(report(tmp_path, row("step 9", 0.25, "abc")), "abc")
     measured, kid, frechet, score = told
     assert measured["value"] == "step 9"
-    assert "N on each side: 600; features: EfficientNet; reference: cats; fingerprint 12" in measured["note"]
-    assert "another checkpoint" not in measured["note"]
+    assert measured["note"] == (
+        "N on each side: 600; features: EfficientNet; fingerprint of the real images: 12"
+    )  # and no folder of the machine
     assert (kid["name"], kid["value"]) == ("KID", "0.25 ±0.01")
     for part in (
         "lower is better",

@@ -33,7 +33,7 @@ export default defineConfig({
   },
   server: { headers: ISOLATION, fs: { allow: [".."] } },
   preview: { headers: ISOLATION },
-  test: { include: ["tests/**/*.test.ts"], environment: "node" },
+  test: { include: ["tests/**/*.test.ts"], exclude: ["tests/browser/**"], environment: "node" },
 });
 
 /** Many servers do not know that `.mjs` is JavaScript, and a browser then refuses it. */

@@ -6,7 +6,7 @@ import { join } from "node:path";
 import type { Browser, Page } from "playwright-core";
 import { afterAll, beforeAll, describe, expect, inject, test } from "vitest";
 import { difference, launch, phase, shownImages, withoutGpu } from "./support/browser";
-import { type Asked, type RunName, RUNS, tinyRun } from "./support/pages";
+import { type Asked, type RunName, RUNS, type TinyRun, tinyRun } from "./support/pages";
 import { pageServer, plainServer, type Server } from "./support/servers";
 
 const CASES = RUNS.flatMap((name) =>
@@ -14,15 +14,15 @@ const CASES = RUNS.flatMap((name) =>
 );
 
 /** Open a page at a link, wait for its images, and compare all that `ninelives sample` has made. */
-async function compare(page: Page, url: string, asked: Asked): Promise<void> {
+async function compare(page: Page, url: string, run: TinyRun, asked: Asked): Promise<void> {
   await page.goto(`${url}#${asked.link}`);
   await phase(page, "done");
   const shown = await shownImages(page);
+  expect(shown).toHaveLength(asked.images.length);
   for (const { label, index, rgb } of asked.images) {
-    // Columns are classes; without classes an image has a column of its own.
-    const image = shown.find(
-      (each) => each.index === index && (asked.images.length === shown.length || each.column === label),
-    );
+    // Columns are classes; without classes each image has a column of its own.
+    const column = run.classes.length ? label : index;
+    const image = shown.find((each) => each.index === index && each.column === column);
     expect(image?.state).toBe("sampled");
     expect(difference(image!, rgb)).toBeLessThanOrEqual(1);
   }
@@ -52,7 +52,7 @@ describe("on a plain static host", () => {
     // Without service workers nothing isolates the page.
     const context = await browser.newContext({ serviceWorkers: "block" });
     const page = await context.newPage();
-    await compare(page, `${server.url}${name}/page/`, tinyRun(name).asked[at]!);
+    await compare(page, `${server.url}${name}/page/`, tinyRun(name), tinyRun(name).asked[at]!);
     expect((await chosen(page)).backend).toBe("wasm");
     expect(await page.evaluate(() => crossOriginIsolated)).toBe(false);
     expect(await page.locator("#machine [data-backend=wasm-threads]").textContent()).toMatch(/isolated/);
@@ -80,7 +80,7 @@ describe("served by `ninelives page --serve`", () => {
     "%s in WebAssembly with threads: link %s, %s",
     async ([name, at]) => {
       const page = await browser.newPage();
-      await compare(page, `${server.url}?backend=wasm-threads`, tinyRun(name).asked[at]!);
+      await compare(page, `${server.url}?backend=wasm-threads`, tinyRun(name), tinyRun(name).asked[at]!);
       const { backend, said } = await chosen(page);
       expect(backend).toBe("wasm-threads");
       expect(said).toMatch(/\d+ threads/);
@@ -109,7 +109,7 @@ describe("on WebGPU", () => {
   test.for(CASES)("%s: link %s, %s", async ([name, at], { skip }) => {
     if (reason) skip(reason);
     const page = await browser.newPage();
-    await compare(page, `${server.url}${name}/page/?backend=webgpu`, tinyRun(name).asked[at]!);
+    await compare(page, `${server.url}${name}/page/?backend=webgpu`, tinyRun(name), tinyRun(name).asked[at]!);
     expect((await chosen(page)).backend).toBe("webgpu");
     await page.close();
   });

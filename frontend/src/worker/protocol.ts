@@ -106,6 +106,17 @@ export function transferables(reply: Reply): ArrayBuffer[] {
   return [];
 }
 
+const LONGEST = 200;
+
+/** Return what onnxruntime says, without the places in its sources that it says it with. */
+export function plainMessage(message: string): string {
+  const plain = message
+    .replace(/\/\S+\.(?:cc|h):\d+ [^]*? was false\./g, "")
+    .replace(/\s+/g, " ")
+    .replace(/[\s.]+$/, "");
+  return plain.length > LONGEST ? `${plain.slice(0, LONGEST)}…` : plain;
+}
+
 /** Sort an error of onnxruntime, of WebAssembly or of WebGPU by what to do about it. */
 export function reasonOf(message: string): FailureReason {
   if (/device.{0,20}lost|lost.{0,20}device|DeviceLost|device was destroyed/i.test(message))

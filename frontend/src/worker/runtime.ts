@@ -4,6 +4,7 @@ import type { InferenceSession, Tensor } from "onnxruntime-web";
 import wasmGlue from "onnxruntime-web/ort-wasm-simd-threaded.mjs?url";
 import webgpuGlue from "onnxruntime-web/ort-wasm-simd-threaded.asyncify.mjs?url";
 import type { BackendName } from "./protocol";
+import { widened } from "./widen";
 
 type Ort = typeof import("onnxruntime-web");
 
@@ -17,6 +18,8 @@ export interface Runtime {
   lost(): Promise<string>;
 }
 
+/** Level of onnxruntime's log. */
+const ERRORS = 3;
 /** More threads than this do not make a small network faster. */
 const MAX_THREADS = 8;
 
@@ -36,7 +39,10 @@ export async function loadRuntime(backend: BackendName, binary: ArrayBuffer): Pr
   const provider = backend === "webgpu" ? "webgpu" : "wasm";
   return {
     createSession: (model) =>
-      ort.InferenceSession.create(model, { executionProviders: [provider], logSeverityLevel: 3 }),
+      ort.InferenceSession.create(backend === "webgpu" ? widened(model) : model, {
+        executionProviders: [provider],
+        logSeverityLevel: ERRORS,
+      }),
     tensor: (type: "float32" | "int64", data: Float32Array | BigInt64Array, dims: readonly number[]) =>
       new ort.Tensor(type, data as never, dims),
     threads,

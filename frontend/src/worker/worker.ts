@@ -3,7 +3,15 @@
 import { messageOf } from "../errors";
 import { Model } from "./denoiser";
 import { probeModel } from "./probe";
-import { type Failure, type Opening, reasonOf, type Reply, type Request, transferables } from "./protocol";
+import {
+  type Failure,
+  type Opening,
+  plainMessage,
+  reasonOf,
+  type Reply,
+  type Request,
+  transferables,
+} from "./protocol";
 import { loadRuntime } from "./runtime";
 import { sampleImage } from "./task";
 
@@ -11,6 +19,7 @@ declare const self: DedicatedWorkerGlobalScope;
 
 interface Opened {
   readonly model: Model;
+  readonly onGpu: boolean;
   /** Rejects when the GPU is lost. */
   readonly lost: Promise<never>;
 }
@@ -42,7 +51,7 @@ async function answer(request: Call, signal: AbortSignal): Promise<void> {
     const give = await (opened ? Promise.race([work, opened.lost]) : work);
     send({ id, kind: "gave", give });
   } catch (error) {
-    send({ id, kind: "failed", failure: failureOf(error, signal) });
+    send({ id, kind: "failed", failure: failureOf(await deeper(error), signal) });
   }
 }
 
@@ -72,8 +81,21 @@ async function open(opening: Opening): Promise<{ threads: number }> {
     throw new Error(`the GPU device was lost: ${reason}`);
   });
   lost.catch(() => undefined); // Calls race with it; between them nobody listens.
-  opened = { model, lost };
+  opened = { model, onGpu: opening.backend === "webgpu", lost };
   return { threads: runtime.threads };
+}
+
+const LOSS_MS = 200;
+
+/** Return why the GPU was lost, if it was, instead of what that led to: a call can fail before the loss is told. */
+async function deeper(error: unknown): Promise<unknown> {
+  const patience = new Promise<void>((resolve) => setTimeout(resolve, LOSS_MS));
+  try {
+    await Promise.race([opened?.lost, opened?.onGpu ? patience : undefined]);
+    return error;
+  } catch (loss) {
+    return loss;
+  }
 }
 
 function send(reply: Reply): void {
@@ -82,7 +104,7 @@ function send(reply: Reply): void {
 
 function failureOf(error: unknown, signal: AbortSignal): Failure {
   const message = messageOf(error);
-  return { reason: signal.aborted ? "canceled" : reasonOf(message), message };
+  return { reason: signal.aborted ? "canceled" : reasonOf(message), message: plainMessage(message) };
 }
 
 /** Resolve in a later task: WebAssembly works without pauses of its own, and messages would wait for the end. */

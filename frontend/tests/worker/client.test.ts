@@ -3,7 +3,7 @@ import { Canceled } from "../../src/errors";
 import type { Probe } from "../../src/model/manifest";
 import { type Port, WorkerClient, WorkerFailure } from "../../src/worker/client";
 import type { Reply, Request } from "../../src/worker/protocol";
-import { reasonOf } from "../../src/worker/protocol";
+import { plainMessage, reasonOf } from "../../src/worker/protocol";
 
 const PROBE = {} as Probe;
 
@@ -92,4 +92,10 @@ test.each([
   ["no such kernel", "other"],
 ])("%s is sorted as %s", (message, reason) => {
   expect(reasonOf(message)).toBe(reason);
+});
+
+test("a message of onnxruntime loses its places in the sources", () => {
+  const message =
+    "failed to call OrtRun(). ERROR_MESSAGE: /mnt/work/onnxruntime/core/webgpu/buffer_manager.cc:643 void onnxruntime::Download() const status == Success was false. Buffer was unmapped. \n";
+  expect(plainMessage(message)).toBe("failed to call OrtRun(). ERROR_MESSAGE: Buffer was unmapped");
 });

@@ -145,7 +145,9 @@ def _against_baselines(measured: Sequence[Band]) -> str:
         for band in measured
         if band.val > 0
     ]
-    return table(rows, ("noise levels", "held-out error", "better baseline", "the model's error"))
+    heads = ("noise levels", "held-out error", "better baseline", "the model's error")
+    drawn = table(rows, heads, kind="list numbers")
+    return f'<div class="wide">{drawn}</div>' if drawn else ""
 
 
 def _last(series: Mapping[str, Series]) -> dict[str, float]:

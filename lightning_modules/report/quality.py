@@ -35,7 +35,7 @@ def _row(report: Report, row: Row) -> str:
         if row.figures[name].value is None
     }
     notes = "".join(f'<p class="soft">{text(note)}</p>' for note in sorted(refused))
-    table = f'<div class="wide"><table class="list">{head}{lines}</table></div>'
+    table = f'<div class="wide"><table class="list numbers">{head}{lines}</table></div>'
     return f"<h3>{text(row.name)}</h3>{table}{words}{notes}"
 
 

@@ -104,7 +104,7 @@ class Chart:
 def legend(curves: Sequence[Curve]) -> str:
     """Return what each curve is, in a line below a chart."""
     lines = (
-        f'<span><svg viewBox="0 0 28 10" aria-hidden="true" aria-label="">'
+        f'<span><svg viewBox="0 0 28 10" aria-hidden="true">'
         f'<path class="curve {curve.kind}" d="M1 5H27"/></svg>{text(curve.name)}</span>'
         for curve in curves
     )

@@ -13,7 +13,7 @@ class HtmlPage(HTMLParser):
     Attributes:
         loads: All that it would load or link to.
         elements: Names of its elements, in their order.
-        pictures: The words of each `img` and each `svg`; None where there are none.
+        pictures: The words of each `img` and each `svg`, empty for those that say nothing; None if they lack.
         text: Its text outside of style and script.
         ids: Names that links within the page and labels refer to.
         wanted: Names that are referred to.
@@ -42,7 +42,8 @@ class HtmlPage(HTMLParser):
             self._open.append(tag)
         self.loads += [value or "" for name, value in attrs if name in ("src", "href", "srcset", "poster")]
         if tag in ("img", "svg"):
-            self.pictures.append(values.get("alt") if tag == "img" else values.get("aria-label"))
+            said = "" if values.get("aria-hidden") == "true" else values.get("aria-label")
+            self.pictures.append(values.get("alt") if tag == "img" else said)
         if name := values.get("id"):
             assert name not in self.ids, f"two elements have the id {name}"
             self.ids.add(name)

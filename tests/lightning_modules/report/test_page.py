@@ -229,3 +229,73 @@ def test_numbers_that_are_not_finite_are_not_drawn(made_up):
     page = read(made_up)
     assert not re.search(r"\b(nan|inf)\b", made_up.run.report.read_text().partition("</style>")[2])
     assert page.text.count("Learning rate") == 0
+
+
+def figure(value: float | None, width: float = 0.1, note: str = "") -> dict[str, object]:
+    ends = {"low": None, "high": None} if value is None else {"low": value - width, "high": value + width}
+    return {"value": value, **ends, "note": note}
+
+
+def evaluated(made_up: MadeUpRun, step: int, copies: float = 0.0) -> None:
+    folder = made_up.run.evaluation
+    folder.mkdir()
+    rows = [
+        {
+            "name": f"step {step}, {HOSTILE}",
+            "facts": {"step": step},
+            "figures": {
+                "kid": figure(2.0),
+                "recall": figure(0.5),
+                "frechet": figure(None, note="N is too small"),
+            },
+            "memorization": {
+                "distance_ratio": 1.0,
+                "distance_ratio_interval": [0.9, 1.1],
+                "z": 0.0,
+                "copies": copies,
+                "copies_val": 0.0,
+                "rings": copies > 0,
+            },
+        }
+    ]
+    report = {
+        "complete": False,
+        "protocol": {"N on each side": 60, "reference": HOSTILE},
+        "floor": {"kid": figure(0.0), "recall": figure(1.0), "frechet": figure(None)},
+        "ceiling": {"kid": figure(8.0), "recall": figure(0.0), "frechet": figure(None)},
+        "rows": rows,
+        "error_by_noise_level": {},
+    }
+    (folder / "report.json").write_text(json.dumps(report))
+
+
+def test_figures_stand_between_floor_and_ceiling(made_up):
+    killed_three_times(made_up)
+    evaluated(made_up, 200)
+    made_up.grids(10)
+    shutil.copy(made_up.run.sample_grid(10), made_up.run.evaluation / "closest-pairs-1.png")
+    page = read(made_up, evaluate="ninelives evaluate runs/demo")
+    assert "KID: 75% of the way from noise to real images" in page.pictures
+    assert "recall: 50% of the way from noise to real images" in page.pictures
+    for words in (
+        "2 ±0.1",
+        "Fréchet is refused: N is too small",
+        "The evaluation has not come to its end.",
+        "Nearest training images",
+        "The evaluation is of step 200.",
+        "no sign of memorizing",
+    ):
+        assert words in page.text, words
+    assert "Not evaluated yet" not in page.text
+    assert "Samples are copies" not in page.text
+
+
+def test_copies_of_training_images_are_a_problem(made_up):
+    evaluated(made_up, 0, copies=0.5)
+    assert "Samples are copies of training images." in read(made_up).text
+
+
+def test_an_evaluation_that_is_damaged_is_said(made_up):
+    made_up.run.evaluation.mkdir()
+    (made_up.run.evaluation / "report.json").write_text("{}")
+    assert "report.json: " in read(made_up).text

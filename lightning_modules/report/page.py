@@ -142,7 +142,7 @@ _OF_DATA = {
     "crop": "data.crop",
     "mirrored": "data.flip",
     "augmentation": "data.augmentation",
-    "images per device and micro-batch": "data.batch_size",
+    "batch size": "data.batch_size",
     "classes equally often": "data.class_balanced",
 }
 

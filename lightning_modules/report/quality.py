@@ -28,7 +28,9 @@ def _row(report: Report, row: Row) -> str:
     lines = "".join(_line(name, row.figures, report.floor, report.ceiling) for name in names)
     heads = ("figure", "these samples", "floor: real images", "ceiling: noise", "from noise to real")
     head = f"<tr>{''.join(f'<th>{each}</th>' for each in heads)}</tr>"
-    words = "".join(f"<p>{text(said)}.</p>" for said in report.words(row)) if _has_kid(report, row) else ""
+    said = [*report.words(row)] if _has_kid(report, row) else []
+    said += [f"{METRICS[name].title} {METRICS[name].caution}" for name in names if METRICS[name].caution]
+    words = "".join(f"<p>{text(each[0].upper() + each[1:])}.</p>" for each in said)
     refused = {
         f"{METRICS[name].title} is refused: {row.figures[name].note}"
         for name in names

@@ -283,7 +283,7 @@ def test_figures_stand_between_floor_and_ceiling(made_up):
         "The evaluation has not come to its end.",
         "Nearest training images",
         "The evaluation is of step 200.",
-        "no sign of memorizing",
+        "No sign of memorizing",
     ):
         assert words in page.text, words
     assert "Not evaluated yet" not in page.text

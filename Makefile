@@ -41,8 +41,10 @@ frontend: $(SITE)  ## Build the page's front end, with Node
 
 test: $(VENV)/.installed-dev  ## Run the tests, all but the slow ones, JOBS=2 at a time; options in ARGS
 	$(PYTEST) -m "not slow" $(ARGS)
-	@if command -v npm > /dev/null; then cd frontend && { [ -d node_modules ] || npm ci; } && npm test; \
-	else echo "The page's code is not tested: there is no npm; install Node.js 20.19 or newer"; fi
+	@if command -v npm > /dev/null && $(NODE_FITS); then \
+	  cd frontend && { [ node_modules/.installed -nt package-lock.json ] || npm ci && touch node_modules/.installed; } \
+	  && npm test; \
+	else echo "The page's code was not tested: that needs Node.js 20.19 or 22.12, or newer, with npm"; fi
 
 test-slow: $(VENV)/.installed-dev  ## Run the slow tests
 	$(PYTEST) -m slow $(ARGS)

@@ -46,6 +46,13 @@ function askedBetween(start: Asked, end: Asked, share: number): Asked | null {
   return { label: first[0], other: second[0], share: second[1] };
 }
 
+/** What others want to know. */
+export interface BetweenEvents {
+  /** Images are being sampled, or are not any more. */
+  busy(busy: boolean): void;
+  failed(error: unknown): void;
+}
+
 export class Between {
   private readonly place = byId("between");
   private readonly big: HTMLCanvasElement;
@@ -62,7 +69,7 @@ export class Between {
     private readonly manifest: Manifest,
     private readonly engine: () => Engine | null,
     private readonly calm: () => boolean,
-    private readonly onError: (error: unknown) => void,
+    private readonly events: BetweenEvents,
   ) {
     const { width, height } = manifest.image;
     this.big = newCanvas(width, height);
@@ -101,6 +108,7 @@ export class Between {
   cancel(): void {
     this.abort?.abort();
     this.abort = null;
+    this.events.busy(false);
   }
 
   close(): void {
@@ -126,7 +134,9 @@ export class Between {
       this.words.textContent = "An interpolation mixes two classes at most: choose images of two classes.";
       return;
     }
-    this.sample(known, settings).catch(this.onError);
+    this.sample(known, settings).catch((error: unknown) => {
+      this.events.failed(error);
+    });
   }
 
   private reset(count: number): void {
@@ -153,6 +163,7 @@ export class Between {
     const abort = new AbortController();
     const { signal } = abort;
     this.abort = abort;
+    this.events.busy(true);
     try {
       for (const [at, job] of jobs.entries()) {
         this.words.textContent = `Sampling image ${at + 1} of ${jobs.length}.`;
@@ -168,6 +179,8 @@ export class Between {
       if (!this.sampling) this.words.textContent = `Canceled after ${this.done} of ${jobs.length} images.`;
       return;
     }
+    this.abort = null;
+    this.events.busy(false);
     for (const each of this.saves) each.disabled = false;
     if (!this.calm()) this.player.start();
   }

@@ -119,9 +119,9 @@ export class Controls {
       this.change({ mix: { ...present(), ...change } });
     };
     const names = this.manifest.classes.map((name, label) => [`${label}`, name] as const);
-    const first = menu("From", names, (label) => { set({ first: Number(label) }); }); // prettier-ignore
-    const second = menu("To", names, (label) => { set({ second: Number(label) }); }); // prettier-ignore
-    const share = slider("Share of the second", { min: 0, max: 1, step: 0.05 }, percent, (value) => {
+    const first = menu("First class", names, (label) => { set({ first: Number(label) }); }); // prettier-ignore
+    const second = menu("Second class", names, (label) => { set({ second: Number(label) }); }); // prettier-ignore
+    const share = slider("How much of the second", { min: 0, max: 1, step: 0.05 }, percent, (value) => {
       set({ share: Number(value.toFixed(4)) });
     });
     const parts = el(
@@ -134,7 +134,7 @@ export class Controls {
     this.shows.push(({ mix }) => {
       visible(parts, mix !== null);
     });
-    const ticked = tick("Mix two classes in one more column", (on) => {
+    const ticked = tick("A column of two classes, mixed", (on) => {
       this.change({ mix: on ? beginning : null });
     });
     return el(

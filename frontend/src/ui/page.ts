@@ -24,6 +24,8 @@ export class Page {
   private readonly controls: Controls;
   private readonly film: Film;
   private readonly between: Between;
+  /** What is being sampled. */
+  private working = { grid: false, between: false };
   /** The image from which the next one that is chosen is interpolated to. */
   private start: number | null = null;
 
@@ -56,7 +58,12 @@ export class Page {
         this.studio?.film(at).catch(fail);
       },
     });
-    this.between = new Between(manifest, () => this.engine, calm, fail);
+    this.between = new Between(manifest, () => this.engine, calm, {
+      busy: (busy) => {
+        this.busy({ between: busy });
+      },
+      failed: fail,
+    });
     this.settings = this.read();
     this.actions();
     this.listen();
@@ -70,6 +77,9 @@ export class Page {
     this.studio = new Studio(this.manifest, engine, this.grid, this.status, calm, {
       changed: (at) => {
         if (this.film.at === at) this.film.update();
+      },
+      busy: (busy) => {
+        this.busy({ grid: busy });
       },
     });
     this.apply(this.settings);
@@ -112,6 +122,18 @@ export class Page {
     const link = copyButton("Copy link", () => location.href);
     link.id = "copy-link";
     byId("actions").append(sample, cancel, picture, link);
+    this.busy({});
+  }
+
+  private busy(change: { grid?: boolean; between?: boolean }): void {
+    this.working = { ...this.working, ...change };
+    const busy = this.working.grid || this.working.between;
+    const cancel = byId("cancel") as HTMLButtonElement;
+    const sample = byId("sample") as HTMLButtonElement;
+    sample.disabled = !this.studio;
+    // A button that is switched off loses the focus: it goes to its neighbor.
+    if (!busy && document.activeElement === cancel) sample.focus();
+    cancel.disabled = !busy;
   }
 
   private listen(): void {

@@ -25,6 +25,8 @@ export interface Work {
 export interface StudioEvents {
   /** An image has a new frame, or is complete. */
   changed(at: number): void;
+  /** Images are being sampled, or are not any more. */
+  busy(busy: boolean): void;
 }
 
 export class Studio {
@@ -41,16 +43,6 @@ export class Studio {
     private readonly calm: () => boolean,
     private readonly events: StudioEvents,
   ) {}
-
-  /** Whether images are being sampled. */
-  get busy(): boolean {
-    return this.abort !== null;
-  }
-
-  /** The settings of the images that are shown. */
-  get shown(): Settings | null {
-    return this.settings;
-  }
 
   /** Stop. Images that are complete stay. */
   cancel(): void {
@@ -83,6 +75,7 @@ export class Studio {
     const abort = new AbortController();
     this.abort = abort;
     this.settings = settings;
+    this.events.busy(true);
     const cells = cellsOf(settings, this.manifest);
     this.grid.build(columnsOf(settings, this.manifest), cells);
     this.works = cells.map((cell) => ({ cell, frames: [], sampled: null }));
@@ -101,7 +94,10 @@ export class Studio {
       this.status.progress("", 1);
       this.status.phase("canceled", `Canceled after ${done} of ${counted(cells.length, "image")}.`);
     } finally {
-      if (this.abort === abort) this.abort = null;
+      if (this.abort === abort) {
+        this.abort = null;
+        this.events.busy(false);
+      }
     }
   }
 
@@ -152,7 +148,7 @@ export class Studio {
     const each = sum(({ milliseconds }) => milliseconds) / count;
     this.status.phase(
       "done",
-      `${counted(sampled.length, "image")} in ${duration(milliseconds)}: ${duration(each)} per evaluation of the network, ${counted(count / sampled.length, "evaluation")} an image.`,
+      `${counted(sampled.length, "image")} in ${duration(milliseconds)}: ${counted(count, "evaluation")} of the network, ${duration(each)} each.`,
     );
     const broken = sampled.filter(({ finite }) => !finite).length;
     if (broken) {

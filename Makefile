@@ -42,7 +42,8 @@ frontend: $(SITE)  ## Build the page's front end, with Node
 test: $(VENV)/.installed-dev  ## Run the tests, all but the slow ones, JOBS=2 at a time; options in ARGS
 	$(PYTEST) -m "not slow" $(ARGS)
 	@if command -v npm > /dev/null && $(NODE_FITS); then \
-	  cd frontend && { [ node_modules/.installed -nt package-lock.json ] || npm ci && touch node_modules/.installed; } \
+	  cd frontend && { [ node_modules/.installed -nt package-lock.json ] || \
+	  { npm ci && touch node_modules/.installed; }; } \
 	  && npm test; \
 	else echo "The page's code was not tested: that needs Node.js 20.19 or 22.12, or newer, with npm"; fi
 

@@ -16,6 +16,9 @@ interface Pictures {
   labels: number[];
   seed: string;
   indices: number[];
+  /** The image to whose noise they are `share` of the way; null where they are not. */
+  toward: number | null;
+  share: number;
   settings: unknown;
   /** Of each image (C, H, W), integers from 0 to 255. */
   pixels: number[][];
@@ -52,6 +55,8 @@ async function largestDifferences(record: Pictures): Promise<number[]> {
     nullLabel: record.null_label,
   });
   const settings = readSampling(record.settings);
+  const { toward, share } = record;
+  const seed = Number(record.seed);
   const differences: number[] = [];
   for (const [i, index] of record.indices.entries()) {
     const label = record.labels[i]!;
@@ -59,7 +64,7 @@ async function largestDifferences(record: Pictures): Promise<number[]> {
       model,
       settings,
       image: {
-        noise: { from: { seed: Number(record.seed), index }, to: null, share: 0 },
+        noise: { from: { seed, index }, to: toward === null ? null : { seed, index: toward }, share },
         asked: { label, other: label, share: 0 },
       },
       signal: new AbortController().signal,

@@ -66,6 +66,8 @@ def write_pictures(page: Path, samples: Path, folder: Path) -> None:
         "labels": labels.tolist(),
         "seed": str(made["seed"]),
         "indices": list(range(len(images))),
+        "toward": None,
+        "share": 0,
         "settings": made["sampling"],
         "pixels": images.transpose(0, 3, 1, 2).reshape(len(images), -1).tolist(),
     }

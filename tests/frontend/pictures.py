@@ -9,17 +9,22 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any, NamedTuple
 
+import torch
+
 from lightning_modules.conditioning.class_labels import ClassCondition
 from lightning_modules.diffusion.denoiser import Condition
+from lightning_modules.diffusion.samplers.sampler import NoiseSource
 from lightning_modules.export.onnx_file import write_graph
 from lightning_modules.export.stored_weights import round_weights
 from lightning_modules.module import DiffusionModule
-from lightning_modules.sampling.generate import sample
+from lightning_modules.sampling.generate import sample_from
+from lightning_modules.sampling.image_noise import ImageNoise, InterpolatedNoise
 from lightning_modules.sampling.settings import Sampling
 from tests.helpers import tiny
 
 INDICES = (0, 1, 2, 41)
 SEED = 3
+SHARE = 0.375
 
 
 class Pictures(NamedTuple):
@@ -28,6 +33,8 @@ class Pictures(NamedTuple):
     network: str
     settings: Sampling
     guide: str | None = None
+    toward: int | None = None
+    """Number of the image to whose noise they are `SHARE` of the way."""
 
 
 PICTURES = (
@@ -35,6 +42,7 @@ PICTURES = (
     Pictures("dit", Sampling(sampler="heun", steps=6, guidance=3.0, guidance_interval=(0.1, 30.0))),
     Pictures("dit", Sampling(sampler="unipc", steps=8, schedule="flow", guidance=5.0, threshold="dynamic")),
     Pictures("dit", Sampling(sampler="ancestral", steps=8, guidance=2.0, guide_length=0.1), guide="guide"),
+    Pictures("dit", Sampling(sampler="stochastic_heun", steps=4, guidance=1.5), toward=5),
     Pictures("unet", Sampling(sampler="dpmpp_3m", steps=10, schedule="log_snr", threshold="clip")),
 )
 
@@ -60,10 +68,10 @@ def networks() -> dict[str, DiffusionModule]:
 def records() -> Iterator[dict[str, Any]]:
     """Yield what each picture is made with, and its pixels: planes of red, green and blue."""
     modules = networks()
-    for network, settings, guide in PICTURES:
+    for network, settings, guide, toward in PICTURES:
         module = modules[network]
-        asked = condition(module)
-        images = sample(module, asked, settings, SEED, INDICES, modules[guide] if guide else None)
+        weak = modules[guide] if guide else None
+        images = sample_from(module, condition(module), settings, noise(module.image_shape, toward), weak)
         yield {
             "network": _file(network),
             "guide": None if guide is None else _file(guide),
@@ -72,9 +80,20 @@ def records() -> Iterator[dict[str, Any]]:
             "labels": [0, 1, 1, 0],
             "seed": str(SEED),
             "indices": list(INDICES),
+            "toward": toward,
+            "share": 0 if toward is None else SHARE,
             "settings": settings.to_dict(),
             "pixels": module.encoder.decode(images).flatten(1).tolist(),
         }
+
+
+def noise(shape: tuple[int, int, int], toward: int | None) -> NoiseSource:
+    """Return the images' noise, or what lies between theirs and another image's."""
+    own = ImageNoise(SEED, INDICES, shape)
+    if toward is None:
+        return own
+    other = ImageNoise(SEED, [toward] * len(INDICES), shape)
+    return InterpolatedNoise(own, other, torch.full((len(INDICES),), SHARE))
 
 
 def condition(module: DiffusionModule) -> Condition:

@@ -19,7 +19,6 @@ from lightning_modules.diffusion.samplers.table import SAMPLERS
 from lightning_modules.diffusion.schedules.table import SCHEDULES
 from lightning_modules.diffusion.tables import THRESHOLDS
 from lightning_modules.encoders import RGB
-from lightning_modules.sampling.image_noise import ImageNoise
 from lightning_modules.sampling.settings import Sampling
 from tests.frontend import golden, pictures
 
@@ -70,7 +69,7 @@ def test_the_networks_make_the_pictures(number: int) -> None:
     settings = Sampling.from_dict(record["settings"])
     labels = record["labels"]
     weak = guide(labels) if guide else network([record["null_label"]] * len(labels))
-    noise = ImageNoise(int(record["seed"]), record["indices"], tuple(record["shape"]))
+    noise = pictures.noise(tuple(record["shape"]), record["toward"])
     pixels = RGB().decode(settings.sample(network(labels), noise, weak)).flatten(1)
     assert (pixels.int() - torch.tensor(record["pixels"])).abs().max() <= 1
 

@@ -21,8 +21,8 @@ interface Ziggurat {
  * Draws from N(0, 1) in float32 as numpy's `Generator.standard_normal(dtype=float32)` does, bit for bit: the
  * ziggurat of Marsaglia & Tsang 2000.
  *
- * The logarithm of the tail, once in some 4,000 draws, is that of the platform in numpy, and may differ in the
- * last bit where its C library does not round it correctly.
+ * The logarithm of the tail, once in some 4,000 draws, is that of the C library in numpy, and not rounded correctly
+ * in each: with glibc 2.36 one number in a million differs, in its last bit.
  *
  * @param bits - The generator.
  * @param count - How many numbers.

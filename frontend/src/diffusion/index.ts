@@ -1,4 +1,4 @@
-/** Diffusion without a network: noise, schedules, samplers and guidance, as Python's, to the bit or nearly so. */
+/** Diffusion without a network: noise, schedules, samplers, guidance and rounding, with the results of Python. */
 
 export type { Denoiser } from "./denoiser";
 export { guided, mixed } from "./guidance";

@@ -25,8 +25,9 @@ export interface Step {
  * @param denoiser - `D(x, sigma)`.
  * @param weak - The weaker denoiser to guide away from; needed where `guidance` is not 1.
  * @param noise - The images' noise streams, such as `imageNoise`.
- * @param watch - Is told of each evaluation, and waited for, such as until the event loop has turned.
- * @param signal - Ends it before and after any evaluation.
+ * @param watch - Called after each evaluation. A promise that it returns is awaited, so that a worker can let
+ *   messages in.
+ * @param signal - Cancels before or after an evaluation.
  * @returns Images, (B, C, H, W), about in [-1, 1], not clipped.
  * @throws RangeError if there is nothing to guide away from.
  * @throws The signal's reason where it was given.

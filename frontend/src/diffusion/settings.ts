@@ -4,7 +4,7 @@ import type { ScheduleSettings } from "./schedules/schedule";
 import { SCHEDULES, type ScheduleName } from "./schedules/table";
 import { THRESHOLDS, type ThresholdName } from "./thresholds";
 
-/** More steps than anybody takes. */
+/** More steps are a typing error. */
 const MAX_STEPS = 100_000;
 /** Relative length of the plain mean of all steps, the longest average there is. */
 const LONGEST_AVERAGE = 1 / Math.sqrt(12);
@@ -106,8 +106,8 @@ function known(plain: unknown, names: object, prefix: string): Plain {
   if (typeof plain !== "object" || plain === null || Array.isArray(plain)) {
     throw new RangeError(`${prefix || "sampling "}has values by their names`);
   }
-  const stranger = Object.keys(plain).find((name) => !Object.hasOwn(names, name));
-  if (stranger !== undefined) throw new RangeError(`there is no setting ${prefix}${stranger}`);
+  const unknown = Object.keys(plain).find((name) => !Object.hasOwn(names, name));
+  if (unknown !== undefined) throw new RangeError(`there is no setting ${prefix}${unknown}`);
   return plain as Plain;
 }
 

@@ -80,7 +80,7 @@ describe("sample", () => {
     expect(levels.length).toBe(4);
   });
 
-  it("waits for who looks on", async () => {
+  it("awaits the watcher", async () => {
     let waited = 0;
     await sample({ ...DEFAULTS, steps: 3 }, toy(1, PER_IMAGE), null, noise(), async () => {
       await new Promise((done) => setTimeout(done));

@@ -11,7 +11,7 @@ export function toy(scale: number, perImage: number): Denoiser {
   };
 }
 
-/** What lets a toy be looked on. */
+/** Notes the noise levels at which a denoiser is evaluated. */
 export function noting(denoiser: Denoiser, levels: number[]): Denoiser {
   return (x, sigma) => {
     levels.push(sigma);

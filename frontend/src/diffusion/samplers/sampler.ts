@@ -8,7 +8,7 @@ import type { Noise } from "../image-noise";
  * @param x - `sigmas[0] * N(0, I)`, (B, C, H, W).
  * @param sigmas - Noise levels, descending, the last one 0.
  * @param noise - Fresh noise for the stochastic samplers; the others never call it.
- * @param settings - What samplers take besides.
+ * @param settings - Settings of some samplers.
  * @returns Images, (B, C, H, W), about in [-1, 1], not clipped.
  */
 export type Sampler = (

@@ -3,13 +3,11 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable
-from typing import TYPE_CHECKING, Any, Literal, get_args
+from typing import TYPE_CHECKING, Any, Literal, NamedTuple, get_args
 
 import numpy as np
 import numpy.typing as npt
 import torch
-from torch import Tensor
 
 from lightning_modules.module import DiffusionModule
 
@@ -19,13 +17,31 @@ if TYPE_CHECKING:
 Storage = Literal["int16", "float16", "float32"]
 STORAGES: tuple[Storage, ...] = get_args(Storage)
 
-FEWEST = 1024
-"""Tensors of fewer values stay in float32: they are no part of the size."""
+FEWEST, MANY = 1 << 10, 1 << 14
+"""A tensor of fewer values than the first stays in float32, one of more than the second does not."""
+_SHARE = 200
+"""Between the two, one that is less than this part of the model stays: it saves nothing. The first and the
+last layer, on which images depend most, are among them."""
 _MOST_ERROR = 2.0**-11
 """Largest error of a rounded tensor over the tensor, as norms: what float16 has for values in its range."""
 _LARGEST = 2**15 - 1
 
 Array = npt.NDArray[Any]
+
+
+class Narrow(NamedTuple):
+    """Values in two bytes each."""
+
+    values: Array
+    """float16, or int16."""
+
+    units: Array | None
+    """What int16 counts: powers of two, one for each slice; float32, it broadcasts to the values."""
+
+    def wide(self) -> Array:
+        """Return them as float32, exactly."""
+        wide = self.values.astype(np.float32)
+        return wide if self.units is None else wide * self.units
 
 
 @torch.no_grad()
@@ -35,23 +51,31 @@ def round_weights(module: DiffusionModule, storage: Storage) -> list[str]:
     A tensor whose values are too large, too small or too different from one another stays as it is.
 
     Args:
-        module: The model.
+        module: The model, on the CPU.
         storage: How the weights are to be stored: `float32` as they are; `float16`; or `int16`, as multiples
-            of a power of two, one for each tensor.
+            of powers of two, one for each row of a matrix.
 
     Returns:
         Names of the large tensors that the storage does not hold.
     """
-    left = []
-    if storage != "float32":
-        for name, weight in module.named_parameters():
-            if weight.numel() >= FEWEST:
-                rounded = _ROUNDED[storage](weight)
-                if (rounded - weight).norm() <= _MOST_ERROR * weight.norm():
-                    weight.copy_(rounded)
-                else:
-                    left.append(name)
+    left: list[str] = []
+    if storage == "float32":
+        return left
+    least = smallest_stored(module)
+    for name, weight in module.named_parameters():
+        if weight.numel() >= least:
+            rounded = torch.from_numpy(_narrow(weight.numpy(), storage).wide())
+            if (rounded - weight).norm() <= _MOST_ERROR * weight.norm() < math.inf:
+                weight.copy_(rounded)
+            else:
+                left.append(name)
     return left
+
+
+def smallest_stored(module: DiffusionModule) -> int:
+    """Return how many values the smallest tensor has that is stored in fewer bytes."""
+    total = sum(weight.numel() for weight in module.parameters())
+    return min(max(FEWEST, total // _SHARE), MANY)
 
 
 def store_weights(model: ModelProto, storage: Storage) -> None:
@@ -66,50 +90,55 @@ def store_weights(model: ModelProto, storage: Storage) -> None:
     from onnx import TensorProto, numpy_helper
 
     nodes: list[NodeProto] = []
+    units: list[TensorProto] = []
     for tensor in model.graph.initializer:
-        if tensor.data_type == TensorProto.FLOAT and math.prod(tensor.dims) >= FEWEST:
-            nodes += _stored(tensor, numpy_helper.to_array(tensor), storage)
+        values = numpy_helper.to_array(tensor)
+        if tensor.data_type == TensorProto.FLOAT and values.size >= FEWEST:
+            narrow = _exactly(values, storage)
+            if narrow is not None:
+                nodes += _stored(tensor, narrow, units)
     former = list(model.graph.node)
     model.graph.ClearField("node")
     model.graph.node.extend([*nodes, *former])
+    model.graph.initializer.extend(units)
 
 
-def _stored(tensor: TensorProto, values: Array, storage: Storage) -> list[NodeProto]:
-    """Store a tensor, if that is exact, and return the nodes that make the former tensor of it."""
+def _stored(tensor: TensorProto, narrow: Narrow, units: list[TensorProto]) -> list[NodeProto]:
+    """Store a tensor, add its units to the others, and return the nodes that make the former tensor of it."""
     from onnx import TensorProto, helper, numpy_helper
 
-    unit = _unit(float(np.abs(values).max())) if storage == "int16" else 1.0
-    with np.errstate(over="ignore", invalid="ignore"):
-        small = (values / np.float32(unit)).astype(storage)
-        if not np.array_equal(small.astype(np.float32) * np.float32(unit), values):
-            return []
     name = tensor.name
-    tensor.CopyFrom(numpy_helper.from_array(small, f"{name}.{storage}"))
-    if storage == "float16":
+    tensor.CopyFrom(numpy_helper.from_array(narrow.values, f"{name}.{narrow.values.dtype}"))
+    if narrow.units is None:
         return [helper.make_node("Cast", [tensor.name], [name], to=TensorProto.FLOAT)]
-    scale = numpy_helper.from_array(np.array(unit, np.float32))
+    units.append(numpy_helper.from_array(narrow.units, f"{name}.units"))
     return [
-        helper.make_node("Cast", [tensor.name], [f"{name}.units"], to=TensorProto.FLOAT),
-        helper.make_node("Constant", [], [f"{name}.unit"], value=scale),
-        helper.make_node("Mul", [f"{name}.units", f"{name}.unit"], [name]),
+        helper.make_node("Cast", [tensor.name], [f"{name}.counts"], to=TensorProto.FLOAT),
+        helper.make_node("Mul", [f"{name}.counts", f"{name}.units"], [name]),
     ]
 
 
-def _unit(largest: float) -> float:
-    """Return the smallest power of two of which 16 bits count as many as the largest magnitude has."""
-    if not 0 < largest < math.inf:
-        return 1.0
-    fraction, exponent = math.frexp(largest / _LARGEST)
-    return math.ldexp(1.0, exponent - (fraction == 0.5))
+def _exactly(values: Array, storage: Storage) -> Narrow | None:
+    """Return values that a storage holds exactly, or None; the exporter may have transposed a matrix."""
+    for axis in range(values.ndim):
+        narrow = _narrow(values, storage, axis)
+        if np.array_equal(narrow.wide(), values):
+            return narrow
+    return None
 
 
-def _to_float16(weight: Tensor) -> Tensor:
-    return weight.half().to(weight.dtype)
+def _narrow(values: Array, storage: Storage, axis: int = 0) -> Narrow:
+    """Round values (float32) to a storage's; those that are out of its range come out wrong."""
+    with np.errstate(over="ignore", invalid="ignore"):
+        if storage == "float16":
+            return Narrow(values.astype(np.float16), None)
+        others = tuple(each for each in range(values.ndim) if each != axis)
+        units = _units(np.abs(values).max(axis=others, keepdims=True))
+        return Narrow(np.rint(values / units).astype(np.int16), units)
 
 
-def _to_int16(weight: Tensor) -> Tensor:
-    unit = _unit(float(weight.abs().max()))
-    return (weight / unit).round() * unit
-
-
-_ROUNDED: dict[str, Callable[[Tensor], Tensor]] = {"float16": _to_float16, "int16": _to_int16}
+def _units(largest: Array) -> Array:
+    """Return the smallest powers of two of which 16 bits count as many as the largest magnitudes have."""
+    fractions, exponents = np.frexp(largest.astype(np.float64) / _LARGEST)
+    exponents = np.where(np.isfinite(largest) & (largest > 0), exponents - (fractions == 0.5), 0)
+    return np.ldexp(np.float32(1), np.maximum(exponents, -126)).astype(np.float32)

@@ -86,7 +86,6 @@ class _Handler(BaseHTTPRequestHandler):
     """Answers with a file of the folder, or with a status; it lists no folder."""
 
     protocol_version = "HTTP/1.1"
-    server_version, sys_version = "ninelives", ""
     timeout = 60
     server: PageServer
 
@@ -97,6 +96,10 @@ class _Handler(BaseHTTPRequestHandler):
     def do_HEAD(self) -> None:
         """Answer with what there is to say of a file."""
         self._answer(with_body=False)
+
+    def version_string(self) -> str:
+        """Name the program alone."""
+        return "ninelives"
 
     def log_message(self, format: str, *args: object) -> None:
         """Leave the terminal alone."""

@@ -3,7 +3,13 @@
 import { PageError } from "../errors";
 import type { Sampling } from "../diffusion/settings";
 import { type CallOptions, WorkerClient, WorkerFailure } from "../worker/client";
-import type { BackendName, ImageJob, ProbeResult, Sampled } from "../worker/protocol";
+import {
+  type BackendName,
+  type ImageJob,
+  type ProbeResult,
+  reasonOf,
+  type Sampled,
+} from "../worker/protocol";
 import { type Browser, TITLES, unavailable } from "./backends";
 import type { Manifest } from "./manifest";
 import {
@@ -151,7 +157,7 @@ export class Engine {
 
   private nothingWorks(): PageError {
     const reasons = this.verdicts.filter((each) => each.reason !== null);
-    const memory = reasons.some((each) => /out of memory|OOM|bad_alloc/i.test(each.reason!));
+    const memory = reasons.some((each) => reasonOf(each.reason!) === "memory");
     return new PageError(
       `The model cannot be computed in this browser. ${reasons.map((each) => `${TITLES[each.backend]}: ${each.reason!}.`).join(" ")}`,
       memory

@@ -101,7 +101,7 @@ export async function chooseBackend<T extends Opened>(
   if (!best) return null;
   for (const [at, { state }] of verdicts.entries()) {
     if (at === best.at) set(at, { state: "chosen" });
-    else if (state === "right") set(at, { state: "right", reason: "it is slower" });
+    else if (state === "right") set(at, { state: "right", reason: "but slower" });
   }
   return best.opened;
 }

@@ -5,7 +5,7 @@ import { gridCommand } from "./command";
 import { copyableCode } from "./copy";
 import { byId, el, visible } from "./dom";
 import { counted, grouped } from "./numbers";
-import type { Settings } from "./settings";
+import { MAX_COLUMNS, type Settings } from "./settings";
 
 /** Say in a sentence what the model is. */
 export function leadOf(manifest: Manifest): string {
@@ -27,6 +27,15 @@ export function showFacts(manifest: Manifest, settings: Settings): void {
     command === null
       ? el("p", { class: "soft" }, "The command has no option for these settings.")
       : copyableCode(command),
+    ...(manifest.classes.length > MAX_COLUMNS
+      ? [
+          el(
+            "p",
+            { class: "soft" },
+            "Of so many classes it samples one image each, which are those of the first row.",
+          ),
+        ]
+      : []),
     ...(settings.mix
       ? [el("p", { class: "soft" }, "It has no mixed classes: those are of this page alone.")]
       : []),

@@ -33,17 +33,14 @@ export function showMachine(place: HTMLElement, verdicts: readonly Verdict[], th
 function row(verdict: Verdict, threads: number | null): HTMLElement {
   const { backend, state, reason, milliseconds, difference } = verdict;
   const words = [
-    STATES[state] + (reason ? `: ${reason}` : ""),
+    STATES[state] + (reason ? `${state === "right" ? "," : ":"} ${reason}` : ""),
     ...(state === "chosen" && threads !== null && threads > 1 ? [`${threads} threads`] : []),
-    ...(difference !== null && !Number.isNaN(difference) && state !== "left"
-      ? [`answer right to ${difference.toExponential(0)}`]
-      : []),
   ];
   return el(
     "tr",
-    { "data-backend": backend, "data-state": state },
+    { "data-backend": backend, "data-state": state, "data-difference": difference ?? "" },
     el("th", { scope: "row" }, TITLES[backend]),
-    el("td", {}, words.join("; ")),
+    el("td", {}, words.join(", ")),
     el("td", {}, milliseconds === null ? "—" : duration(milliseconds)),
   );
 }

@@ -69,7 +69,7 @@ test("the fastest right one is taken, and the others are closed", async () => {
   });
   expect(chosen?.name).toBe("wasm-threads");
   expect(of("wasm-threads").state).toBe("chosen");
-  expect(of("webgpu")).toMatchObject({ state: "right", reason: "it is slower", milliseconds: 12 });
+  expect(of("webgpu")).toMatchObject({ state: "right", reason: "but slower", milliseconds: 12 });
   expect(bench.opened.filter(({ closed }) => !closed)).toEqual([chosen]);
 });
 

@@ -17,10 +17,13 @@ import torch
 from datamodules.sources.rendered_cats import RenderedCats
 from tests.helpers.command_line import DIT, UNET, shrunk
 from tests.helpers.places import CONFIGS, REPOSITORY
+from tests.helpers.site import FILES, stand_in
 
 pytestmark = pytest.mark.slow
 
 PARTS = ("lightning_modules", "datamodules", "configs", "pyproject.toml", "README.md", "LICENSE")
+SITE = Path("lightning_modules", "page", "site")
+"""The page's front end, which `make frontend` builds; a stand-in takes its place where it is not built."""
 
 
 @pytest.fixture(scope="module")
@@ -33,6 +36,8 @@ def wheel(tmp_path_factory: pytest.TempPathFactory) -> Path:
             shutil.copytree(REPOSITORY / name, clone / name, symlinks=True, ignore=unwanted)
         else:
             shutil.copy(REPOSITORY / name, clone / name)
+    if not (clone / SITE / "index.html").is_file():
+        stand_in(clone / SITE)
     build = ["wheel", "--quiet", "--no-deps", "--no-build-isolation", "--no-index", "--wheel-dir", str(out)]
     subprocess.run([sys.executable, "-m", "pip", *build, str(clone)], check=True)
     return next(out.glob("*.whl"))
@@ -80,6 +85,13 @@ def test_the_wheel_has_the_packages_with_the_configs_and_nothing_else(wheel: Pat
     assert {top for top in tops if not top.endswith(".dist-info")} == {"lightning_modules", "datamodules"}
 
 
+def test_the_wheel_has_the_page(wheel: Path) -> None:
+    names = {name for name in zipfile.ZipFile(wheel).namelist() if Path(name).is_relative_to(SITE)}
+    built = REPOSITORY / SITE
+    found = {path.relative_to(REPOSITORY).as_posix() for path in built.rglob("*") if path.is_file()}
+    assert names == (found or {f"{SITE.as_posix()}/{name}" for name in FILES})
+
+
 def test_the_version_is_the_projects(programs: Path, here: Path) -> None:
     version = tomllib.loads((REPOSITORY / "pyproject.toml").read_text())["project"]["version"]
     assert run(programs, here, "ninelives", "--version") == f"ninelives {version}\n"
@@ -101,6 +113,8 @@ def test_a_newcomer_gets_by_without_a_clone(programs: Path, here: Path) -> None:
         run(programs, here, "ninelives", "sample", f"runs/{experiment}", "--n", "2", "--out", experiment)
         assert len(list((here / experiment).glob("0*.png"))) == 2
     run(programs, here, "ninelives", "export", "runs/demo", "--to", "safetensors")
+    run(programs, here, "ninelives", "page", "runs/demo")
+    assert (here / "runs" / "demo" / "latest" / "page" / "index.html").is_file()
     quick = ["--n", "20", "--features", "random", "--no-plots"]
     run(programs, here, "ninelives", "evaluate", "runs/demo", *quick)
     proof = ["--kills", "1", "--steps", "4", "--kinds", "sigkill", "--data.root", str(here / "my_images")]

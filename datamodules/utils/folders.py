@@ -2,16 +2,21 @@
 
 from __future__ import annotations
 
+import contextlib
 import ctypes
+import glob
 import os
+import shutil
 import tempfile
 from collections.abc import Collection, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
-from datamodules.utils.io import sync, sync_folder
+from datamodules.utils.io import SUFFIX, sync, sync_folder
+from datamodules.utils.locks import lock, open_to_lock, try_lock
 from datamodules.utils.text import listed
 
+_NEW, _OLD, _LOCK = "new", "old", "lock"
 _HERE, _EXCHANGE = -100, 2  # AT_FDCWD and RENAME_EXCHANGE of Linux
 
 
@@ -26,18 +31,24 @@ def whole_folder(path: Path, replaces: Collection[str]) -> Iterator[Path]:
 
     Yields:
         A folder next to it. When the block ends its files are flushed to the disk and it takes the place of
-        what was at `path`; when the block raises, it is removed, and what was there stays.
+        what was at `path`; when the block raises, it is removed, and what was there stays. What a killed
+        process has left is removed by the next one that writes to the same place.
 
     Raises:
         ValueError: If `path` is a file, or holds something else.
         OSError: It cannot be written.
     """
     path = path.absolute()  # "." has no name
+    clear_abandoned(path)
     check_replaceable(path, replaces)
     path.parent.mkdir(parents=True, exist_ok=True)
-    with tempfile.TemporaryDirectory(prefix=f".{path.name}.", suffix=".tmp", dir=path.parent) as workshop:
+    prefix = f".{path.name}."
+    with (
+        tempfile.TemporaryDirectory(prefix=prefix, suffix=SUFFIX, dir=path.parent) as workshop,
+        _marked(Path(workshop)),
+    ):
         # Folders inside, because the temporary one can be read by its owner alone.
-        draft, before = Path(workshop) / "new", Path(workshop) / "old"
+        draft, before = Path(workshop) / _NEW, Path(workshop) / _OLD
         draft.mkdir()
         yield draft
         _sync_all(draft)
@@ -48,6 +59,37 @@ def whole_folder(path: Path, replaces: Collection[str]) -> Iterator[Path]:
             path.rename(before)
             draft.rename(path)
         sync_folder(path.parent)
+
+
+def clear_abandoned(path: Path) -> None:
+    """Remove what processes that are dead have left of a folder, and put back what one had taken away.
+
+    Nothing that a live process may be writing is touched: a lock tells, and without locks nothing is removed.
+
+    Args:
+        path: Where the folder is to be.
+    """
+    for workshop in path.parent.glob(f".{glob.escape(path.name)}.*{SUFFIX}"):
+        with contextlib.suppress(OSError):
+            descriptor = os.open(workshop / _LOCK, os.O_RDWR | os.O_NOFOLLOW)
+            try:
+                if try_lock(descriptor):
+                    if (workshop / _OLD).is_dir() and not path.exists():
+                        (workshop / _OLD).rename(path)
+                    shutil.rmtree(workshop, ignore_errors=True)
+            finally:
+                os.close(descriptor)
+
+
+@contextmanager
+def _marked(workshop: Path) -> Iterator[None]:
+    """Hold the lock that says that a process is writing here."""
+    descriptor = open_to_lock(workshop / _LOCK)
+    try:
+        lock(descriptor, workshop)
+        yield
+    finally:
+        os.close(descriptor)
 
 
 def check_replaceable(path: Path, replaces: Collection[str]) -> None:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Any, NamedTuple
 
-from datamodules.utils.folders import whole_folder
+from datamodules.utils.folders import clear_abandoned, whole_folder
 from datamodules.utils.io import file_digest, read_json, write_json
 from datamodules.utils.text import listed
 from lightning_modules.export.onnx_file import check_installed, write_graph
@@ -58,6 +58,7 @@ def write_page(
     trained = load_trained(run, weights=weights)
     check_shown(trained.module)
     folder = trained.home.page if out is None else out
+    clear_abandoned(folder)
     with whole_folder(folder, replaces=names_of_page(folder)) as draft:
         copy_front_end(draft)
         described = describe_model(trained)

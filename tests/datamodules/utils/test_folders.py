@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from datamodules.utils.folders import whole_folder
+from datamodules.utils.folders import clear_abandoned, whole_folder
 
 NAMES = ("a", "b")
 
@@ -107,3 +107,48 @@ def test_an_empty_folder_is_filled(tmp_path: Path, monkeypatch: pytest.MonkeyPat
     monkeypatch.chdir(tmp_path)
     write(Path("relative"), "new")
     assert contents(tmp_path / "relative")["a"] == "new"
+
+
+def abandoned(place: Path, *folders: str) -> Path:
+    """What a killed process leaves."""
+    workshop = place.with_name(f".{place.name}.abc.tmp")
+    for name in folders:
+        write(workshop / name, name)
+    (workshop / "lock").touch()
+    return workshop
+
+
+def test_what_a_killed_process_has_left_is_removed(tmp_path: Path) -> None:
+    place = tmp_path / "folder"
+    write(place, "here")
+    workshop = abandoned(place, "new", "old")
+    (tmp_path / ".another.abc.tmp").mkdir()
+    write(place, "later")
+    assert not workshop.exists()
+    assert contents(place)["a"] == "later"
+    assert (tmp_path / ".another.abc.tmp").exists()
+
+
+def test_what_a_killed_process_had_taken_away_is_put_back(tmp_path: Path) -> None:
+    place = tmp_path / "folder"
+    abandoned(place, "new", "old")
+    clear_abandoned(place)
+    assert contents(place) == {"a": "old", "b": "old"}
+    assert [path.name for path in tmp_path.iterdir()] == ["folder"]
+
+
+def test_what_a_live_process_is_writing_stays(tmp_path: Path) -> None:
+    place = tmp_path / "folder"
+    with whole_folder(place, NAMES) as draft:
+        clear_abandoned(place)
+        write(place, "by another process")
+        (draft / "a").write_text("mine")
+    assert contents(place) == {"a": "mine"}
+
+
+def test_without_locks_nothing_is_removed(tmp_path: Path, no_locks: None) -> None:
+    place = tmp_path / "folder"
+    workshop = abandoned(place, "new")
+    write(place, "text")
+    assert contents(place)["a"] == "text"
+    assert workshop.exists()

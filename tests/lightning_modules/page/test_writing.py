@@ -17,6 +17,7 @@ import onnxruntime
 import pytest
 import torch
 
+from datamodules.utils.folders import whole_folder
 from lightning_modules.conditioning.class_labels import ClassCondition
 from lightning_modules.encoders import RGB
 from lightning_modules.export.onnx_file import TOLERANCE
@@ -293,6 +294,9 @@ def test_a_kill_leaves_a_whole_folder(moment: str, tmp_path: Path) -> None:
     done = subprocess.run(program, cwd=REPOSITORY, check=False, timeout=100)
     assert done.returncode in (-signal.SIGKILL, 0)  # a moment that does not come on this system
     assert (place / "index.html").read_text() in ("old", "new")
+    with whole_folder(place, ["index.html"]) as draft:
+        (draft / "index.html").write_text("after")
+    assert [path.name for path in tmp_path.iterdir() if path.name != "site"] == ["page"]
 
 
 # Refusals

@@ -1,6 +1,6 @@
 /** A real Chromium, and what it shows. */
 
-import { type Browser, chromium, type Page } from "playwright-core";
+import { type Browser, type BrowserContextOptions, chromium, type Page } from "playwright-core";
 import { inject } from "vitest";
 
 /** WebGPU on a software rasterizer, for machines without a GPU. */
@@ -63,6 +63,22 @@ export async function problem(page: Page): Promise<string> {
   return (await page.locator("#problem").textContent()) ?? "";
 }
 
+/**
+ * Open a page without service workers, so that nothing isolates it and each visit is the first.
+ *
+ * @param address - With the link's settings after `#`.
+ */
+export async function visit(
+  browser: Browser,
+  address: string,
+  options: BrowserContextOptions = {},
+): Promise<Page> {
+  const context = await browser.newContext({ serviceWorkers: "block", ...options });
+  const page = await context.newPage();
+  await page.goto(address);
+  return page;
+}
+
 /** An image that the page shows. */
 export interface Shown {
   readonly column: number;
@@ -70,6 +86,17 @@ export interface Shown {
   readonly state: string;
   /** RGBA, row by row. */
   readonly rgba: readonly number[];
+}
+
+/** Return the pixels of canvases, RGBA, row by row. */
+export function pixels(page: Page, selector: string): Promise<number[][]> {
+  return page.evaluate(
+    (chosen) =>
+      Array.from(document.querySelectorAll<HTMLCanvasElement>(chosen), (canvas) =>
+        Array.from(canvas.getContext("2d")!.getImageData(0, 0, canvas.width, canvas.height).data),
+      ),
+    selector,
+  );
 }
 
 /** Return the images of the grid. */

@@ -6,6 +6,8 @@ import { findPython, REPOSITORY } from "./places";
 /** A server; its address ends with a slash. */
 export interface Server {
   readonly url: string;
+  /** What it has said, requests among it. */
+  said(): string;
   close(): Promise<void>;
 }
 
@@ -31,7 +33,8 @@ function start(args: readonly string[], port: RegExp): Promise<Server> {
     const listen = (text: Buffer): void => {
       said += text.toString();
       const found = port.exec(said);
-      if (found) resolve({ url: `http://127.0.0.1:${found[1]!}/`, close: () => ended(child) });
+      if (found)
+        resolve({ url: `http://127.0.0.1:${found[1]!}/`, said: () => said, close: () => ended(child) });
     };
     child.stdout.on("data", listen);
     child.stderr.on("data", listen); // http.server writes its requests there; a full pipe would stop it.

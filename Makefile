@@ -9,11 +9,14 @@ SITE := lightning_modules/page/site/index.html
 FRONTEND := $(shell find frontend/ datamodules/pages/ -type f -not -path '*/node_modules/*' -not -path '*/tests/*' 2> /dev/null)
 NODE_FITS := node -e 'const [a, b] = process.versions.node.split(".").map(Number); \
   process.exit((a == 20 && b >= 19) || (a == 22 && b >= 12) || a > 22 ? 0 : 1)' 2> /dev/null
+HAVE_NODE := $(shell command -v npm > /dev/null && $(NODE_FITS) && echo yes)
+NO_NODE := There is no Node.js 20.19 or 22.12, or newer, with npm
+CHROMIUM ?= $(shell command -v chromium || command -v chromium-browser || command -v google-chrome)
 # One thread a process: tests are small, and two processes with two threads each wait for each other.
 PYTEST := OMP_NUM_THREADS=1 $(BIN)/pytest -n $(JOBS) --dist loadfile
 
-.PHONY: help fit sample evaluate inspect tensorboard page frontend test test-slow docs golden configs-table lint format \
-  clean
+.PHONY: help fit sample evaluate inspect tensorboard page frontend test test-page test-slow docs golden configs-table \
+  lint format clean
 
 help:  ## Show this list
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 14
@@ -41,11 +44,13 @@ frontend: $(SITE)  ## Build the page's front end, with Node
 
 test: $(VENV)/.installed-dev  ## Run the tests, all but the slow ones, JOBS=2 at a time; options in ARGS
 	$(PYTEST) -m "not slow" $(ARGS)
-	@if command -v npm > /dev/null && $(NODE_FITS); then \
-	  cd frontend && { [ node_modules/.installed -nt package-lock.json ] || \
-	  { npm ci && touch node_modules/.installed; }; } \
-	  && npm test; \
-	else echo "The page's code was not tested: that needs Node.js 20.19 or 22.12, or newer, with npm"; fi
+	@$(if $(ARGS),,$(MAKE) --no-print-directory test-page)
+
+test-page: $(VENV)/.installed-dev $(if $(HAVE_NODE),$(SITE))  ## Run the tests of the page: in Node, and in Chromium
+	@$(if $(HAVE_NODE),cd frontend && npm test,echo "Not tested: the page. $(NO_NODE)")
+	@$(if $(HAVE_NODE),$(if $(CHROMIUM),cd frontend && CHROMIUM="$(CHROMIUM)" \
+	  NINELIVES_PYTHON="$(abspath $(BIN)/python)" npm run test:browser,\
+	  echo "Not tested: the page in a browser. There is no Chromium; make CHROMIUM=PATH names one"))
 
 test-slow: $(VENV)/.installed-dev  ## Run the slow tests
 	$(PYTEST) -m slow $(ARGS)
@@ -60,10 +65,11 @@ docs: $(VENV)/.installed-docs  ## Build the documentation, a web site, into site
 	NO_MKDOCS_2_WARNING=1 $(BIN)/mkdocs build --quiet
 	@echo "Open site/index.html in a browser"
 
-lint: $(VENV)/.installed-dev  ## Check style and types
+lint: $(VENV)/.installed-dev $(if $(HAVE_NODE),frontend/node_modules/.installed)  ## Check style and types
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
+	@$(if $(HAVE_NODE),cd frontend && npm run lint && npm run typecheck,echo "Not checked: frontend/. $(NO_NODE)")
 
 format: $(VENV)/.installed-dev  ## Put the code into the project's style
 	$(BIN)/ruff check --fix .
@@ -99,7 +105,7 @@ $(VENV)/.installed-dev: pyproject.toml constraints.txt | $(VENV)/bin/python
 	@touch $@ $(VENV)/.installed $(VENV)/.installed-docs $(VENV)/.installed-export
 
 frontend/node_modules/.installed: frontend/package-lock.json
-	@command -v npm > /dev/null && $(NODE_FITS) || { echo "Building the page needs Node.js 20.19 or 22.12, or newer," \
+	@[ -n "$(HAVE_NODE)" ] || { echo "Building the page needs Node.js 20.19 or 22.12, or newer," \
 	  "with npm: https://nodejs.org"; exit 1; }
 	cd frontend && npm ci --no-audit --no-fund
 	@touch $@

@@ -27,10 +27,10 @@ export function findChromium(): string | null {
   return [...places, ...ELSEWHERE].find(executable) ?? null;
 }
 
-/** Return the Python that has the project: what the variable PYTHON names, that of `.venv`, or the shell's. */
+/** Return the Python that has the project: what the variable NINELIVES_PYTHON names, that of `.venv`, or the shell's. */
 export function findPython(): string {
   const own = join(REPOSITORY, ".venv/bin/python");
-  return process.env["PYTHON"] ?? (existsSync(own) ? own : "python3");
+  return process.env["NINELIVES_PYTHON"] ?? (existsSync(own) ? own : "python3");
 }
 
 function executable(path: string): boolean {

@@ -5,26 +5,24 @@ import { tmpdir } from "node:os";
 import { join } from "node:path";
 import type { Browser, Page } from "playwright-core";
 import { afterAll, beforeAll, describe, expect, inject, test } from "vitest";
-import { difference, launch, phase, shownImages, withoutGpu } from "./support/browser";
-import { type Asked, type RunName, RUNS, type TinyRun, tinyRun } from "./support/pages";
+import { difference, follow, launch, phase, shownImages, withoutGpu } from "./support/browser";
+import { RUNS, type TinyRun, tinyRun } from "./support/pages";
 import { pageServer, plainServer, type Server } from "./support/servers";
 
-const CASES = RUNS.flatMap((name) =>
-  tinyRun(name).asked.map(({ link }, at): [RunName, number, string] => [name, at, link]),
-);
-
-/** Open a page at a link, wait for its images, and compare all that `ninelives sample` has made. */
-async function compare(page: Page, url: string, run: TinyRun, asked: Asked): Promise<void> {
-  await page.goto(`${url}#${asked.link}`);
-  await phase(page, "done");
-  const shown = await shownImages(page);
-  expect(shown).toHaveLength(asked.images.length);
-  for (const { label, index, rgb } of asked.images) {
-    // Columns are classes; without classes each image has a column of its own.
-    const column = run.classes.length ? label : index;
-    const image = shown.find((each) => each.index === index && each.column === column);
-    expect(image?.state).toBe("sampled");
-    expect(difference(image!, rgb)).toBeLessThanOrEqual(1);
+/** Open a page at all links of a run, and compare what it shows with all that `ninelives sample` has made. */
+async function compare(page: Page, url: string, run: TinyRun): Promise<void> {
+  for (const { link, images } of run.asked) {
+    await follow(page, `${url}#${link}`);
+    await phase(page, "done");
+    const shown = await shownImages(page);
+    expect(shown, link).toHaveLength(images.length);
+    for (const { label, index, rgb } of images) {
+      // Columns are classes; without classes each image has a column of its own.
+      const column = run.classes.length ? label : index;
+      const image = shown.find((each) => each.index === index && each.column === column);
+      expect(image?.state, link).toBe("sampled");
+      expect(difference(image!, rgb), link).toBeLessThanOrEqual(1);
+    }
   }
 }
 
@@ -48,11 +46,11 @@ describe("on a plain static host", () => {
     await server.close();
   });
 
-  test.for(CASES)("%s in WebAssembly with one thread: link %s, %s", async ([name, at]) => {
+  test.each(RUNS)("%s, in WebAssembly with one thread", async (name) => {
     // Without service workers nothing isolates the page.
     const context = await browser.newContext({ serviceWorkers: "block" });
     const page = await context.newPage();
-    await compare(page, `${server.url}${name}/page/`, tinyRun(name), tinyRun(name).asked[at]!);
+    await compare(page, `${server.url}${name}/page/`, tinyRun(name));
     expect((await chosen(page)).backend).toBe("wasm");
     expect(await page.evaluate(() => crossOriginIsolated)).toBe(false);
     expect(await page.locator("#machine [data-backend=wasm-threads]").textContent()).toMatch(/isolated/);
@@ -76,18 +74,15 @@ describe("served by `ninelives page --serve`", () => {
     rmSync(folder, { recursive: true });
   });
 
-  test.for(CASES.filter(([name]) => name === "own-guide"))(
-    "%s in WebAssembly with threads: link %s, %s",
-    async ([name, at]) => {
-      const page = await browser.newPage();
-      await compare(page, `${server.url}?backend=wasm-threads`, tinyRun(name), tinyRun(name).asked[at]!);
-      const { backend, said } = await chosen(page);
-      expect(backend).toBe("wasm-threads");
-      expect(said).toMatch(/\d+ threads/);
-      expect(await page.evaluate(() => crossOriginIsolated)).toBe(true);
-      await page.close();
-    },
-  );
+  test("in WebAssembly with threads", async () => {
+    const page = await browser.newPage();
+    await compare(page, `${server.url}?backend=wasm-threads`, tinyRun("own-guide"));
+    const { backend, said } = await chosen(page);
+    expect(backend).toBe("wasm-threads");
+    expect(said).toMatch(/\d+ threads/);
+    expect(await page.evaluate(() => crossOriginIsolated)).toBe(true);
+    await page.close();
+  });
 });
 
 describe("on WebGPU", () => {
@@ -106,10 +101,10 @@ describe("on WebGPU", () => {
     await server.close();
   });
 
-  test.for(CASES)("%s: link %s, %s", async ([name, at], { skip }) => {
+  test.for(RUNS)("%s", async (name, { skip }) => {
     if (reason) skip(reason);
     const page = await browser.newPage();
-    await compare(page, `${server.url}${name}/page/?backend=webgpu`, tinyRun(name), tinyRun(name).asked[at]!);
+    await compare(page, `${server.url}${name}/page/?backend=webgpu`, tinyRun(name));
     expect((await chosen(page)).backend).toBe("webgpu");
     await page.close();
   });

@@ -3,7 +3,7 @@
 import { readFileSync } from "node:fs";
 import type { Browser, Download, Page } from "playwright-core";
 import { afterAll, beforeAll, expect, inject, test } from "vitest";
-import { difference, launch, phase, pixels, shownImages, visit } from "./support/browser";
+import { difference, follow, launch, phase, pixels, shownImages, visit } from "./support/browser";
 import { tinyRun } from "./support/pages";
 import { plainServer, type Server } from "./support/servers";
 
@@ -73,7 +73,7 @@ test("sampling can be canceled at any moment, and goes on", async () => {
   const states = (await shownImages(page)).map(({ state }) => state);
   expect(states).toContain("sampled");
   expect(states.at(-1)).toBe("noise");
-  await page.goto(`${address}#rows=1&steps=2`);
+  await follow(page, `${address}#rows=1&steps=2`);
   await phase(page, "done");
   await page.context().close();
 });
@@ -82,11 +82,7 @@ test("new settings end what was being sampled", async () => {
   const page = await visit(browser, `${address}#rows=16&steps=50`);
   await phase(page, "sampling");
   const { link, images } = tinyRun("own-guide").asked[1]!;
-  await page.goto(`${address}#${link}`);
-  await page.waitForFunction(
-    (count) => document.querySelectorAll("#grid [data-state=sampled]").length === count,
-    3,
-  );
+  await follow(page, `${address}#${link}`);
   await phase(page, "done");
   for (const shown of await shownImages(page)) {
     const { rgb } = images.find(({ label }) => label === shown.column)!;
@@ -99,8 +95,7 @@ test("a share of nothing of another class is the class", async () => {
   const page = await sampled("rows=1&classes=0,1&mix=0,1,0");
   const [first, , mixed] = await pixels(page, "#grid canvas");
   expect(mixed).toEqual(first);
-  await page.goto(`${address}#rows=1&classes=0,1&mix=0,1,0.5`);
-  await page.waitForFunction(() => location.hash.includes("0.5"));
+  await follow(page, `${address}#rows=1&classes=0,1&mix=0,1,0.5`);
   await phase(page, "done");
   expect((await pixels(page, "#grid canvas"))[2]).not.toEqual(first);
   await page.context().close();

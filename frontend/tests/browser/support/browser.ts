@@ -54,6 +54,14 @@ export async function phase(page: Page, ...phases: string[]): Promise<void> {
   }
 }
 
+/** Go to an address; if that is a link of the page that is open, what it shows is not taken for the link's images. */
+export async function follow(page: Page, address: string): Promise<void> {
+  await page.evaluate(() => {
+    document.body.dataset["phase"] = "left";
+  });
+  await page.goto(address);
+}
+
 export async function phaseOf(page: Page): Promise<string | undefined> {
   return page.evaluate(() => document.body.dataset["phase"]);
 }

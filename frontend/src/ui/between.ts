@@ -7,7 +7,7 @@ import type { Engine } from "../model/engine";
 import type { Manifest } from "../model/manifest";
 import type { Asked, ImageJob, Stream } from "../worker/protocol";
 import { button, byId, el, visible } from "./dom";
-import { Player } from "./player";
+import { markShown, Player } from "./player";
 import { type Cell, percent, type Settings } from "./settings";
 
 const IMAGES = 9;
@@ -123,8 +123,7 @@ export class Between {
     this.player.pause();
     const shares = Array.from({ length: IMAGES }, (_, i) => i / (IMAGES - 1));
     const jobs = shares.map((share) => jobBetween(start, end, share));
-    const named = (cell: Cell): string => `${cell.title} (row ${cell.row + 1})`;
-    this.title.textContent = `From ${named(start)} to ${named(end)}`;
+    this.title.textContent = `From “${start.title}” to “${end.title}”`;
     visible(this.place, true);
     this.place.scrollIntoView({ block: "nearest", behavior: this.calm() ? "auto" : "smooth" });
     this.title.focus({ preventScroll: true });
@@ -189,9 +188,7 @@ export class Between {
     const canvas = this.canvases[at];
     if (!canvas || at >= this.done) return "";
     show(this.big, pixelsOf(canvas).data);
-    for (const thumb of this.strip.children) {
-      thumb.toggleAttribute("data-shown", (thumb as HTMLElement).dataset["at"] === `${at}`);
-    }
+    markShown(this.strip, at);
     const text = `${percent(at / (IMAGES - 1))} of the way`;
     this.words.textContent = text;
     return text;

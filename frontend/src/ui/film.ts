@@ -8,7 +8,7 @@ import { imageCommand } from "./command";
 import { copyableCode } from "./copy";
 import { button, byId, el, visible } from "./dom";
 import { level } from "./numbers";
-import { Player } from "./player";
+import { markShown, Player } from "./player";
 import type { Settings } from "./settings";
 import type { Work } from "./studio";
 
@@ -90,7 +90,7 @@ export class Film {
   open(at: number, work: Work, settings: Settings): void {
     this.at = at;
     this.work = work;
-    this.title.textContent = `How it came about: ${work.cell.title}, row ${work.cell.row + 1}`;
+    this.title.textContent = `How it came about: ${work.cell.title}`;
     const line = imageCommand(work.cell, settings.sampling, this.manifest);
     this.command.replaceChildren(...(line === null ? [] : [el("p", { class: "soft" }, "The same image by command:"), copyableCode(line)])); // prettier-ignore
     visible(this.place, true);
@@ -132,9 +132,7 @@ export class Film {
     if (!frame) return "";
     show(this.noisy, frame.x);
     show(this.clean, frame.denoised);
-    for (const thumb of this.strip.children) {
-      thumb.toggleAttribute("data-shown", (thumb as HTMLElement).dataset["at"] === `${at}`);
-    }
+    markShown(this.strip, at);
     const text =
       frame.sigma === 0
         ? "The image, as it was sampled"
@@ -164,9 +162,9 @@ export class Film {
   }
 
   private get name(): string {
-    const { title, index, job } = this.work!.cell;
+    const { title, job } = this.work!.cell;
     const safe = title.replace(/[^\p{L}\p{N}]+/gu, "-").replace(/^-|-$/g, "");
-    return `${safe || "image"}-seed${job.noise.from.seed}-${index}`;
+    return `${safe || "image"}-seed-${job.noise.from.seed}`;
   }
 
   private async saveImage(): Promise<void> {

@@ -71,7 +71,7 @@ export class Grid {
   mark(at: number, state: CellState): void {
     const { cell, element } = this.shown[at]!;
     element.dataset["state"] = state;
-    element.setAttribute("aria-label", `${cell.title}, row ${cell.row + 1}: ${SPOKEN[state]}`);
+    element.setAttribute("aria-label", `${cell.title}: ${SPOKEN[state]}`);
   }
 
   /** Show the noise of an image again. */

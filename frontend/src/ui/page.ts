@@ -37,6 +37,8 @@ export class Page {
     document.title = manifest.title;
     byId("title").textContent = manifest.title;
     byId("lead").textContent = leadOf(manifest);
+    if (manifest.classes.length === 0)
+      byId("grid").setAttribute("aria-label", "Images, each from noise of its own");
     const fail = (error: unknown): void => {
       status.fail(error);
     };

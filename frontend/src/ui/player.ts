@@ -64,3 +64,17 @@ export class Player {
     this.play.textContent = "Play";
   }
 }
+
+/** Mark the thumb of a moment in a strip, if it has one, and bring it into view. */
+export function markShown(strip: HTMLElement, at: number): void {
+  for (const thumb of strip.children) {
+    const shown = (thumb as HTMLElement).dataset["at"] === `${at}`;
+    thumb.toggleAttribute("data-shown", shown);
+    if (!shown) continue;
+    // Only the strip moves, not the page.
+    const { left, right } = thumb.getBoundingClientRect();
+    const box = strip.getBoundingClientRect();
+    if (left < box.left) strip.scrollLeft -= box.left - left;
+    else if (right > box.right) strip.scrollLeft += right - box.right;
+  }
+}

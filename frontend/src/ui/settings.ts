@@ -73,7 +73,7 @@ export interface Cell {
   readonly column: number;
   /** Number of the image in the set of the seed. */
   readonly index: number;
-  /** What a person reads, such as `calico`. */
+  /** What a person reads, such as `calico, row 1`. */
   readonly title: string;
   readonly job: ImageJob;
 }
@@ -90,7 +90,13 @@ export function cellsOf(settings: Settings, manifest: Manifest): Cell[] {
     columns.map(({ title, asked }, column): Cell => {
       const index = manifest.classes.length ? row : row * columns.length + column;
       const noise = { from: { seed, index }, to: null, share: 0 };
-      return { row, column, index, title: title || `image ${index}`, job: { noise, asked } };
+      return {
+        row,
+        column,
+        index,
+        title: title ? `${title}, row ${row + 1}` : `image ${index}`,
+        job: { noise, asked },
+      };
     }),
   ).flat();
 }

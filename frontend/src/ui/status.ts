@@ -15,6 +15,7 @@ export class Status {
   /** Say what is going on; the phase is on the page for its style. */
   phase(phase: Phase, text: string): void {
     document.body.dataset["phase"] = phase;
+    if (phase !== "failed") visible(byId("problem"), false);
     this.line.textContent = text;
     // A screen reader hears the beginning and the end, not each image.
     this.spoken.textContent = text;

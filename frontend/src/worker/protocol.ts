@@ -121,7 +121,9 @@ export function plainMessage(message: string): string {
 export function reasonOf(message: string): FailureReason {
   if (/device.{0,20}lost|lost.{0,20}device|DeviceLost|device was destroyed/i.test(message))
     return "device-lost";
-  if (/out of memory|OOM|bad_alloc|allocation fail|failed to allocate|cannot enlarge memory/i.test(message)) {
+  if (
+    /out of memory|\boom\b|bad_alloc|allocation fail|failed to allocate|cannot enlarge memory/i.test(message)
+  ) {
     return "memory";
   }
   return "other";

@@ -89,7 +89,9 @@ test.each([
   ["Aborted(OOM)", "memory"],
   ["std::bad_alloc", "memory"],
   ["WebAssembly.Memory(): could not allocate memory: Out of memory", "memory"],
-  ["no such kernel", "other"],
+  ["Array buffer allocation failed", "memory"],
+  ["no room", "other"],
+  ["boom", "other"],
 ])("%s is sorted as %s", (message, reason) => {
   expect(reasonOf(message)).toBe(reason);
 });

@@ -8,6 +8,7 @@ import signal
 import pytest
 
 from lightning_modules.cli.fit import fit
+from lightning_modules.report.page import write_report
 from lightning_modules.run.journal import read_journal
 from lightning_modules.run.lives import Life, lives_of
 from tests.helpers.command_line import LIGHTNING_WARNINGS
@@ -39,6 +40,20 @@ def test_a_killed_process_leaves_no_word_and_the_next_says_so(args, tmp_path, st
     assert last["before"] == {"end": "killed", "reached": 5, "lost": 1}
     assert last["checkpoint"] == "step=00000004.ckpt"
     same_end(latest(tmp_path), straight)
+
+
+@pytest.mark.slow
+def test_a_run_can_be_looked_at_while_it_trains(args, tmp_path):
+    training = child("pause", 5, args)
+    assert training.stdout is not None
+    assert training.stdout.readline() == "paused\n"
+    (life,) = lives(tmp_path)
+    assert (life.end, life.reached) == ("training", 5)
+    path = write_report(latest(tmp_path).folder)
+    assert "It is being trained, and has taken 5 of 8 steps" in path.read_text()
+    training.communicate()
+    assert training.returncode == 0
+    assert "It has taken 8 of 8 steps" in path.read_text()
 
 
 @pytest.mark.slow

@@ -15,7 +15,7 @@ CHROMIUM ?= $(shell command -v chromium || command -v chromium-browser || comman
 # One thread a process: tests are small, and two processes with two threads each wait for each other.
 PYTEST := OMP_NUM_THREADS=1 $(BIN)/pytest -n $(JOBS) --dist loadfile
 
-.PHONY: help fit sample evaluate inspect tensorboard page frontend test test-page test-slow docs golden configs-table \
+.PHONY: help fit sample evaluate inspect report tensorboard page frontend test test-page test-slow docs golden configs-table \
   lint format clean
 
 help:  ## Show this list
@@ -32,6 +32,9 @@ evaluate: $(VENV)/.installed-eval  ## Measure a run; ARGS="runs/demo --nfe 6,10,
 
 inspect: $(VENV)/.installed  ## Look into a folder of images; ARGS="my_images"
 	$(BIN)/python scripts/inspect_data.py $(ARGS)
+
+report: $(VENV)/.installed  ## Write the page that tells of a run; ARGS="runs/demo"
+	$(BIN)/python scripts/report.py $(ARGS)
 
 tensorboard: $(VENV)/.installed  ## Serve runs/ on http://localhost:6006
 	$(BIN)/python scripts/board.py $(ARGS)

@@ -15,6 +15,8 @@ PYTHON = "3.11"
 
 PACKAGES = ("lightning_modules", "datamodules")
 FOLDERS = ("configs",)
+FILES = ("datamodules/pages/style.css",)
+"""What the packages need in a container that is no Python source."""
 EXTRAS = ("eval", "export")
 
 
@@ -47,4 +49,6 @@ def build_image(root: Path) -> modal.Image:
     image = image.add_local_python_source(*PACKAGES)
     for folder in FOLDERS:
         image = image.add_local_dir(root / folder, f"{CODE}/{folder}", ignore=["**/__pycache__"])
+    for file in FILES:
+        image = image.add_local_file(root / file, f"{CODE}/{file}")
     return image

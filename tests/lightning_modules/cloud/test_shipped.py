@@ -7,12 +7,13 @@ import importlib.metadata
 import re
 import shutil
 import sys
+import tomllib
 from collections.abc import Iterable
 from pathlib import Path, PurePosixPath
 
 import pytest
 
-from lightning_modules.cloud.image import PACKAGES, dependencies
+from lightning_modules.cloud.image import FILES, PACKAGES, dependencies
 from tests.helpers.cloud import REPOSITORY
 from tests.modal_emulator import Emulator
 
@@ -113,6 +114,14 @@ def test_what_is_shipped_is_what_is_there(modules: dict[str, str]) -> None:
         for path in (REPOSITORY / package).rglob("*.py")
     }
     assert here <= modules.keys()
+
+
+def test_files_that_are_no_source_are_shipped() -> None:
+    declared = tomllib.loads((REPOSITORY / "pyproject.toml").read_text())["tool"]["setuptools"][
+        "package-data"
+    ]
+    needed = {f"datamodules/{name}" for name in declared["datamodules"]} - {"datamodules/py.typed"}
+    assert set(FILES) == needed
 
 
 def run_in_the_container(modules: dict[str, str]) -> set[str]:

@@ -22,7 +22,9 @@ from tensorboard.backend.event_processing.event_accumulator import EventAccumula
 
 from datamodules.utils.exit_codes import RESUME
 from lightning_modules.cost.prices import usd_per_second
+from lightning_modules.run.lives import lives_of
 from tests.helpers.cloud import ENTRY, REPOSITORY, RUN, Cloud
+from tests.helpers.html_page import HtmlPage
 from tests.modal_emulator import Fault, Kind
 
 pytestmark = pytest.mark.slow
@@ -163,6 +165,12 @@ def test_what_a_run_leaves_can_be_looked_at_fetched_and_sampled_from(cloud: Clou
     ]
     assert line["preflight/import_torch_seconds"] > 0
     assert line["preflight/data_set_images"] == 15
+    (life,) = lives_of(cloud.folder())
+    assert (life.end, life.reached, life.facts["host"]) == ("finished", 3, "Modal")
+    page = HtmlPage((cloud.folder() / "report.html").read_text())
+    page.assert_alone()
+    assert f"modal run modal_entry.py::sample demo/{RUN}" in page.text
+    assert "in 1 container on Modal, an estimate." in page.text
     events = EventAccumulator(str(cloud.folder())).Reload()
     assert [event.step for event in events.Scalars("preflight/import_torch_seconds")] == [0]
 

@@ -37,6 +37,7 @@ export class Film {
   private readonly saves: HTMLButtonElement[];
   private frames: readonly Frame[] = [];
   private work: Work | null = null;
+  private pending = false;
   /** Number of the image in the grid; null where it is closed. */
   at: number | null = null;
 
@@ -95,7 +96,7 @@ export class Film {
     this.command.replaceChildren(...(line === null ? [] : [el("p", { class: "soft" }, "The same image by command:"), copyableCode(line)])); // prettier-ignore
     visible(this.place, true);
     if (work.sampled && work.frames.length === 0) this.events.again(at);
-    this.update();
+    this.refresh();
     if (work.sampled && !this.calm()) {
       this.player.go(0);
       this.player.start();
@@ -113,8 +114,17 @@ export class Film {
     if (at !== null) this.events.closed(at);
   }
 
-  /** The image has more frames than before. */
+  /** The image has more frames than before: show them, not more often than the screen does. */
   update(): void {
+    if (this.pending) return;
+    this.pending = true;
+    requestAnimationFrame(() => {
+      this.pending = false;
+      this.refresh();
+    });
+  }
+
+  private refresh(): void {
     if (!this.work) return;
     const { frames, sampled } = this.work;
     const last = sampled ? [{ x: sampled.pixels, denoised: sampled.pixels, sigma: 0 }] : [];

@@ -121,7 +121,7 @@ export class Page {
     const sample = button("Sample", () => { this.sample(); }, { id: "sample", class: "main" }); // prettier-ignore
     const cancel = button("Cancel", () => { this.cancel(); }, { id: "cancel" }); // prettier-ignore
     const picture = button("Save grid", () => void this.saveGrid(), { id: "save-grid" });
-    const link = copyButton("Copy link", () => location.href);
+    const link = copyButton("Copy link", () => location.origin + location.pathname + location.hash);
     link.id = "copy-link";
     byId("actions").append(sample, cancel, picture, link);
     this.busy({});

@@ -132,7 +132,7 @@ def _narrow(values: Array, storage: Storage, axis: int = 0) -> Narrow:
     with np.errstate(over="ignore", invalid="ignore"):
         if storage == "float16":
             return Narrow(values.astype(np.float16), None)
-        others = tuple(each for each in range(values.ndim) if each != axis)
+        others = tuple(each for each in range(values.ndim) if each != axis) or (0,)  # a vector is one row
         units = _units(np.abs(values).max(axis=others, keepdims=True))
         return Narrow(np.rint(values / units).astype(np.int16), units)
 

@@ -70,6 +70,15 @@ def test_first_and_last_layers_of_a_larger_model_stay() -> None:
     assert share > 0.95
 
 
+def test_a_vector_has_one_unit() -> None:
+    model = matrix(VALUES["int16"])
+    model.graph.initializer.append(numpy_helper.from_array(VALUES["int16"].ravel(), "vector"))
+    store_weights(model, "int16")
+    sizes = {tensor.name: list(tensor.dims) for tensor in model.graph.initializer}
+    assert sizes["vector.units"] == [1]
+    assert sizes["w.units"] == [64, 1]
+
+
 def test_float16_is_the_nearest() -> None:
     model = trained()
     before = {name: weight.detach().clone() for name, weight in model.named_parameters()}

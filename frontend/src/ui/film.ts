@@ -172,9 +172,9 @@ export class Film {
   }
 
   private get name(): string {
-    const { title, job } = this.work!.cell;
+    const { title, index, job } = this.work!.cell;
     const safe = title.replace(/[^\p{L}\p{N}]+/gu, "-").replace(/^-|-$/g, "");
-    return `${safe || "image"}-seed-${job.noise.from.seed}`;
+    return `${safe || "image"}-seed${job.noise.from.seed}-${index}`;
   }
 
   private async saveImage(): Promise<void> {

@@ -55,7 +55,7 @@ export async function load(
         return { content, kept: false };
       }
       failure = new PageError(
-        `The file ${file.name} is damaged: its SHA-256 is not the one in model.json.`,
+        `The file ${file.name} is damaged: its SHA-256 is not the expected one.`,
         "Reload the page. If that does not help, write the folder again with `ninelives page` and upload all of it.",
       );
     } catch (error) {

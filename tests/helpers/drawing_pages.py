@@ -111,14 +111,18 @@ def write(folder: Path) -> None:
 
 def described(run: TinyRun, folder: Path) -> Iterator[tuple[str, object]]:
     """Train a run, write its page, and tell what is there."""
-    data = images(folder / "data", run.classes)
-    ninelives("fit", *shrunk(data, folder), "--experiment", run.name, *RARELY, *run.training)
-    home = folder / "runs" / run.name / "latest"
+    home = train(run, images(folder / "data", run.classes), folder)
     ninelives("page", home, "--out", folder / "page")
     yield "run", str(home)
     yield "page", str(folder / "page")
     yield "classes", list(run.classes) if len(run.classes) > 1 else []
     yield "asked", [{"link": each.link, "images": list(sampled(run, home, each))} for each in run.asked]
+
+
+def train(run: TinyRun, data: Path, folder: Path) -> Path:
+    """Train a run, and return its folder."""
+    ninelives("fit", *shrunk(data, folder), "--experiment", run.name, *RARELY, *run.training)
+    return folder / "runs" / run.name / "latest"
 
 
 def sampled(run: TinyRun, home: Path, asked: Asked) -> Iterator[dict[str, object]]:

@@ -24,7 +24,7 @@ help:  ## Show this list
 fit: $(VENV)/.installed  ## Train; options in ARGS="--config cats --data.root my_images"
 	@$(BIN)/python scripts/fit.py $(ARGS) || [ $$? -eq 75 ]  # stopped and saved: no failure
 
-sample: $(VENV)/.installed  ## Draw images; ARGS="runs/demo --labels tabby --n 64"
+sample: $(VENV)/.installed  ## Sample images; ARGS="runs/demo --labels tabby --n 64"
 	$(BIN)/python scripts/sample.py $(ARGS)
 
 evaluate: $(VENV)/.installed-eval  ## Measure a run; ARGS="runs/demo --nfe 6,10,20"

@@ -2,13 +2,17 @@
 
 from __future__ import annotations
 
+import contextlib
+import re
 import tomllib
 from datetime import date
+from importlib.metadata import PackageNotFoundError, metadata
 from pathlib import Path
 from typing import Any
 
 import pytest
 import yaml
+from packaging.specifiers import SpecifierSet
 
 from tests.helpers.places import REPOSITORY as ROOT
 
@@ -50,3 +54,16 @@ def test_templates_have_what_a_forge_reads(path: Path) -> None:
     elif path.parent.name == "ISSUE_TEMPLATE":
         header = yaml.safe_load(text.split("---")[1])
         assert header.keys() >= {"name", "about"}
+
+
+def test_every_pinned_package_runs_on_the_oldest_python() -> None:
+    oldest = f"{project()['requires-python'].removeprefix('>=')}.0"
+    pinned = re.findall(r"^([\w.-]+)==", (ROOT / "constraints.txt").read_text(encoding="utf-8"), re.MULTILINE)
+    assert pinned
+    too_new = {}
+    for name in pinned:
+        with contextlib.suppress(PackageNotFoundError):  # of an extra that the tests do without
+            wanted = metadata(name)["Requires-Python"]
+            if wanted and not SpecifierSet(wanted).contains(oldest):
+                too_new[name] = wanted
+    assert not too_new

@@ -14,6 +14,7 @@ from PIL import Image
 from datamodules.errors import printable
 
 Level = Literal["good", "look", "problem"]
+PAGE_BEGINS = "<!doctype html>"
 _MARKS: dict[Level, str] = {"good": "&#10003;", "look": "!", "problem": "&#10007;"}
 
 
@@ -31,9 +32,7 @@ def page(title: str, parts: Iterable[str], style: str = "") -> str:
         f"<title>{text(title)}</title><style>{sheet}{style}</style>"
     )
     body = "\n".join(filter(None, parts))
-    return (
-        f'<!doctype html>\n<html lang="en"><head>{head}</head><body><main>\n{body}\n</main></body></html>\n'
-    )
+    return f'{PAGE_BEGINS}\n<html lang="en"><head>{head}</head><body><main>\n{body}\n</main></body></html>\n'
 
 
 def text(plain: str) -> str:

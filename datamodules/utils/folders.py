@@ -35,7 +35,7 @@ def whole_folder(path: Path, replaces: Collection[str]) -> Iterator[Path]:
         process has left is removed by the next one that writes to the same place.
 
     Raises:
-        ValueError: If `path` is a file, or holds something else.
+        ValueError: If `path` is a file, the present folder, or holds something else.
         OSError: It cannot be written.
     """
     path = path.absolute()  # "." has no name
@@ -103,6 +103,11 @@ def check_replaceable(path: Path, replaces: Collection[str]) -> None:
     if path.is_symlink() or not path.is_dir():
         what = "a link" if path.is_symlink() else "a file"
         raise ValueError(f"{path} is {what} where a folder is to be written: choose another one with --out")
+    with contextlib.suppress(FileNotFoundError):  # which says that the present folder is gone already
+        if Path.cwd().is_relative_to(path.resolve()):
+            raise ValueError(
+                f"{path} is the folder that you are in, which would be replaced: choose one in it with --out"
+            )
     others = sorted({entry.name for entry in path.iterdir()} - {*replaces})
     if others:
         raise ValueError(

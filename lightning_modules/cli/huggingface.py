@@ -8,10 +8,10 @@ from pathlib import Path
 from typing import Any
 
 from datamodules.utils.folders import check_replaceable, whole_folder
-from datamodules.utils.io import write_text
+from datamodules.utils.io import file_digest, write_text
 from lightning_modules.cli.model_card import card_of
 from lightning_modules.export.licenses import Licenses
-from lightning_modules.export.manifest import Guide, describe, rebuild
+from lightning_modules.export.manifest import Guide, describe, read_manifest, rebuild
 from lightning_modules.export.model_card import GUIDE, MODEL, SAMPLES
 from lightning_modules.export.onnx_file import export_onnx
 from lightning_modules.export.safetensors_file import export_safetensors
@@ -28,6 +28,8 @@ _ENDINGS = (".safetensors", ".safetensors.json", ".onnx", ".onnx.json")
 FILES = (README, SAMPLES, *(f"{name}{ending}" for name in (MODEL, GUIDE) for ending in _ENDINGS))
 """All that such a folder may hold; the guide's files where the run samples with one."""
 
+_CARD = "readme_sha256"
+"""What the manifest of the weights says of the card, so that one that was edited is not replaced."""
 _PICTURED = 24
 """About so many images are sampled for the picture."""
 
@@ -47,6 +49,7 @@ def export_huggingface(trained: Trained, out: Path, licenses: Licenses) -> str:
         ValueError: If the folder holds something else, or the export fails.
     """
     check_replaceable(out, FILES)
+    _check_ours(out)
     module, sampling, facts = trained.module, trained.sampling, trained.facts
     length = sampling.own_guide
     guide = None if length is None else Guide(length, f"{GUIDE}.safetensors")
@@ -58,15 +61,37 @@ def export_huggingface(trained: Trained, out: Path, licenses: Licenses) -> str:
             of_guide = facts._replace(weights=f"averaged (length {length:g})")
             described = describe(module, of_guide, plain)
             _write(folder, GUIDE, _guide(module, described, length), described)
-        _write(folder, MODEL, module, description)
         pictured = _picture(module, sampling, folder / SAMPLES)
         write_text(folder / README, dataclasses.replace(card, pictured=pictured).render())
+        _write(folder, MODEL, module, description | {_CARD: file_digest(folder / README)})
     size = sum(path.stat().st_size for path in out.iterdir()) / 1e6
     stated = "" if licenses.weights else "; the license of the weights is not stated, --license states it"
     return (
         f"{out}: {len(list(out.iterdir()))} files, {size:.1f} MB ({facts.weights} weights of step "
         f"{facts.step}){stated}. Nothing was uploaded. Read {README}; then this uploads it:\n"
         f"hf upload USER/{card.name} {shlex.quote(str(out))} ."
+    )
+
+
+def _check_ours(out: Path) -> None:
+    """Refuse to replace a folder whose files have the names, but were not written by an export as they are.
+
+    Raises:
+        ValueError: With the file.
+    """
+    there = sorted(out.iterdir()) if out.is_dir() else []
+    if not there:
+        return
+    try:
+        card = read_manifest(out / f"{MODEL}.safetensors").get(_CARD)
+        known = [path.is_file() and not path.is_symlink() for path in there]
+        if all(known) and (out / README).is_file() and file_digest(out / README) == card:
+            return
+    except (FileNotFoundError, ValueError):
+        pass
+    raise ValueError(
+        f"{out} is not as an export has left it ({README} may have been edited), and would be deleted: "
+        "move it away, or choose a new folder with --out"
     )
 
 

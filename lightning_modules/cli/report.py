@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import errno
 import logging
 import os
 import webbrowser
 from pathlib import Path
 
+from datamodules.pages.html import PAGE_BEGINS
 from lightning_modules.cli.names import COMMANDS, command_line
 from lightning_modules.report.page import write_report
 from lightning_modules.report.record import Record
@@ -14,6 +16,7 @@ from lightning_modules.run.finding import find_run
 
 logger = logging.getLogger(__name__)
 
+_CANNOT_WRITE = (errno.EROFS, errno.EACCES, errno.EPERM, errno.ENOSPC, errno.EDQUOT)
 _ON_MODAL = "MODAL_TASK_ID"
 _NEXT = {"finished": "train on", "stopped": "continue"}
 
@@ -28,7 +31,7 @@ def report(place: Path, out: Path | None = None, show: bool = False) -> str:
 
     Raises:
         FileNotFoundError: If there is no run.
-        OSError: If the file cannot be written.
+        OSError: If the file cannot be written, or `out` is something else than an earlier page.
     """
     run = find_run(place)
     if run is None:
@@ -36,14 +39,39 @@ def report(place: Path, out: Path | None = None, show: bool = False) -> str:
             f"there is no run in {place}. Give a run directory such as runs/demo/latest, or an experiment "
             f"such as runs/demo."
         )
-    if out is not None and out.is_dir():
-        raise IsADirectoryError(
-            f"--out {out} is a folder: give the name of a file, such as {out}/report.html"
-        )
-    path = write_report(run, out, commands_for)
+    if out is not None:
+        _check_replaceable(out)
+    try:
+        path = write_report(run, out, commands_for)
+    except OSError as error:
+        if out is not None or error.errno not in _CANNOT_WRITE:
+            raise
+        raise OSError(
+            f"{error.strerror}: the report of {run} cannot be written there. Choose a file with --out"
+        ) from error
     if show and not webbrowser.open(path.absolute().as_uri()):
         return f"{path} (no browser was found here to open it)"
     return str(path)
+
+
+def _check_replaceable(out: Path) -> None:
+    """Refuse to replace what is no page: a file of the user's, or of the run.
+
+    Raises:
+        OSError: With what is there.
+    """
+    if out.is_dir():
+        raise IsADirectoryError(
+            f"--out {out} is a folder: give the name of a file, such as {out}/report.html"
+        )
+    if not out.exists():
+        return
+    if out.is_file():
+        with out.open("rb") as file:
+            content = file.read(len(PAGE_BEGINS))
+        if not content or content == PAGE_BEGINS.encode():
+            return
+    raise FileExistsError(f"--out {out} is there already and is no page: choose another name")
 
 
 def keep_report(folder: Path) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import math
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -14,6 +15,7 @@ from lightning_modules.metrics.figure import Figure, Figures
 from lightning_modules.metrics.memorization import Memorization
 
 _REMEDY = "evaluate again"
+_NUMBERS = ("distance_ratio", "z", "copies", "copies_val")
 
 
 def read_report(path: Path) -> Report:
@@ -29,7 +31,7 @@ def read_report(path: Path) -> Report:
     stored = read_json(path, _REMEDY)
     try:
         return Report(
-            stored["protocol"],
+            dict(stored["protocol"].items()),
             _figures(stored["floor"]),
             _figures(stored["ceiling"]),
             [_row(row) for row in stored["rows"]],
@@ -37,9 +39,9 @@ def read_report(path: Path) -> Report:
                 name: [BandError(**_fields(BandError, band)) for band in found]
                 for name, found in stored["error_by_noise_level"].items()
             },
-            stored["complete"],
+            bool(stored["complete"]),
         )
-    except (AttributeError, KeyError, TypeError) as error:
+    except (AttributeError, LookupError, TypeError, ValueError, ArithmeticError) as error:
         raise damaged(path, _REMEDY, error) from error
 
 
@@ -47,13 +49,29 @@ def _row(stored: Mapping[str, Any]) -> Row:
     found = stored["memorization"]
     if found is not None:
         found = _fields(Memorization, found)
-        found["distance_ratio_interval"] = tuple(found["distance_ratio_interval"])
+        low, high = found["distance_ratio_interval"]
+        found["distance_ratio_interval"] = (low, high)
+        for number in (low, high, *(found[name] for name in _NUMBERS)):
+            _check_number(number)
     gauge = None if found is None else Memorization(**found)
-    return Row(stored["name"], stored["facts"], _figures(stored["figures"]), gauge)
+    return Row(str(stored["name"]), dict(stored["facts"].items()), _figures(stored["figures"]), gauge)
 
 
 def _figures(stored: Mapping[str, Any]) -> Figures:
-    return {name: Figure(**figure) for name, figure in stored.items()}
+    return {name: _figure(**figure) for name, figure in stored.items()}
+
+
+def _figure(value: float | None, low: float | None, high: float | None, note: str) -> Figure:
+    for number in (value, low, high):
+        if number is not None:
+            _check_number(number)
+    return Figure(value, low, high, str(note))
+
+
+def _check_number(number: object) -> None:
+    """Refuse what is no number, or one that is not finite."""
+    if not isinstance(number, int | float) or not math.isfinite(number):
+        raise TypeError(f"{number!r} is no number")
 
 
 def _fields(kind: type, stored: Mapping[str, Any]) -> dict[str, Any]:

@@ -9,6 +9,8 @@ from typing import Any
 
 import yaml
 
+from datamodules.errors import printable
+from lightning_modules.conditioning.class_choice import spelled
 from lightning_modules.export.licenses import Licenses
 from lightning_modules.export.markdown import escaped, fenced, table
 
@@ -49,7 +51,8 @@ class ModelCard:
         licenses: What its publisher says.
         training: What it was trained on and how, names and values.
         pictured: What the picture of samples shows, in Markdown.
-        class_counts: Training images by class, held-out ones included; empty where that is not known.
+        class_counts: Training images by printable name of the class, held-out ones included; empty where
+            that is not known.
         settings: All settings that decided its weights; empty where they are not known.
         quality: What the newest evaluation found; None where there was no evaluation.
     """
@@ -113,7 +116,7 @@ class ModelCard:
         )
 
     def _use(self) -> str:
-        asked = f"labels={self.classes[0]!r}, " if self.classes else ""
+        asked = f"labels={spelled(self.classes[0])!r}, " if self.classes else ""
         guided = (
             f" The settings guide the model away from an average of its own weights, `{GUIDE}.safetensors`, "
             "which is loaded along with it."
@@ -143,8 +146,8 @@ class ModelCard:
         if self.classes:
             shown = self.classes[:_MOST_CLASSES]
             counts = [
-                f"{escaped(name)} ({self.class_counts[name]:,})"
-                if name in self.class_counts
+                f"{escaped(name)} ({count:,})"
+                if (count := self.class_counts.get(printable(name))) is not None
                 else escaped(name)
                 for name in shown
             ]

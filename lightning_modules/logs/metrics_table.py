@@ -7,6 +7,8 @@ from pathlib import Path
 
 Row = dict[str, str]
 
+_MOST_STEPS = 2**40  # no run has more
+
 
 def read_metrics(path: Path) -> dict[str, list[tuple[int, float]]]:
     """Read a run's `metrics.csv`: step and value of each scalar, by name. Empty if the file is missing.
@@ -28,7 +30,10 @@ def read_rows(path: Path) -> list[Row]:
         return []
     text = path.read_bytes().decode("utf-8", "replace").replace("\0", "")
     lines = text.splitlines(keepends=True)
-    table = list(csv.reader(line for line in lines if line.endswith("\n")))
+    try:
+        table = list(csv.reader(line for line in lines if line.endswith("\n")))
+    except csv.Error:
+        return []
     if not table or not table[0] or table[0][0] != "step":
         return []
     return [dict(zip(table[0], cells, strict=True)) for cells in table[1:] if _is_whole(cells, len(table[0]))]
@@ -42,4 +47,4 @@ def _is_whole(cells: list[str], count: int) -> bool:
         step, _ = int(cells[0]), [float(cell) for cell in cells if cell]
     except ValueError:
         return False
-    return step >= 0
+    return 0 <= step <= _MOST_STEPS

@@ -8,7 +8,9 @@ from collections.abc import Mapping, Sequence
 
 Series = Sequence[tuple[int, float]]
 
-_BAND = re.compile(r"error_sigma_(\S+)_to_(\S+)/(train|val|identity|constant)")
+_NUMBER = r"(\d+(?:\.\d+)?(?:e[+-]?\d+)?|inf)"
+_BAND = re.compile(rf"error_sigma_{_NUMBER}_to_{_NUMBER}/(train|val|identity|constant)", re.ASCII)
+_LARGEST, _LEAST = 1e100, 1e-100  # what a run logs is a 32-bit number; an axis overflows at 64 bits' ends
 
 
 def noise_bands(scalars: Mapping[str, Series]) -> dict[tuple[str, str], dict[str, Series]]:
@@ -35,4 +37,4 @@ def evenly(series: Series, most: int = 2000) -> Series:
 
 def finite(series: Series) -> list[tuple[int, float]]:
     """Return the points whose value is a finite number."""
-    return [(step, value) for step, value in series if abs(value) < float("inf")]
+    return [(step, value if abs(value) > _LEAST else 0.0) for step, value in series if abs(value) < _LARGEST]

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import NamedTuple
 
-from datamodules.pages.html import section, table
+from datamodules.pages.html import section, table, text
 from lightning_modules.pictures.series import Series, averaged, evenly, finite, noise_bands
 from lightning_modules.report.lives import marks
 from lightning_modules.report.record import Record
@@ -103,7 +103,9 @@ def by_noise_level(record: Record) -> str:
                 span=_span(record),
             )
         )
-    figures = [f"<figure><h3>{chart.title}</h3>{chart.svg()}</figure>" for chart in charts if chart.svg()]
+    figures = [
+        f"<figure><h3>{text(chart.title)}</h3>{svg}</figure>" for chart in charts if (svg := chart.svg())
+    ]
     if not figures:
         return ""
     key = [Curve([(0, 0)], kind, name) for kind, name in _KINDS]

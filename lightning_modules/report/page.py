@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import glob
 import json
 import logging
 from collections.abc import Callable, Mapping
@@ -11,7 +12,7 @@ import yaml
 
 from datamodules.errors import printable
 from datamodules.pages.html import bars, figures, finding, page, section, table, text
-from datamodules.utils.io import write_text
+from datamodules.utils.io import remove_abandoned, write_text
 from lightning_modules.cost.cost import duration
 from lightning_modules.report.curves import by_noise_level, loss, speed
 from lightning_modules.report.lives import strip
@@ -45,6 +46,7 @@ def write_report(
     """
     record = record_of(folder)
     path = out or record.run.report
+    remove_abandoned(path.parent, glob.escape(path.name))
     write_text(path, as_html(record, commands(record)))
     return path
 
@@ -202,12 +204,13 @@ def _commands(commands: Commands) -> str:
 def _configuration(record: Record) -> str:
     if not record.config:
         return ""
-    shown = printable_lines(yaml.safe_dump(dict(record.config), sort_keys=False, allow_unicode=True))
-    more = "\n..." if len(shown) > _MOST_CONFIG else ""
+    lines = yaml.safe_dump(dict(record.config), sort_keys=False, allow_unicode=True)
+    shown = printable_lines(lines[:_MOST_CONFIG])  # cut before it is escaped, not within a character
+    more = "\n..." if len(lines) > _MOST_CONFIG else ""
     name = text(record.run.config.name)
     return section(
         "Configuration",
-        f"<details><summary>All settings ({name})</summary><pre>{shown[:_MOST_CONFIG]}{more}</pre></details>",
+        f"<details><summary>All settings ({name})</summary><pre>{shown}{more}</pre></details>",
     )
 
 

@@ -67,7 +67,7 @@ def embedded(path: Path) -> str:
     """Return a picture as a `data:` URI of bounded size; empty if it cannot be read."""
     try:
         content = path.read_bytes()
-        with Image.open(io.BytesIO(content)) as image:
+        with Image.open(io.BytesIO(content), formats=["PNG"]) as image:
             if len(content) <= _MOST_BYTES and image.width <= 2 * _WIDEST:
                 image.verify()
                 return file_uri(content, "image/png")
@@ -80,4 +80,4 @@ def embedded(path: Path) -> str:
 
 def _step(path: Path) -> int:
     digits = path.stem.partition("=")[2]
-    return int(digits) if digits.isdigit() else 0
+    return int(digits) if digits.isdecimal() else 0

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import time
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
@@ -18,6 +19,7 @@ from lightning_modules.logs.metrics_table import read_metrics
 from lightning_modules.pictures.series import Series, finite
 from lightning_modules.run.data_index import DataIndex
 from lightning_modules.run.directory import RunDirectory
+from lightning_modules.run.journal import LATEST
 from lightning_modules.run.lives import Life, lives_of
 from lightning_modules.run.manifest import FINGERPRINT
 from lightning_modules.run.recovery import Recovery
@@ -28,6 +30,17 @@ if TYPE_CHECKING:
 T = TypeVar("T")
 
 _NOT_THERE = (FileNotFoundError, NotADirectoryError)
+_UNREADABLE = (
+    OSError,
+    ValueError,
+    TypeError,
+    LookupError,
+    AttributeError,
+    ArithmeticError,
+    RecursionError,
+    yaml.YAMLError,
+)
+_MOST_STEPS = 2**40  # no run has more
 
 
 @dataclass(frozen=True)
@@ -97,7 +110,7 @@ class Record:
     def target(self) -> int | None:
         """Steps that it is to take, where that is set."""
         steps = self.setting("trainer.max_steps")
-        return steps if isinstance(steps, int) and steps > 0 else None
+        return steps if isinstance(steps, int) and 0 < steps <= _MOST_STEPS else None
 
     @property
     def in_training(self) -> bool:
@@ -138,7 +151,7 @@ def record_of(folder: Path, clock: Callable[[], float] = time.time) -> Record:
             return how()
         except _NOT_THERE:
             return default
-        except (OSError, ValueError, TypeError, KeyError, AttributeError, yaml.YAMLError) as error:
+        except _UNREADABLE as error:
             unread.append(printable(" ".join(f"{path.name}: {error}".split())))
             return default
 
@@ -182,8 +195,13 @@ def _config(path: Path) -> dict[str, Any]:
 
 def _containers(path: Path) -> list[Mapping[str, Any]]:
     wanted = {"device": str, "started": float, "seconds": float, "usd": float}
-    containers = read_json(path)["containers"]
-    return [{name: kind(each[name]) for name, kind in wanted.items()} for each in containers]
+    containers: list[Mapping[str, Any]] = [
+        {name: kind(each[name]) for name, kind in wanted.items()} for each in read_json(path)["containers"]
+    ]
+    for each in containers:
+        if not (0 <= each["started"] <= LATEST and math.isfinite(each["seconds"] + each["usd"])):
+            raise ValueError("a time or a price is not one that a run can have")
+    return containers
 
 
 def _evaluation(path: Path) -> Report:

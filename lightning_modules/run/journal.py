@@ -19,7 +19,11 @@ Entry = dict[str, Any]
 START, ALIVE, END = "start", "alive", "end"
 """Events: a life begins; it is seen, in a line that is overwritten; it ends in a way that it sees itself."""
 
+LATEST = 253_402_300_799
+"""The last second of the year 9999, and of the calendar."""
+
 _log = logging.getLogger(__name__)
+_LARGEST = 2**53  # no whole number of a journal is larger; one that is does not fit into a float
 _ALIVE_BYTES = 80
 _MOST_PENDING = 100  # lines that the disk has refused
 _SHARE = 0.002
@@ -119,6 +123,7 @@ class Journal:
             content = b"".join(self._pending)
             written = file.write(content)
             if written != len(content):
+                file.truncate(end)  # a whole line in it would be there twice later, as a life of its own
                 raise OSError(f"{written} of {len(content)} bytes were written")
             self._pending.clear()
             sync(file)
@@ -145,13 +150,27 @@ def read_journal(folder: Path) -> list[Entry]:
 
 def _entry(line: bytes) -> Entry | None:
     try:
-        entry = json.loads(line)
-    except ValueError:
+        entry = json.loads(line, parse_int=_bounded, parse_constant=_bounded)
+    except (ValueError, RecursionError):
         return None
     if not isinstance(entry, dict) or not isinstance(entry.get("event"), str):
         return None
-    numbers = entry.get("time"), entry.get("step")
-    return entry if all(type(number) in (int, float) for number in numbers) else None
+    moment, step = entry.get("time"), entry.get("step")
+    if not isinstance(moment, int | float) or not isinstance(step, int):
+        return None
+    return entry if step >= 0 and 0 <= moment <= LATEST else None
+
+
+def _bounded(number: str) -> int:
+    """Read a whole number.
+
+    Raises:
+        ValueError: If a run cannot have written it.
+    """
+    value = int(number)
+    if abs(value) > _LARGEST:
+        raise ValueError(f"{number} is too large")
+    return value
 
 
 def _line(event: str, step: int, facts: Entry) -> bytes:

@@ -152,3 +152,14 @@ def test_without_locks_nothing_is_removed(tmp_path: Path, no_locks: None) -> Non
     write(place, "text")
     assert contents(place)["a"] == "text"
     assert workshop.exists()
+
+
+@pytest.mark.parametrize("inside", ["", "below"])
+def test_the_present_folder_stays(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, inside: str) -> None:
+    here = tmp_path / "here"
+    (here / inside).mkdir(parents=True)
+    monkeypatch.chdir(here / inside)
+    with pytest.raises(ValueError, match="the folder that you are in"):
+        write(here if inside else Path(), "new")
+    assert Path.cwd() == here / inside
+    assert here.samefile(tmp_path / "here")

@@ -148,3 +148,40 @@ def test_a_folder_of_the_user_s_is_not_deleted(
     assert stopped == 1
     assert ".git" in message
     assert [path.name for path in (tmp_path / "out").iterdir()] == [".git"]
+
+
+@pytest.mark.parametrize("what", ["edited card", "other weights", "a folder", "a card alone"])
+def test_files_of_a_user_s_with_the_names_of_an_export_are_not_deleted(
+    what: str, published: Path, guided: Run, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    out = tmp_path / "out"
+    shutil.copytree(published, out)
+    changed = {"edited card": "README.md", "other weights": "model.safetensors"}
+    if what in changed:
+        with (out / changed[what]).open("a") as file:
+            file.write("mine")
+    elif what == "a folder":
+        (out / "samples.png").unlink()
+        (out / "samples.png").mkdir()
+    else:
+        for path in out.iterdir():
+            if path.name != "README.md":
+                path.unlink()
+    before = {path: path.stat().st_mtime_ns for path in out.iterdir()}
+    stopped, message = refusal([str(guided.folder), *STATED, "--out", str(out)], capsys, "export")
+    assert stopped == 1
+    assert "is not as an export has left it" in message
+    assert before == {path: path.stat().st_mtime_ns for path in out.iterdir()}
+
+
+def test_an_export_is_replaced_but_not_where_one_stands(
+    trained: Run, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    out = tmp_path / "out"
+    export(trained.folder, out)
+    export(trained.folder, out, "--license", "MIT")
+    monkeypatch.chdir(out)
+    stopped, message = refusal([str(trained.folder), *STATED, "--out", "."], capsys, "export")
+    assert stopped == 1
+    assert "is the folder that you are in" in message
+    assert Path("README.md").is_file()

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import os
 import shlex
 import shutil
@@ -126,3 +127,33 @@ def test_no_run_and_a_folder_are_refused(tmp_path, capsys):
     status, said = refusal([str(tmp_path / "run"), "--out", str(tmp_path)], capsys, "report")
     assert status == 1
     assert "is a folder" in said
+
+
+def test_a_file_that_is_no_page_is_not_replaced(tmp_path, capsys):
+    run = tmp_path / "run"
+    (run / "checkpoints").mkdir(parents=True)
+    metrics, earlier = run / "metrics.csv", tmp_path / "earlier.html"
+    metrics.write_text("step,loss\n")
+    for place in (metrics, Path("/dev/null")):
+        status, said = refusal([str(run), "--out", str(place)], capsys, "report")
+        assert (status, "is no page" in said) == (1, True)
+    assert metrics.read_text() == "step,loss\n"
+    assert not Path("/dev/null").is_file()
+    earlier.touch()
+    for _ in range(2):
+        command.main([str(run), "--out", str(earlier)])
+
+
+def test_a_run_that_cannot_be_written_is_told_elsewhere(tmp_path, capsys, monkeypatch):
+    run = tmp_path / "run"
+    (run / "checkpoints").mkdir(parents=True)
+
+    def refuse(path: Path, text: str) -> None:
+        raise OSError(errno.EROFS, os.strerror(errno.EROFS), str(path))
+
+    monkeypatch.setattr("lightning_modules.report.page.write_text", refuse)
+    status, said = refusal([str(run)], capsys, "report")
+    assert status == 1
+    assert said.strip().endswith(
+        f"Read-only file system: the report of {run} cannot be written there. Choose a file with --out"
+    )

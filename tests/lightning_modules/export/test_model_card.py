@@ -8,6 +8,7 @@ import yaml
 from markdown_it import MarkdownIt
 
 from lightning_modules.checkpoints.facts import CheckpointFacts
+from lightning_modules.conditioning.class_choice import chosen_classes
 from lightning_modules.export.licenses import Licenses
 from lightning_modules.export.manifest import Guide, describe
 from lightning_modules.export.model_card import MeasuredQuality, ModelCard
@@ -109,14 +110,19 @@ def test_hostile_names_make_nothing(name: str, place: str) -> None:
     assert front_matter(hostile) == front_matter(harmless)
 
 
-@pytest.mark.parametrize("name", HOSTILE)
+@pytest.mark.parametrize("name", [*HOSTILE, '"; rm -rf ~', "a, b", " a", "none", "0", "---", "caf\udce9"])
 def test_the_program_asks_for_a_class_with_any_name(name: str) -> None:
     text = card((name, "b")).render()
     program = re.search(r"```python\n(.*?)\n```", text, re.DOTALL)
     assert program is not None
     asked = re.search(r"\.sample\((labels=.*), n=16\)", program[1])
     assert asked is not None
-    assert eval(f"dict({asked[1]})") == {"labels": name}
+    assert chosen_classes(eval(f"dict({asked[1]})")["labels"], (name, "b")) == [0]
+
+
+def test_a_name_that_cannot_be_printed_has_its_number_of_images() -> None:
+    text = card(("new\nline", "b"), class_counts={"new\\nline": 7, "b": 3}).render()
+    assert "new line (7), b (3)" in text
 
 
 @pytest.mark.parametrize(

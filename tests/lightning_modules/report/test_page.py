@@ -299,3 +299,117 @@ def test_an_evaluation_that_is_damaged_is_said(made_up):
     made_up.run.evaluation.mkdir()
     (made_up.run.evaluation / "report.json").write_text("{}")
     assert "report.json: " in read(made_up).text
+
+
+def evaluation_json(made_up: MadeUpRun) -> dict[str, object]:
+    evaluated(made_up, 200)
+    return json.loads((made_up.run.evaluation / "report.json").read_text())
+
+
+@pytest.mark.parametrize("value", [None, "x", [], {"a": 1}, 10**400, float("nan"), 7], ids=str)
+@pytest.mark.parametrize(
+    "place",
+    [
+        ("protocol",),
+        ("complete",),
+        ("floor", "kid", "value"),
+        ("ceiling", "kid", "low"),
+        ("rows", 0, "name"),
+        ("rows", 0, "facts"),
+        ("rows", 0, "figures", "recall", "note"),
+        ("rows", 0, "memorization", "z"),
+        ("rows", 0, "memorization", "distance_ratio_interval"),
+    ],
+    ids=lambda place: ".".join(map(str, place)),
+)
+def test_an_evaluation_of_another_version_is_told_or_left_out(made_up, place, value):
+    killed_three_times(made_up)
+    stored = evaluation_json(made_up)
+    of = stored
+    for name in place[:-1]:
+        of = of[name]
+    of[place[-1]] = value
+    (made_up.run.evaluation / "report.json").write_text(json.dumps(stored))
+    page = read(made_up)
+    assert ("Quality" in page.text) != ("report.json: " in page.text)
+
+
+@pytest.mark.parametrize("value", ["Infinity", "NaN", "1e18", "-1", "null", "[]", "1" + "0" * 400])
+@pytest.mark.parametrize("name", ["step", "time"])
+def test_a_history_with_impossible_numbers(made_up, name, value):
+    killed_three_times(made_up)
+    with made_up.run.telemetry.open("a") as file:
+        for event in ("start", "alive", "end"):
+            entry = {"event": event, "time": 1.9e9, "step": 300}
+            entry[name] = "HERE"
+            file.write(json.dumps(entry).replace('"HERE"', value) + "\n")
+        file.write('{"event": "start", "time": 1.9e9, "step": 1, "images": 1' + "0" * 400 + "}\n")
+        file.write("[" * 100_000 + "\n")
+    assert "It has taken 300 of 300 steps" in read(made_up).text
+
+
+@pytest.mark.parametrize("started", ["nan", "1e18", "inf", "-5", 10**400], ids=str)
+def test_a_cost_with_impossible_numbers(made_up, started):
+    killed_three_times(made_up)
+    each = {"device": "L4", "started": started, "seconds": 1800.0, "usd": 0.4}
+    made_up.run.cost.write_text(json.dumps({"prices": "2025-11", "containers": [each]}))
+    assert "cost.json: " in read(made_up).text
+
+
+@pytest.mark.parametrize(
+    "name",
+    [
+        "error_sigma_0.1_to_<img/src=x/onerror=alert(1)>/val",
+        "error_sigma_<b>_to_1/val",
+        "error_sigma_x_to_1/val",
+        "error_sigma_1e_to_\u0661/val",
+    ],
+)
+def test_a_column_whose_name_is_markup_or_no_number(made_up, name):
+    made_up.metrics(**{"loss": [1, 0.5], name: [1, 0.5]})
+    page = read(made_up)
+    assert "img" not in page.elements
+    assert "Noise levels" not in page.text
+
+
+@pytest.mark.parametrize(
+    "values",
+    [
+        ["1e308", "-1e308"],
+        ["3e38", "1e-45"],
+        ["1e-320", "1e-320"],
+        ["a" * 140_000, "1"],
+        ["0", "0"],
+    ],
+    ids=lambda values: values[0][:9],
+)
+def test_values_at_the_ends_of_what_a_number_can_be(made_up, values):
+    names = ("loss", "gradient_norm", "throughput/data_wait_share", f"{BAND}/val", f"{BAND}/identity")
+    made_up.metrics(**dict.fromkeys(names, values))
+    read(made_up)
+    with made_up.run.metrics.open("a") as file:
+        file.write(f"{'9' * 400},1,1,1,1,1\n")
+    read(made_up)
+
+
+def test_a_grid_that_is_no_png_is_left_out(made_up):
+    made_up.grids(10)
+    (made_up.run.samples / "step=\u00b2.png").write_bytes(made_up.run.sample_grid(10).read_bytes())
+    (made_up.run.samples / "step=00000020.png").write_bytes(b"%!PS-Adobe-3.0 EPSF-3.0\n%%EndComments\n")
+    (made_up.run.samples / "step=00000030.png").mkdir()
+    assert read(made_up).elements.count("img") == 2
+
+
+def test_a_long_configuration_is_cut_between_characters(made_up):
+    made_up.config(data={"root": "&" * 100_000})
+    page = read(made_up)
+    text = made_up.run.report.read_text()
+    assert page.text.rstrip().count("&") > 1000
+    assert not re.search(r"&(?![a-z]+;|#\w+;)", text.partition("</style>")[2])
+
+
+def test_what_a_killed_report_has_left_is_removed(made_up):
+    left = made_up.folder / ".report.html.12345.tmp"
+    left.write_bytes(b"<!doctype")
+    read(made_up)
+    assert not left.exists()

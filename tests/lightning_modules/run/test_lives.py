@@ -134,6 +134,38 @@ def test_a_full_disk_is_said_once_and_written_later(tmp_path, monkeypatch, caplo
     assert [life.end for life in lives_of(tmp_path)] == ["finished"]
 
 
+def test_a_line_that_the_disk_has_taken_in_part_is_there_once(tmp_path, monkeypatch):
+    book = Journal(tmp_path)
+    true_open = journal.Path.open
+    with monkeypatch.context() as patch:
+
+        class Full:
+            """A file of which the disk takes all but a little of what is written."""
+
+            def __init__(self, *args, **options):
+                self.file = true_open(*args, **options)
+
+            def __enter__(self):
+                return self
+
+            def __exit__(self, *_):
+                self.file.close()
+
+            def __getattr__(self, name):
+                return getattr(self.file, name)
+
+            def write(self, content):
+                return self.file.write(content[:-10])
+
+        patch.setattr(journal.Path, "open", Full)
+        book.start(7)
+        book.note("container_start", 7)
+    book.end(8, "finished")
+    entries = [(each["event"], each["step"]) for each in read_journal(tmp_path)]
+    assert entries == [("start", 7), ("alive", 7), ("container_start", 7), ("end", 8)]
+    assert [(life.step, life.end) for life in lives_of(tmp_path)] == [(7, "finished")]
+
+
 def test_signs_of_life_become_rarer_where_the_disk_is_slow(tmp_path, monkeypatch):
     now = 0.0
     book = Journal(tmp_path, clock=lambda: now)

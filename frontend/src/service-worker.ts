@@ -35,9 +35,11 @@ self.addEventListener("fetch", (event) => {
 
 async function install(): Promise<void> {
   const cache = await caches.open(CACHE);
-  await cache.addAll(SHELL.files.map((file) => new URL(file, scope).href));
+  // Not from the browser's own cache, which may have a file of an earlier version.
+  const fresh = (url: string): Request => new Request(url, { cache: "no-cache" });
+  await cache.addAll(SHELL.files.map((file) => fresh(new URL(file, scope).href)));
   // The page asked for it before this worker was there to keep it. Where it is missing, the page says so.
-  await cache.add(MANIFEST).catch(() => undefined);
+  await cache.add(fresh(MANIFEST)).catch(() => undefined);
   await self.skipWaiting();
 }
 
@@ -59,7 +61,8 @@ async function respond(request: Request, url: URL): Promise<Response> {
   }
   try {
     const response = await fetch(request, { cache: "no-cache" });
-    if (response.ok) await cache.put(key, response.clone());
+    // The page of a newer version needs files that its own service worker keeps, and this one does not have.
+    if (response.ok && key === MANIFEST) await cache.put(key, response.clone());
     return isolated(response);
   } catch (error) {
     const kept = await cache.match(key);

@@ -25,5 +25,14 @@ def check_built() -> None:
 
 
 def copy_front_end(folder: Path) -> None:
-    """Copy the front end's files into a folder, which exists; not their modes, which may forbid writing."""
-    shutil.copytree(SITE, folder, copy_function=shutil.copyfile, dirs_exist_ok=True)
+    """Copy the front end's files into a folder, which exists; not their modes, which may forbid writing.
+
+    Raises:
+        OSError: With the first file that cannot be copied; `shutil.copytree` goes on, and tells of each.
+    """
+    for file in sorted(SITE.rglob("*")):
+        copy = folder / file.relative_to(SITE)
+        if file.is_dir():
+            copy.mkdir(exist_ok=True)
+        else:
+            shutil.copyfile(file, copy)

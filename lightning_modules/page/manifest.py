@@ -70,7 +70,8 @@ def describe_model(trained: Trained) -> dict[str, Any]:
 def names_of(trained: Trained) -> tuple[str, str]:
     """Return the names of a model's experiment and run; of a file by itself its name, and nothing."""
     home = trained.home
-    return (home.folder.parent.name, home.folder.name) if home.is_run else (trained.path.stem, "")
+    folder = home.folder.resolve()  # `latest` is another run one day
+    return (folder.parent.name, folder.name) if home.is_run else (trained.path.stem, "")
 
 
 def commands(trained: Trained, place: Path, weights: str | None) -> dict[str, str]:
@@ -81,9 +82,12 @@ def commands(trained: Trained, place: Path, weights: str | None) -> dict[str, st
         place: What the user named it by.
         weights: The weights' name, if one was asked for.
     """
-    if place.is_absolute() or ".." in place.parts:
+    if place.is_absolute() or ".." in place.parts or not place.parts:
         title, run = names_of(trained)
-        place = Path("runs", title, run) if run else Path(trained.path.name)
+        inside = trained.path.relative_to(trained.home.folder)
+        of_run = Path("runs", title, run)
+        # A file is one of several steps; a folder is its newest.
+        place = (of_run / inside if place.is_file() else of_run) if run else Path(trained.path.name)
     chosen = [] if weights is None else ["--weights", weights]
     return {"sample": shlex.join(["ninelives", "sample", str(place), *chosen])}
 

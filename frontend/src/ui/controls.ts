@@ -54,13 +54,9 @@ export class Controls {
     this.onChange(this.settings);
   }
 
+  /** @throws RangeError If it is out of range, such as sigma_min above sigma_max. */
   private sampling(change: Readonly<Record<string, unknown>>): void {
-    try {
-      this.change({ sampling: changed(this.settings.sampling, change) });
-    } catch (error) {
-      if (!(error instanceof RangeError)) throw error;
-      this.show(this.settings); // Out of range, such as sigma_min above sigma_max: as it was.
-    }
+    this.change({ sampling: changed(this.settings.sampling, change) });
   }
 
   private add<T>(field: Field<T>, of: (settings: Settings) => T): HTMLElement {
@@ -75,7 +71,8 @@ export class Controls {
       this.change({ seed });
     });
     const next = button("Next seed", () => {
-      this.change({ seed: this.settings.seed + 1 });
+      const { seed } = this.settings;
+      this.change({ seed: seed < Number.MAX_SAFE_INTEGER ? seed + 1 : 0 });
     });
     return el(
       "div",
@@ -201,9 +198,10 @@ export class Controls {
     const low = numberBox("Guidance above noise level", range, (value) => {
       this.sampling({ guidance_interval: [value, this.settings.sampling.guidance_interval[1]] });
     });
-    const high = numberBox("Guidance up to noise level", range, (value) => {
+    const upTo = (value: number | null): void => {
       this.sampling({ guidance_interval: [this.settings.sampling.guidance_interval[0], value] });
-    });
+    };
+    const high = numberBox("Guidance up to noise level", range, upTo, () => { upTo(null); }); // prettier-ignore
     return [
       this.add(low, ({ sampling }) => sampling.guidance_interval[0]),
       this.add(high, ({ sampling }) => {

@@ -40,12 +40,17 @@ async function copy(text: string): Promise<void> {
   if (!copied) throw new Error("not copied");
 }
 
+/** Return the words of a line, of which none is broken where it fits into a line. */
+function words(text: string): (Node | string)[] {
+  return text.split(" ").flatMap((word, i) => [...(i ? [" "] : []), el("span", { class: "word" }, word)]);
+}
+
 /** Make a line of code with a button that copies it. */
 export function copyableCode(text: string): HTMLElement {
   return el(
     "div",
     { class: "command" },
-    el("code", {}, text),
+    el("code", {}, ...words(text)),
     copyButton("Copy", () => text),
   );
 }

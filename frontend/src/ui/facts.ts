@@ -7,6 +7,9 @@ import { byId, el, visible } from "./dom";
 import { counted, grouped } from "./numbers";
 import { MAX_COLUMNS, type Settings } from "./settings";
 
+/** Rows of classes.png: `class_grid` of `lightning_modules/sampling/demonstrations.py`. */
+const COMMAND_ROWS = 4;
+
 /** Say in a sentence what the model is. */
 export function leadOf(manifest: Manifest): string {
   const { parameters, step, image, classes } = manifest;
@@ -35,6 +38,9 @@ export function showFacts(manifest: Manifest, settings: Settings): void {
             "Of so many classes it samples one image each, which are those of the first row.",
           ),
         ]
+      : []),
+    ...(manifest.classes.length && manifest.classes.length <= MAX_COLUMNS && settings.rows > COMMAND_ROWS
+      ? [el("p", { class: "soft" }, `It samples the first ${COMMAND_ROWS} rows.`)]
       : []),
     ...(settings.mix
       ? [el("p", { class: "soft" }, "It has no mixed classes: those are of this page alone.")]

@@ -1,6 +1,6 @@
 /** Controls of a form: each with a label, its value in words, and one function that is told of a new value. */
 
-import { el } from "./dom";
+import { breakable, el } from "./dom";
 
 let ids = 0;
 
@@ -56,21 +56,44 @@ export function slider(
   };
 }
 
-/** Make a box for a number; what is not in its range is not taken, and the browser says so. */
+/**
+ * Make a box for a number; what is not in its range is not taken, and the browser says so.
+ *
+ * @param onChange - May throw a RangeError, which says why a value is not taken.
+ * @param onEmpty - Told that the box was emptied; without it, the number comes back.
+ */
 export function numberBox(
   title: string,
   range: { min: number; max?: number; step: number | "any" },
   onChange: (value: number) => void,
+  onEmpty?: () => void,
 ): Field<number | null> {
   const id = nextId();
   const input = el("input", { type: "number", id, inputmode: "decimal", ...range });
+  let taken = "";
+  const refuse = (why: string): void => {
+    input.setCustomValidity(why);
+    input.reportValidity();
+  };
+  input.addEventListener("input", () => {
+    input.setCustomValidity("");
+  });
   input.addEventListener("change", () => {
-    if (input.reportValidity() && input.value !== "") onChange(input.valueAsNumber);
+    if (!input.reportValidity()) return;
+    try {
+      if (input.value !== "") onChange(input.valueAsNumber);
+      else if (onEmpty) onEmpty();
+      else input.value = taken;
+    } catch (error) {
+      if (!(error instanceof RangeError)) throw error;
+      refuse(`${error.message}.`);
+    }
   });
   return {
     element: el("div", { class: "field" }, el("label", { for: id }, title), input),
     set: (value) => {
-      input.value = value === null ? "" : `${value}`;
+      input.value = taken = value === null ? "" : `${value}`;
+      input.setCustomValidity("");
     },
   };
 }
@@ -102,7 +125,7 @@ export function tick(title: string, onChange: (ticked: boolean) => void): Field<
     onChange(input.checked);
   });
   return {
-    element: el("div", { class: "tick" }, input, el("label", { for: id }, title)),
+    element: el("div", { class: "tick" }, input, el("label", { for: id }, ...breakable(title))),
     set: (ticked) => {
       input.checked = ticked;
     },

@@ -93,7 +93,7 @@ export class Film {
     this.work = work;
     this.title.textContent = `How it came about: ${work.cell.title}`;
     const line = imageCommand(work.cell, settings.sampling, this.manifest);
-    this.command.replaceChildren(...(line === null ? [] : [el("p", { class: "soft" }, "The same image by command:"), copyableCode(line)])); // prettier-ignore
+    this.command.replaceChildren(...(line === null ? [] : [el("p", { class: "soft" }, lastOf(work)), copyableCode(line)])); // prettier-ignore
     visible(this.place, true);
     if (work.sampled && work.frames.length === 0) this.events.again(at);
     this.refresh();
@@ -133,7 +133,7 @@ export class Film {
     this.player.length(this.frames.length);
     for (const each of this.saves) each.disabled = !sampled;
     this.strip.replaceChildren(...spaced(this.frames.length, STRIP_FRAMES).map((at) => this.thumb(at)));
-    if (this.frames.length === 0) this.words.textContent = "It waits for its turn.";
+    if (this.frames.length === 0) this.words.textContent = "It is not sampled yet.";
     else this.player.go(followed ? this.frames.length - 1 : this.player.at);
   }
 
@@ -207,4 +207,11 @@ export function spaced(count: number, most: number): number[] {
   const chosen = Math.min(count, most);
   if (chosen <= 1) return Array.from({ length: chosen }, () => 0);
   return Array.from({ length: chosen }, (_, i) => Math.round((i * (count - 1)) / (chosen - 1)));
+}
+
+/** Say which of the command's images it is. */
+function lastOf({ cell }: Work): string {
+  return cell.index === 0
+    ? "The same image by command:"
+    : `The same image by command, the last of ${cell.index + 1}:`;
 }

@@ -147,6 +147,7 @@ function interval(value: string): [number, number | null] {
 
 function number(value: string): number {
   if (!/^-?\d+(\.\d+)?(e[+-]?\d+)?$/i.test(value)) throw new Refused("it is not a number");
+  if (!Number.isFinite(Number(value))) throw new Refused("it is too large");
   return Number(value);
 }
 

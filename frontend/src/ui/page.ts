@@ -89,7 +89,8 @@ export class Page {
 
   private read(): Settings {
     const { settings, notes } = settingsOf(location.hash, this.manifest);
-    for (const note of notes) this.status.note(note);
+    this.status.forget("link");
+    for (const note of notes) this.status.note(note, "link");
     this.controls.show(settings);
     return settings;
   }
@@ -100,6 +101,7 @@ export class Page {
     showFacts(this.manifest, settings);
     this.unpick();
     if (this.film.at !== null) this.film.close();
+    this.between.close();
     if (this.studio) this.sample();
     else this.showNoise();
   }

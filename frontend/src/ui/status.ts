@@ -35,11 +35,20 @@ export class Status {
     visible(hint, text !== "");
   }
 
-  /** Show a sentence that stays until it is closed. */
-  note(text: string): void {
-    const item = el("p", { class: "note", role: "status" }, text);
+  /**
+   * Show a sentence that stays until it is closed.
+   *
+   * @param about - What it is about, if that can be over.
+   */
+  note(text: string, about = ""): void {
+    const item = el("p", { class: "note", role: "status", "data-about": about }, text);
     item.append(button("Close", () => { item.remove(); }, { class: "quiet" })); // prettier-ignore
     this.notes.append(item);
+  }
+
+  /** Take the sentences about something away, since it is over. */
+  forget(about: string): void {
+    for (const item of this.notes.querySelectorAll(`[data-about="${about}"]`)) item.remove();
   }
 
   /** Say that it does not go on, and what to do. */

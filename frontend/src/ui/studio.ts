@@ -76,6 +76,7 @@ export class Studio {
     this.abort = abort;
     this.settings = settings;
     this.events.busy(true);
+    this.status.forget("images");
     const cells = cellsOf(settings, this.manifest);
     this.grid.build(columnsOf(settings, this.manifest), cells);
     this.works = cells.map((cell) => ({ cell, frames: [], sampled: null }));
@@ -154,6 +155,7 @@ export class Studio {
     if (broken) {
       this.status.note(
         `${counted(broken, "image")} came out with values that are not finite: the settings are too strong for the model. Take less guidance or more steps.`,
+        "images",
       );
     }
   }

@@ -64,6 +64,45 @@ test("what of a link cannot be used is said, and the rest is used", async () => 
   await page.context().close();
 });
 
+test("what was said of a link or of images goes when there are others", async () => {
+  const page = await sampled("rows=1&classes=0&steps=2&seed=1e400&sigma_min=1e999");
+  const notes = page.locator("#notes");
+  expect(await notes.textContent()).toMatch(/seed=1e400.*sigma_min=1e999 was ignored: it is too large/);
+  await follow(page, `${address}#rows=1&classes=0&steps=2&guidance=1e300`);
+  await phase(page, "done");
+  expect(await notes.textContent()).toMatch(
+    /^1 image came out with values that are not finite[^.]*\.[^.]*\.Close$/,
+  );
+  await follow(page, `${address}#rows=1&classes=0&steps=2`);
+  await phase(page, "done");
+  expect(await notes.textContent()).toBe("");
+  await page.context().close();
+});
+
+test("boxes for numbers show what is set, or say why a number is not taken", async () => {
+  const page = await sampled("rows=1&classes=0&steps=2&interval=0.5,5&seed=9007199254740991");
+  const hash = () => page.evaluate(() => location.hash);
+  await page.getByRole("button", { name: "Next seed" }).click();
+  expect(await hash()).toContain("seed=0&");
+  const seed = page.getByLabel("Seed", { exact: true });
+  await seed.fill("");
+  await seed.press("Enter");
+  expect(await seed.inputValue()).toBe("0");
+
+  await page.locator("summary").click();
+  const high = page.getByLabel("Guidance up to noise level");
+  await high.fill("0.1");
+  await high.press("Enter");
+  const message = await high.evaluate((input: HTMLInputElement) => input.validationMessage);
+  expect(message).toMatch(/low < high/);
+  expect(await hash()).toContain("interval=0.5,5&");
+  await high.fill("");
+  await high.press("Enter");
+  expect(await hash()).toContain("interval=0.5,&");
+  await phase(page, "done");
+  await page.context().close();
+});
+
 test("sampling can be canceled at any moment, and goes on", async () => {
   const page = await visit(browser, `${address}#rows=16&steps=50`);
   await phase(page, "sampling");
@@ -73,6 +112,10 @@ test("sampling can be canceled at any moment, and goes on", async () => {
   const states = (await shownImages(page)).map(({ state }) => state);
   expect(states).toContain("sampled");
   expect(states.at(-1)).toBe("noise");
+  await cell(page, states.length - 1).click();
+  expect(await page.locator("#film .moment").textContent()).toBe("It is not sampled yet.");
+  expect(await page.locator("#film").textContent()).toContain("the last of 16:");
+  expect(await page.locator("#facts").textContent()).toContain("It samples the first 4 rows.");
   await follow(page, `${address}#rows=1&steps=2`);
   await phase(page, "done");
   await page.context().close();
@@ -156,6 +199,9 @@ test("an interpolation begins and ends with the two images", async () => {
   expect(between[4]).not.toEqual(grid[0]);
   const gif = await saved(page, () => page.locator("#between button", { hasText: "Save animation" }).click());
   expect((await decoded(page, gif.bytes, "image/gif")).frames).toBe(16);
+  await page.getByRole("button", { name: "Next seed" }).click();
+  expect(await page.locator("#between").isVisible()).toBe(false);
+  await phase(page, "done");
   await page.context().close();
 });
 

@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import base64
+import errno
 import hashlib
 import json
 import os
@@ -186,6 +187,26 @@ def test_folders_of_the_user_are_not_told(
     assert str(tmp_path) not in (page / "model.json").read_text()
 
 
+def test_the_command_names_the_checkpoint_of_the_page(
+    quick: None, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    trained = run_in(tmp_path / "demo" / "run", learned())
+    (tmp_path / "demo" / "latest").symlink_to("run")
+    latest = trained._replace(path=tmp_path / "demo" / "latest" / "checkpoints" / trained.path.name)
+    load(monkeypatch, latest)
+    told = manifest(write_page(latest.path).folder)
+    assert told["commands"]["sample"] == f"ninelives sample runs/demo/run/checkpoints/{trained.path.name}"
+    assert told["run"] == "run"  # not `latest`, which is another one soon
+
+
+def test_the_command_names_the_run_of_a_folder(
+    quick: None, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    trained = run_in(tmp_path / "demo" / "run", learned())
+    load(monkeypatch, trained)
+    assert manifest(write_page(Path()).folder)["commands"]["sample"] == "ninelives sample runs/demo/run"
+
+
 def test_every_file_has_its_digest(quick: None, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     load(monkeypatch, run_in(tmp_path / "demo" / "run", learned(), GUIDED))
     page = write_page(Path("runs/demo")).folder
@@ -351,6 +372,15 @@ def test_the_front_end_may_be_read_only(
     load(monkeypatch, run_in(tmp_path / "demo" / "run", learned()))
     page = write_page(Path("runs/demo")).folder
     assert os.stat(page / "index.html").st_mode & 0o200  # noqa: PTH116
+
+
+def test_a_full_disk_is_told_once(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def full(source: Path, target: Path) -> None:
+        raise OSError(errno.ENOSPC, "No space left on device", str(target))
+
+    monkeypatch.setattr(front_end.shutil, "copyfile", full)
+    with pytest.raises(OSError, match=r"^\[Errno \d+\] No space left on device: '[^']*'$"):
+        front_end.copy_front_end(tmp_path)
 
 
 def test_the_built_front_end_does_not_take_the_models_names() -> None:

@@ -40,7 +40,7 @@ tensorboard: $(VENV)/.installed  ## Serve runs/ on http://localhost:6006
 	$(BIN)/python scripts/board.py $(ARGS)
 
 page: $(VENV)/.installed-export  ## Write a run's page and serve it; ARGS=runs/demo
-	@if command -v npm > /dev/null || ! [ -f $(SITE) ]; then $(MAKE) --no-print-directory frontend; fi
+	@if [ -n "$(HAVE_NODE)" ] || ! [ -f $(SITE) ]; then $(MAKE) --no-print-directory frontend; fi
 	$(BIN)/python scripts/page.py $(ARGS) --serve
 
 frontend: $(SITE)  ## Build the page's front end, with Node

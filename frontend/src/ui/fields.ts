@@ -36,11 +36,13 @@ export function slider(
   const id = nextId();
   const input = el("input", { type: "range", id, ...range });
   const output = el("output", { for: id });
-  const say = (): void => {
-    output.textContent = words(input.valueAsNumber);
-    input.setAttribute("aria-valuetext", words(input.valueAsNumber));
+  const say = (value: number): void => {
+    output.textContent = words(value);
+    input.setAttribute("aria-valuetext", words(value));
   };
-  input.addEventListener("input", say);
+  input.addEventListener("input", () => {
+    say(input.valueAsNumber);
+  });
   input.addEventListener("change", () => {
     onChange(input.valueAsNumber);
   });
@@ -48,10 +50,11 @@ export function slider(
   return {
     element: el("div", { class: "field" }, head, input),
     set: (value) => {
-      if (value > Number(input.max)) input.max = `${value}`;
-      if (value < Number(input.min)) input.min = `${value}`;
+      // A link may go beyond the slider, which has its own range again when that is over.
+      input.max = `${Math.max(range.max, value)}`;
+      input.min = `${Math.min(range.min, value)}`;
       input.valueAsNumber = value;
-      say();
+      say(value); // The slider itself is at the nearest of its steps.
     },
   };
 }

@@ -23,6 +23,8 @@ export class Status {
 
   /** Say how far it is, without having it read aloud. */
   progress(text: string, share: number): void {
+    // Of two downloads one may go on after the other has failed.
+    if (document.body.dataset["phase"] === "failed") return;
     this.line.textContent = text;
     this.bar.value = share;
     visible(this.bar, share < 1);

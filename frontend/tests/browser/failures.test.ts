@@ -75,6 +75,9 @@ test.each([
   await phase(page, "failed");
   expect(await problem(page)).toMatch(sentence);
   expect(await page.getByRole("alert").isVisible()).toBe(true);
+  await page.waitForLoadState("networkidle");
+  expect(await page.locator("#status").textContent()).toBe("It did not work.");
+  expect(await page.locator("#progress").isVisible()).toBe(false);
   await page.context().close();
 });
 

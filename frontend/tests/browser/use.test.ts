@@ -79,6 +79,17 @@ test("what was said of a link or of images goes when there are others", async ()
   await page.context().close();
 });
 
+test("sliders say what is set, and have their own range again after a link beyond it", async () => {
+  const page = await sampled("rows=1&classes=0&steps=60&guidance=1.55");
+  const slider = (name: string) => page.getByLabel(name, { exact: true });
+  expect(await slider("Guidance").getAttribute("aria-valuetext")).toBe("1.55");
+  expect(await slider("Steps").getAttribute("aria-valuetext")).toMatch(/^60 /);
+  await follow(page, `${address}#rows=1&classes=0&steps=2&guidance=3`);
+  await phase(page, "done");
+  expect(await slider("Steps").getAttribute("max")).toBe("50");
+  await page.context().close();
+});
+
 test("boxes for numbers show what is set, or say why a number is not taken", async () => {
   const page = await sampled("rows=1&classes=0&steps=2&interval=0.5,5&seed=9007199254740991");
   const hash = () => page.evaluate(() => location.hash);

@@ -1,6 +1,16 @@
 /** The first visit's size, and visits without a network. */
 
-import { readdirSync, readFileSync, statSync } from "node:fs";
+import {
+  copyFileSync,
+  cpSync,
+  mkdtempSync,
+  readdirSync,
+  readFileSync,
+  rmSync,
+  statSync,
+  writeFileSync,
+} from "node:fs";
+import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { gzipSync } from "node:zlib";
 import type { Browser } from "playwright-core";
@@ -79,4 +89,31 @@ test("it works without a network after the first visit, with threads on any host
   await phase(page, "done");
   expect(await shownImages(page)).toEqual(first);
   await context.close();
+});
+
+test("a newer page that is not there as a whole does not break visits without a network", async () => {
+  const folder = mkdtempSync(join(tmpdir(), "nine-lives-"));
+  cpSync(tinyRun("own-guide").page, folder, { recursive: true });
+  const own = await plainServer(folder);
+  const context = await browser.newContext();
+  const page = await context.newPage();
+  await page.goto(`${own.url}#rows=1&classes=0&steps=3`);
+  await page.waitForFunction(() => crossOriginIsolated && document.body.dataset["phase"] === "done");
+
+  // As in an upload that has begun: the page is the newer one, and its service worker is not there yet.
+  const index = readFileSync(join(folder, "index.html"), "utf-8");
+  const [, script] = /assets\/(index-[\w-]+\.js)/.exec(index)!;
+  copyFileSync(join(folder, "assets", script!), join(folder, "assets", "newer.js"));
+  writeFileSync(join(folder, "index.html"), index.replace(script!, "newer.js"));
+  await page.reload();
+  await phase(page, "done");
+  expect(await page.locator("script[src*=newer]").count()).toBe(1);
+
+  await own.close();
+  await context.setOffline(true);
+  await page.reload();
+  await phase(page, "done");
+  expect(await page.locator("script[src*=newer]").count()).toBe(0);
+  await context.close();
+  rmSync(folder, { recursive: true });
 });

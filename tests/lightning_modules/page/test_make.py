@@ -112,7 +112,10 @@ def test_a_page_is_written_and_served(clone: Clone) -> None:
     assert clone.make("page", "ARGS=runs/demo")[::2] == (0, [*BUILT, served])
 
 
-def test_a_built_front_end_is_enough_without_node(clone: Clone) -> None:
+@pytest.mark.parametrize("node", ["none", "old"])
+def test_a_built_front_end_is_enough_without_node(clone: Clone, node: str) -> None:
+    if node == "old":
+        clone.with_node(fits=False)
     clone.write(SITE)
     clone.write("frontend/src/main.ts")
     assert clone.make("page", "ARGS=runs/demo")[2] == ["python scripts/page.py runs/demo --serve"]

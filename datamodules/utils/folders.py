@@ -103,16 +103,16 @@ def check_replaceable(path: Path, replaces: Collection[str]) -> None:
     if path.is_symlink() or not path.is_dir():
         what = "a link" if path.is_symlink() else "a file"
         raise ValueError(f"{path} is {what} where a folder is to be written: choose another one with --out")
-    with contextlib.suppress(FileNotFoundError):  # which says that the present folder is gone already
-        if Path.cwd().is_relative_to(path.resolve()):
-            raise ValueError(
-                f"{path} is the folder that you are in, which would be replaced: choose one in it with --out"
-            )
     others = sorted({entry.name for entry in path.iterdir()} - {*replaces})
     if others:
         raise ValueError(
             f"{path} holds {listed(others)}, which would be deleted: choose a new folder with --out"
         )
+    with contextlib.suppress(FileNotFoundError):  # which says that the present folder is gone already
+        if Path.cwd().is_relative_to(path.resolve()):
+            raise ValueError(
+                f"{path} is the folder that you are in, which would be replaced: choose one in it with --out"
+            )
 
 
 def _exchanged(one: Path, other: Path) -> bool:

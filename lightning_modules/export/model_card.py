@@ -10,7 +10,6 @@ from typing import Any
 import yaml
 
 from datamodules.errors import printable
-from lightning_modules.conditioning.class_choice import spelled
 from lightning_modules.export.licenses import Licenses
 from lightning_modules.export.markdown import escaped, fenced, table
 
@@ -116,7 +115,7 @@ class ModelCard:
         )
 
     def _use(self) -> str:
-        asked = f"labels={spelled(self.classes[0])!r}, " if self.classes else ""
+        asked = f"labels={self.classes[0]!r}, " if self.classes else ""
         guided = (
             f" The settings guide the model away from an average of its own weights, `{GUIDE}.safetensors`, "
             "which is loaded along with it."

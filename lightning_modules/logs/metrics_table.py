@@ -18,9 +18,10 @@ def read_metrics(path: Path) -> dict[str, list[tuple[int, float]]]:
     """
     scalars: dict[str, list[tuple[int, float]]] = {}
     for row in read_rows(path):
+        step = int(row["step"])
         for name, value in row.items():
             if value and name != "step":
-                scalars.setdefault(name, []).append((int(row["step"]), float(value)))
+                scalars.setdefault(name, []).append((step, float(value)))
     return scalars
 
 

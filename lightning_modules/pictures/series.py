@@ -5,8 +5,10 @@ from __future__ import annotations
 import itertools
 import re
 from collections.abc import Mapping, Sequence
+from typing import TypeVar
 
 Series = Sequence[tuple[int, float]]
+Point = TypeVar("Point")
 
 _NUMBER = r"(\d+(?:\.\d+)?(?:e[+-]?\d+)?|inf)"
 _BAND = re.compile(rf"error_sigma_{_NUMBER}_to_{_NUMBER}/(train|val|identity|constant)", re.ASCII)
@@ -30,7 +32,7 @@ def averaged(series: Series, most: int = 100) -> Series:
     return [(block[-1][0], sum(value for _, value in block) / len(block)) for block in blocks]
 
 
-def evenly(series: Series, most: int = 2000) -> Series:
+def evenly(series: Sequence[Point], most: int = 2000) -> Sequence[Point]:
     """Leave out points of a long curve that would fall onto others."""
     return series[:: len(series) // most + 1]
 

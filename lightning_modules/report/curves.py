@@ -6,7 +6,7 @@ from collections.abc import Mapping, Sequence
 from typing import NamedTuple
 
 from datamodules.pages.html import section, table, text
-from lightning_modules.pictures.series import Series, averaged, evenly, finite, noise_bands
+from lightning_modules.pictures.series import Series, averaged, evenly, noise_bands
 from lightning_modules.report.lives import marks
 from lightning_modules.report.record import Record
 from lightning_modules.report.svg import Chart, Curve, legend
@@ -94,10 +94,10 @@ def by_noise_level(record: Record) -> str:
             Chart(
                 f"Noise levels {low} to {high}",
                 [
-                    Curve(finite(series.get("identity", ())), "dotted", IDENTITY),
-                    Curve(finite(series.get("constant", ())), "base", CONSTANT),
-                    Curve(averaged(finite(series.get("train", ()))), "train", TRAIN),
-                    Curve(finite(series.get("val", ())), "val", VAL, dots=len(series.get("val", ())) <= 60),
+                    Curve(series.get("identity", ()), "dotted", IDENTITY),
+                    Curve(series.get("constant", ()), "base", CONSTANT),
+                    Curve(averaged(series.get("train", ())), "train", TRAIN),
+                    Curve(series.get("val", ()), "val", VAL, dots=len(series.get("val", ())) <= 60),
                 ],
                 logarithmic=True,
                 span=_span(record),
@@ -153,7 +153,7 @@ def _against_baselines(measured: Sequence[Band]) -> str:
 
 
 def _last(series: Mapping[str, Series]) -> dict[str, float]:
-    return {name: points[-1][1] for name, each in series.items() if (points := finite(each))}
+    return {name: each[-1][1] for name, each in series.items() if each}
 
 
 def _single(

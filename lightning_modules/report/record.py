@@ -54,7 +54,7 @@ class Record:
         manifest: What decides its weights, and the circumstances of its start; empty likewise.
         data: Its images; None where they are not known.
         lives: Its lives, the first one first; none of a run of before they were kept.
-        scalars: Its curves by name.
+        scalars: The finite points of its curves by name.
         checkpoints: Steps of its checkpoints, ascending.
         damaged: Checkpoints that were set aside, since they were not whole.
         recovery: What it has learned from accidents.
@@ -89,8 +89,8 @@ class Record:
         return self.lives[-1].facts.get(name) if self.lives else None
 
     def curve(self, name: str) -> list[tuple[int, float]]:
-        """Return the finite points of a curve, none if there is no such curve."""
-        return finite(self.scalars.get(name, ()))
+        """Return the points of a curve, none if there is no such curve."""
+        return list(self.scalars.get(name, ()))
 
     @property
     def experiment(self) -> str:
@@ -167,7 +167,7 @@ def record_of(folder: Path, clock: Callable[[], float] = time.time) -> Record:
         manifest=manifest,
         data=DataIndex.load(folder, str(fingerprint)),
         lives=read(run.telemetry, lambda: lives_of(folder), []),
-        scalars=read(run.metrics, lambda: read_metrics(run.metrics), {}),
+        scalars=read(run.metrics, lambda: _curves(run.metrics), {}),
         checkpoints=[step_of(path) for path in checkpoints_in(run.checkpoints)],
         damaged=sum(1 for _ in run.checkpoints.glob("*.corrupt")),
         recovery=read(run.recovery, lambda: Recovery.load(folder), Recovery()),
@@ -191,6 +191,10 @@ def _config(path: Path) -> dict[str, Any]:
     if not isinstance(config, dict):
         raise TypeError(f"it holds {type(config).__name__}")
     return config
+
+
+def _curves(path: Path) -> dict[str, Series]:
+    return {name: finite(series) for name, series in read_metrics(path).items()}
 
 
 def _containers(path: Path) -> list[Mapping[str, Any]]:

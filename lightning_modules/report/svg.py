@@ -7,12 +7,14 @@ from dataclasses import dataclass, field
 
 from datamodules.pages.html import text
 from lightning_modules.pictures.charts import Axis, tick_label
+from lightning_modules.pictures.series import evenly
 
 Points = Sequence[tuple[float, float]]
 
 _WIDTH, _HEIGHT = 560, 280
 _LEFT, _RIGHT, _ABOVE, _BELOW = 62, 14, 14, 30
 _TICKS_EVERY_X, _TICKS_EVERY_Y = 90, 44
+_MOST_POINTS = 1000  # a chart has fewer pixels
 
 
 @dataclass(frozen=True)
@@ -112,7 +114,8 @@ def legend(curves: Sequence[Curve]) -> str:
 
 
 def _curve(curve: Curve, x: Axis, y: Axis) -> str:
-    places = [(x(place), y(value)) for place, value in curve.points]
+    points = [*evenly(curve.points[:-1], _MOST_POINTS), *curve.points[-1:]]
+    places = [(x(place), y(value)) for place, value in points]
     line = "L".join(f"{across:.1f} {down:.1f}" for across, down in places)
     parts = [f'<path class="curve {curve.kind}" d="M{line}"/>'] if len(places) > 1 else []
     if curve.dots or len(places) == 1:

@@ -413,3 +413,12 @@ def test_what_a_killed_report_has_left_is_removed(made_up):
     left.write_bytes(b"<!doctype")
     read(made_up)
     assert not left.exists()
+
+
+def test_the_page_of_a_long_run_is_small(made_up):
+    rows = range(5_000)
+    names = ("train", "val", "identity", "constant")
+    made_up.metrics(**{f"error_sigma_{low}_to_{low + 1}/{name}": rows for low in range(3) for name in names})
+    page = read(made_up)
+    assert made_up.run.report.stat().st_size < 500_000
+    assert any("held-out images from 0 at step 10 to 5e+03 at step 50,000" in (said or "") for said in page.pictures)

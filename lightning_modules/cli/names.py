@@ -74,7 +74,12 @@ def command_line(command: str, *args: object) -> str:
         command: The command's name.
         args: Its arguments.
     """
-    return shlex.join([*start_of(command), *map(str, args)])
+    return shlex.join([*start_of(command), *map(_argument, args)])
+
+
+def _argument(value: object) -> str:
+    """Return an argument; a path that looks like an option does so no longer."""
+    return f"./{value}" if isinstance(value, Path) and str(value).startswith("-") else str(value)
 
 
 def start_of(command: str) -> list[str]:

@@ -39,6 +39,8 @@ def report(place: Path, out: Path | None = None, show: bool = False) -> str:
             f"there is no run in {place}. Give a run directory such as runs/demo/latest, or an experiment "
             f"such as runs/demo."
         )
+    while run.is_symlink():  # the page and its commands give the run its own name, not the link's
+        run = run.parent / run.readlink()
     if out is not None:
         _check_replaceable(out)
     try:

@@ -157,3 +157,22 @@ def test_a_run_that_cannot_be_written_is_told_elsewhere(tmp_path, capsys, monkey
     assert said.strip().endswith(
         f"Read-only file system: the report of {run} cannot be written there. Choose a file with --out"
     )
+
+
+def test_a_link_to_a_run_is_the_run(tmp_path, monkeypatch):
+    run = tmp_path / "runs" / "demo" / "-2026-01-01T00-00-00Z"
+    (run / "checkpoints").mkdir(parents=True)
+    (run / "checkpoints" / "step=00000002.ckpt").touch()
+    (run / "config.yaml").write_text("trainer: {max_steps: 4}")
+    links = run.with_name("latest"), tmp_path / "link"
+    links[0].symlink_to(run.name)
+    links[1].symlink_to(links[0])
+    pages = []
+    monkeypatch.setattr(cli_report, "write_report", lambda folder, *_: pages.append(folder) or folder)
+    for link in links:
+        cli_report.report(link)
+    assert pages == [run, run]
+    monkeypatch.chdir(run.parent)
+    commands = cli_report.commands_for(record_of(Path(run.name)))
+    assert f" ./{run.name} " in commands["sample"]
+    assert f"--config ./{run.name}/config.yaml --run " in commands["continue"]

@@ -46,11 +46,15 @@ def card_of(trained: Trained, description: Mapping[str, Any], licenses: Licenses
 
 
 def title_of(trained: Trained) -> str:
-    """Return the experiment's name, or that of a file that lies by itself."""
+    """Return the experiment's name, or that of a file that lies by itself.
+
+    The run knows it: one that was copied elsewhere lies in a folder that may have the user's name.
+    """
     run = RunDirectory.containing(trained.path)
     if run is None:
         return trained.path.parent.name or trained.path.stem
-    return run.folder.resolve().parent.name
+    named = (run_config(trained.path) or {}).get("experiment")
+    return named if isinstance(named, str) and named else run.folder.resolve().parent.name
 
 
 def _training(

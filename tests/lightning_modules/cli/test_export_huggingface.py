@@ -10,7 +10,9 @@ import yaml
 from PIL import Image
 
 from lightning_modules.cli.huggingface import FILES
+from lightning_modules.cli.model_card import title_of
 from lightning_modules.export.manifest import read_manifest
+from lightning_modules.trained.trained import load_trained
 from tests.helpers.command_line import LIGHTNING_WARNINGS, Run, load_script, refusal, tiny
 
 pytestmark = LIGHTNING_WARNINGS
@@ -185,3 +187,11 @@ def test_an_export_is_replaced_but_not_where_one_stands(
     assert stopped == 1
     assert "is the folder that you are in" in message
     assert Path("README.md").is_file()
+
+
+def test_a_run_that_was_copied_keeps_its_name(guided: Run, tmp_path: Path) -> None:
+    copy = tmp_path / "home of alice" / guided.folder.name
+    shutil.copytree(guided.folder, copy, symlinks=True)
+    assert title_of(load_trained(copy)) == "my cats"
+    (copy / "config.yaml").write_text("experiment: null")
+    assert title_of(load_trained(copy)) == "home of alice"

@@ -75,10 +75,25 @@ test.each([
   await phase(page, "failed");
   expect(await problem(page)).toMatch(sentence);
   expect(await page.getByRole("alert").isVisible()).toBe(true);
+  await page.context().close();
+});
+
+test("what is still being loaded does not hide a failure", async () => {
+  const context = await browser.newContext({ serviceWorkers: "block" });
+  const page = await context.newPage();
+  const runtime = "**/*.wasm*";
+  await context.route("**/denoiser.onnx", absent);
+  await context.route(runtime, async (route) => {
+    await phase(page, "failed");
+    await route.continue();
+  });
+  const loaded = page.waitForEvent("requestfinished", (request) => request.url().includes(".wasm"));
+  await page.goto(`${server.url}own-guide/page/#rows=1&classes=0&steps=2`);
+  await loaded;
   await page.waitForLoadState("networkidle");
   expect(await page.locator("#status").textContent()).toBe("It did not work.");
   expect(await page.locator("#progress").isVisible()).toBe(false);
-  await page.context().close();
+  await context.close();
 });
 
 test("a backend that gives a wrong answer is not used", async () => {

@@ -9,7 +9,7 @@ import webbrowser
 from pathlib import Path
 
 from datamodules.pages.html import PAGE_BEGINS
-from lightning_modules.cli.names import COMMANDS, command_line
+from lightning_modules.cli.names import command_line
 from lightning_modules.report.page import write_report
 from lightning_modules.report.record import Record
 from lightning_modules.run.finding import find_run
@@ -104,7 +104,6 @@ def commands_for(record: Record) -> dict[str, str]:
     if record.checkpoints:
         commands["sample"] = command_line("sample", folder, "--n", 64)
         commands["evaluate"] = command_line("evaluate", folder)
-        if "page" in COMMANDS:
-            commands["page to play with"] = command_line("page", folder, "--serve")
+        commands["page to play with"] = command_line("page", folder, "--serve")
         commands["publish"] = command_line("export", folder, "--to", "huggingface", "--data-license", "ID")
     return commands

@@ -46,6 +46,7 @@ OF_TRAINING = re.compile(r"(?i)\btrain|\bfit\b")
 
 ELSEWHERE = {
     ("evaluate", "--part"): "of the share of the work, which evaluate.py never asks for",
+    **{(script, "--local-dir"): "of hf, in the card of an exported model" for script in READERS},
 }
 
 

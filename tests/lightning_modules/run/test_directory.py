@@ -279,7 +279,8 @@ NAMES = {
     for path in (
         getattr(RunDirectory(Path("run")), name)
         for name, value in vars(RunDirectory).items()
-        if isinstance(value, property) and name not in {"is_run", "evaluation", "export", "samples", "report"}
+        if isinstance(value, property)
+        and name not in {"is_run", "evaluation", "export", "page", "report", "samples"}
     )
 }
 """Names of a run's files; the others are names with other uses too."""

@@ -46,6 +46,7 @@ print(json.dumps(facts))
 """
 
 
+@pytest.mark.slow
 def test_errors_are_those_of_the_network_and_the_better_rate_counts(tmp_path: Path) -> None:
     facts = json.loads(python("-c", LOOK, cwd=tmp_path))
     assert facts["errors"] == pytest.approx([facts["expected"]] * 5, rel=1e-5)

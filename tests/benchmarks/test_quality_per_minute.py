@@ -74,6 +74,7 @@ def test_all_train_nothing_is_repeated_and_a_failure_stops_nobody(tmp_path: Path
     assert [path.stat().st_mtime_ns for path in made] == times
 
 
+@pytest.mark.slow
 def test_drawing_again_from_nothing_says_what_to_do(tmp_path: Path) -> None:
     drawn = started(BENCHMARKS / "quality_per_evaluation.py", "out", "--nfe", "ours-dit:4", cwd=tmp_path)
     assert drawn.returncode == 1

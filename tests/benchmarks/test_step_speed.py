@@ -54,6 +54,7 @@ print(json.dumps({"parameters": facts, "counted": counted, "expected": expected,
 """
 
 
+@pytest.mark.slow
 def test_networks_are_what_the_table_says(tmp_path: Path) -> None:
     facts = json.loads(python("-c", LOOK, cwd=tmp_path))
     assert len(facts["parameters"]) >= 20

@@ -19,6 +19,7 @@ def files(server: Emulator) -> list[str]:
     return sorted(path.name for path in server.published("sample-volume").iterdir())
 
 
+@pytest.mark.slow
 def test_preempted_three_times_then_finished_without_a_counted_failure(modal_server: Emulator):
     preempt = Fault(Kind.PREEMPT, on_log="pausing")
     modal_server.plan("count_to", preempt, preempt, preempt)
@@ -57,6 +58,7 @@ def test_a_commit_that_the_service_refuses_raises_in_the_function(modal_server: 
     assert files(modal_server) == ["0"]
 
 
+@pytest.mark.slow
 def test_failures_are_counted_against_the_retries(modal_server: Emulator):
     modal_server.plan("count_to", *[Fault(Kind.FAIL, on_log="pausing")] * 2)
     status, output = modal_server.modal("run", f"{SAMPLE}::count", "--number", "3")

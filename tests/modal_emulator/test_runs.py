@@ -66,6 +66,7 @@ def test_the_container_sees_the_mounted_files_and_not_the_checkout(modal_server:
 
 
 @pytest.mark.parametrize("client_retries", [False, True])
+@pytest.mark.slow
 def test_an_exception_is_retried_then_reaches_the_command_line(modal_server: Emulator, client_retries: bool):
     modal_server.calls.client_retries = client_retries
     status, output = modal_server.modal("run", f"{SAMPLE}::refuse", "--reason", "because")

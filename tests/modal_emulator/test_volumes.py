@@ -15,6 +15,7 @@ SAMPLE = Path(__file__).with_name("sample_app.py")
 BLOCK = 8 * 2**20
 
 
+@pytest.mark.slow
 def test_a_folder_is_put_listed_fetched_and_removed(modal_server: Emulator, tmp_path: Path):
     folder = tmp_path / "images"
     (folder / "inner").mkdir(parents=True)

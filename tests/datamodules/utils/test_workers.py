@@ -72,6 +72,7 @@ def test_results_come_in_the_order_of_the_tasks(
     assert caplog.text == ""
 
 
+@pytest.mark.slow
 def test_spawned_workers_give_the_same() -> None:
     pool = Workers(squares, 1, "--some.option", method="spawn")
     assert_squares(pool.results(range(5)), 5)

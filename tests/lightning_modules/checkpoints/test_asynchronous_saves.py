@@ -101,6 +101,7 @@ def test_loader_workers_that_are_forked_meanwhile_work_and_end(gate, tmp_path):
     assert fault(path) is None
 
 
+@pytest.mark.slow
 def test_a_process_that_ends_waits_for_its_writer(tmp_path):
     script = """
         import sys, threading, torch

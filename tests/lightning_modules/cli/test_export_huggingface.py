@@ -176,6 +176,7 @@ def test_files_of_a_user_s_with_the_names_of_an_export_are_not_deleted(
     assert before == {path: path.stat().st_mtime_ns for path in out.iterdir()}
 
 
+@pytest.mark.slow
 def test_an_export_is_replaced_but_not_where_one_stands(
     trained: Run, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:

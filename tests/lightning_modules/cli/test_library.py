@@ -62,6 +62,7 @@ class Stop(Callback):
             os.kill(os.getpid(), signal.SIGINT)
 
 
+@pytest.mark.slow
 def test_importing_it_imports_nothing_heavy() -> None:
     code = (
         "import lightning_modules as nl, sys; assert not {'torch', 'lightning', 'numpy'} & set(sys.modules); "

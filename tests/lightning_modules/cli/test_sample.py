@@ -230,6 +230,7 @@ def test_option_out_of_range_is_refused(
     assert args[0] in message
 
 
+@pytest.mark.slow
 def test_script_from_another_directory(trained: Run, tmp_path: Path, elsewhere: Path) -> None:
     result = python("sample.py", str(trained.folder), "--n", "2", "--out", "pictures", cwd=elsewhere)
     assert result.returncode == 0, result.stderr

@@ -75,6 +75,7 @@ def test_importing_the_entry_file_loads_nothing_heavy(tmp_path: Path) -> None:
         (["--modal.gpus", "L4"], "--modal.gpu "),
     ],
 )
+@pytest.mark.slow
 def test_a_wrong_option_is_refused_here_and_no_app_is_created(
     modal_server, tmp_path: Path, arguments: list[str], says: str
 ) -> None:

@@ -117,6 +117,7 @@ def test_with_nothing_to_lose_another_identity_starts_another_run(args, tmp_path
     )  # a finished run, which stays: by what the new one differs, and how to part them
 
 
+@pytest.mark.slow
 def test_a_second_process_is_refused_until_the_first_is_gone(args, tmp_path, capsys):
     with child("pause", 3, args) as process:
         assert process.stdout is not None

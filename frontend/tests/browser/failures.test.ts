@@ -2,32 +2,21 @@
 
 import { readFileSync } from "node:fs";
 import { join } from "node:path";
-import type { Browser, Page, Route } from "playwright-core";
-import { afterAll, beforeAll, expect, inject, test } from "vitest";
-import { follow, launch, phase, problem } from "./support/browser";
+import type { Page, Route } from "playwright-core";
+import { expect, test } from "vitest";
+import { follow, phase, problem } from "./support/browser";
 import { tinyRun } from "./support/pages";
-import { plainServer, type Server } from "./support/servers";
+import { staged } from "./support/stage";
 
-let server: Server;
-let browser: Browser;
+const stage = staged();
 const folder = tinyRun("own-guide").page;
-
-beforeAll(async () => {
-  server = await plainServer(inject("pages"));
-  browser = await launch();
-});
-
-afterAll(async () => {
-  await browser.close();
-  await server.close();
-});
 
 /** Open the page where some files are answered in another way. */
 async function opened(pattern: string, answer: (route: Route) => Promise<void>): Promise<Page> {
-  const context = await browser.newContext({ serviceWorkers: "block" });
+  const context = await stage.browser.newContext({ serviceWorkers: "block" });
   await context.route(pattern, answer);
   const page = await context.newPage();
-  await page.goto(`${server.url}own-guide/page/#rows=1&classes=0&steps=2`);
+  await page.goto(`${stage.server.url}own-guide/page/#rows=1&classes=0&steps=2`);
   return page;
 }
 
@@ -79,7 +68,7 @@ test.each([
 });
 
 test("what is still being loaded does not hide a failure", async () => {
-  const context = await browser.newContext({ serviceWorkers: "block" });
+  const context = await stage.browser.newContext({ serviceWorkers: "block" });
   const page = await context.newPage();
   const runtime = "**/*.wasm*";
   await context.route("**/denoiser.onnx", absent);
@@ -88,7 +77,7 @@ test("what is still being loaded does not hide a failure", async () => {
     await route.continue();
   });
   const loaded = page.waitForEvent("requestfinished", (request) => request.url().includes(".wasm"));
-  await page.goto(`${server.url}own-guide/page/#rows=1&classes=0&steps=2`);
+  await page.goto(`${stage.server.url}own-guide/page/#rows=1&classes=0&steps=2`);
   await loaded;
   await page.waitForLoadState("networkidle");
   expect(await page.locator("#status").textContent()).toBe("It did not work.");
@@ -111,7 +100,7 @@ test("names are text, whatever they hold", async () => {
   const title = '<script>window.hacked = 1</script><img src=x onerror="window.hacked = 1">';
   const page = await opened("**/model.json", manifest({ title, run: title, weights: title }));
   await phase(page, "done");
-  await follow(page, `${server.url}own-guide/page/#rows=1&steps=2&seed=1`);
+  await follow(page, `${stage.server.url}own-guide/page/#rows=1&steps=2&seed=1`);
   await phase(page, "done");
   expect(await page.locator("h1").textContent()).toBe(title);
   expect(await page.locator("#grid [role=columnheader]").allTextContents()).toEqual([...classes].sort());

@@ -2,31 +2,20 @@
 
 import { createRequire } from "node:module";
 import type { AxeResults } from "axe-core";
-import type { Browser, BrowserContextOptions, Page } from "playwright-core";
-import { afterAll, beforeAll, expect, inject, test } from "vitest";
-import { launch, phase, visit } from "./support/browser";
-import { plainServer, type Server } from "./support/servers";
+import type { BrowserContextOptions, Page } from "playwright-core";
+import { expect, test } from "vitest";
+import { phase, visit } from "./support/browser";
+import { staged } from "./support/stage";
 
 const AXE = createRequire(import.meta.url).resolve("axe-core/axe.min.js");
 
-let server: Server;
-let browser: Browser;
-
-beforeAll(async () => {
-  server = await plainServer(inject("pages"));
-  browser = await launch();
-});
-
-afterAll(async () => {
-  await browser.close();
-  await server.close();
-});
+const stage = staged();
 
 /** Open a page with everything on it that there is to see: grid, film, interpolation. */
 async function full(options: BrowserContextOptions = {}): Promise<Page> {
   const link = "rows=2&steps=2&mix=0,1,0.5";
   const calm = { reducedMotion: "reduce", bypassCSP: true, ...options } as const;
-  const page = await visit(browser, `${server.url}own-guide/page/#${link}`, calm);
+  const page = await visit(stage.browser, `${stage.server.url}own-guide/page/#${link}`, calm);
   await phase(page, "done");
   const cells = page.locator("#grid [role=gridcell]");
   await cells.nth(0).click();
@@ -55,10 +44,10 @@ test.each(["light", "dark"] as const)("axe finds nothing, %s", async (colorSchem
 });
 
 test("axe finds nothing on a page that failed", async () => {
-  const context = await browser.newContext({ serviceWorkers: "block", bypassCSP: true });
+  const context = await stage.browser.newContext({ serviceWorkers: "block", bypassCSP: true });
   await context.route("**/denoiser.onnx", (route) => route.fulfill({ status: 404 }));
   const page = await context.newPage();
-  await page.goto(`${server.url}own-guide/page/`);
+  await page.goto(`${stage.server.url}own-guide/page/`);
   await phase(page, "failed");
   expect(await violations(page)).toEqual([]);
   await context.close();
@@ -89,7 +78,7 @@ test("it is dark where a person wants it dark", async () => {
 });
 
 test("all can be done with a keyboard", async () => {
-  const page = await visit(browser, `${server.url}own-guide/page/#rows=2&classes=0,1&steps=2`);
+  const page = await visit(stage.browser, `${stage.server.url}own-guide/page/#rows=2&classes=0,1&steps=2`);
   await phase(page, "done");
   const focused = (): Promise<string | null> =>
     page.evaluate(() => document.activeElement!.getAttribute("aria-label") ?? document.activeElement!.id);

@@ -8,6 +8,7 @@ import { afterAll, beforeAll, describe, expect, inject, test } from "vitest";
 import { difference, follow, launch, phase, shownImages, withoutGpu } from "./support/browser";
 import { RUNS, type TinyRun, tinyRun } from "./support/pages";
 import { pageServer, plainServer, type Server } from "./support/servers";
+import { staged } from "./support/stage";
 
 /** Open a page at all links of a run, and compare what it shows with all that `ninelives sample` has made. */
 async function compare(page: Page, url: string, run: TinyRun): Promise<void> {
@@ -33,24 +34,13 @@ async function chosen(page: Page): Promise<{ backend: string | null; said: strin
 }
 
 describe("on a plain static host", () => {
-  let server: Server;
-  let browser: Browser;
-
-  beforeAll(async () => {
-    server = await plainServer(inject("pages"));
-    browser = await launch();
-  });
-
-  afterAll(async () => {
-    await browser.close();
-    await server.close();
-  });
+  const stage = staged();
 
   test.each(RUNS)("%s, in WebAssembly with one thread", async (name) => {
     // Without service workers nothing isolates the page.
-    const context = await browser.newContext({ serviceWorkers: "block" });
+    const context = await stage.browser.newContext({ serviceWorkers: "block" });
     const page = await context.newPage();
-    await compare(page, `${server.url}${name}/page/`, tinyRun(name));
+    await compare(page, `${stage.server.url}${name}/page/`, tinyRun(name));
     expect((await chosen(page)).backend).toBe("wasm");
     expect(await page.evaluate(() => crossOriginIsolated)).toBe(false);
     expect(await page.locator("#machine [data-backend=wasm-threads]").textContent()).toMatch(/isolated/);

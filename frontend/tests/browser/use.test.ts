@@ -1,30 +1,22 @@
 /** What a person does on the page: links, cancel, the film, interpolation, files. */
 
 import { readFileSync } from "node:fs";
-import type { Browser, Download, Page } from "playwright-core";
-import { afterAll, beforeAll, expect, inject, test } from "vitest";
-import { difference, follow, launch, phase, pixels, shownImages, visit } from "./support/browser";
+import type { Download, Page } from "playwright-core";
+import { beforeAll, expect, test } from "vitest";
+import { difference, follow, phase, pixels, shownImages, visit } from "./support/browser";
 import { tinyRun } from "./support/pages";
-import { plainServer, type Server } from "./support/servers";
+import { staged } from "./support/stage";
 
-let server: Server;
-let browser: Browser;
+const stage = staged();
 /** The page is not at the root of its host. */
 let address: string;
 
-beforeAll(async () => {
-  server = await plainServer(inject("pages"));
-  browser = await launch();
-  address = `${server.url}own-guide/page/`;
-});
-
-afterAll(async () => {
-  await browser.close();
-  await server.close();
+beforeAll(() => {
+  address = `${stage.server.url}own-guide/page/`;
 });
 
 async function sampled(link: string): Promise<Page> {
-  const page = await visit(browser, `${address}#${link}`);
+  const page = await visit(stage.browser, `${address}#${link}`);
   await phase(page, "done");
   return page;
 }
@@ -48,7 +40,7 @@ test("a link gives the same images to whoever opens it", async () => {
   await page.getByLabel("Steps").fill("3");
   await page.waitForFunction(() => /seed=41&.*steps=3&/.test(location.hash));
   await phase(page, "done");
-  const other = await visit(browser, page.url());
+  const other = await visit(stage.browser, page.url());
   await phase(other, "done");
   expect(await shownImages(other)).toEqual(await shownImages(page));
   expect(await shownImages(other)).toHaveLength(2);
@@ -56,7 +48,10 @@ test("a link gives the same images to whoever opens it", async () => {
 });
 
 test("what of a link cannot be used is said, and the rest is used", async () => {
-  const page = await visit(browser, `${address}#rows=1&classes=0&steps=2&sampler=magic&seed=<b>&nothing=1`);
+  const page = await visit(
+    stage.browser,
+    `${address}#rows=1&classes=0&steps=2&sampler=magic&seed=<b>&nothing=1`,
+  );
   await phase(page, "done");
   const notes = await page.locator("#notes").textContent();
   for (const word of ["magic", "<b>", "nothing"]) expect(notes).toContain(word);
@@ -115,7 +110,7 @@ test("boxes for numbers show what is set, or say why a number is not taken", asy
 });
 
 test("sampling can be canceled at any moment, and goes on", async () => {
-  const page = await visit(browser, `${address}#rows=16&steps=50`);
+  const page = await visit(stage.browser, `${address}#rows=16&steps=50`);
   await phase(page, "sampling");
   await page.locator("#grid [data-state=sampled]").first().waitFor();
   await page.locator("#cancel").click();
@@ -133,7 +128,7 @@ test("sampling can be canceled at any moment, and goes on", async () => {
 });
 
 test("new settings end what was being sampled", async () => {
-  const page = await visit(browser, `${address}#rows=16&steps=50`);
+  const page = await visit(stage.browser, `${address}#rows=16&steps=50`);
   await phase(page, "sampling");
   const { link, images } = tinyRun("own-guide").asked[1]!;
   await follow(page, `${address}#${link}`);

@@ -13,28 +13,17 @@ import {
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { gzipSync } from "node:zlib";
-import type { Browser } from "playwright-core";
-import { afterAll, beforeAll, expect, inject, test } from "vitest";
-import { launch, phase, shownImages, visit } from "./support/browser";
+import { expect, inject, test } from "vitest";
+import { phase, shownImages, visit } from "./support/browser";
 import { tinyRun } from "./support/pages";
 import { SITE } from "./support/places";
-import { plainServer, type Server } from "./support/servers";
+import { plainServer } from "./support/servers";
+import { staged } from "./support/stage";
 
 const OWN_JAVASCRIPT = 60e3;
 const FIRST_VISIT = 5e6;
 
-let server: Server;
-let browser: Browser;
-
-beforeAll(async () => {
-  server = await plainServer(inject("pages"));
-  browser = await launch();
-});
-
-afterAll(async () => {
-  await browser.close();
-  await server.close();
-});
+const stage = staged();
 
 test("our own JavaScript is small", () => {
   const assets = readdirSync(join(SITE, "assets")).filter(
@@ -48,13 +37,13 @@ test("our own JavaScript is small", () => {
 
 test("a first visit needs little more than the model, and nothing of another host", async () => {
   const hosts = new Set<string>();
-  const page = await visit(browser, "about:blank");
+  const page = await visit(stage.browser, "about:blank");
   page.context().on("request", (request) => hosts.add(new URL(request.url()).host));
-  const before = server.said().length;
-  await page.goto(`${server.url}unconditional/page/#rows=1&steps=1`);
+  const before = stage.server.said().length;
+  await page.goto(`${stage.server.url}unconditional/page/#rows=1&steps=1`);
   await phase(page, "done");
   const asked = Array.from(
-    server
+    stage.server
       .said()
       .slice(before)
       .matchAll(/"GET (\/[^ ?]*)\S* HTTP\S* 200/g),
@@ -67,13 +56,13 @@ test("a first visit needs little more than the model, and nothing of another hos
   expect(files.length - others.length).toBe(1);
   expect(others.length).toBeGreaterThan(4);
   expect(others.reduce((sum, file) => sum + statSync(file).size, 0)).toBeLessThan(FIRST_VISIT);
-  expect([...hosts].filter(Boolean)).toEqual([new URL(server.url).host]);
+  expect([...hosts].filter(Boolean)).toEqual([new URL(stage.server.url).host]);
   await page.context().close();
 });
 
 test("it works without a network after the first visit, with threads on any host", async () => {
   const own = await plainServer(tinyRun("own-guide").page);
-  const context = await browser.newContext();
+  const context = await stage.browser.newContext();
   const page = await context.newPage();
   await page.goto(`${own.url}#rows=1&classes=0&steps=3`);
   // The page loads itself again once it can be isolated.
@@ -95,7 +84,7 @@ test("a newer page that is not there as a whole does not break visits without a 
   const folder = mkdtempSync(join(tmpdir(), "nine-lives-"));
   cpSync(tinyRun("own-guide").page, folder, { recursive: true });
   const own = await plainServer(folder);
-  const context = await browser.newContext();
+  const context = await stage.browser.newContext();
   const page = await context.newPage();
   await page.goto(`${own.url}#rows=1&classes=0&steps=3`);
   await page.waitForFunction(() => crossOriginIsolated && document.body.dataset["phase"] === "done");

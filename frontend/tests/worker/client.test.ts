@@ -98,6 +98,6 @@ test.each([
 
 test("a message of onnxruntime loses its places in the sources", () => {
   const message =
-    "failed to call OrtRun(). ERROR_MESSAGE: /mnt/work/onnxruntime/core/webgpu/buffer_manager.cc:643 void onnxruntime::Download() const status == Success was false. Buffer was unmapped. \n";
+    "failed to call OrtRun(). ERROR_MESSAGE: /onnxruntime_src/onnxruntime/core/webgpu/buffer_manager.cc:643 void onnxruntime::Download() const status == Success was false. Buffer was unmapped. \n";
   expect(plainMessage(message)).toBe("failed to call OrtRun(). ERROR_MESSAGE: Buffer was unmapped");
 });

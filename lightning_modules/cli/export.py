@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import dataclasses
 from pathlib import Path
 from typing import Literal
 
@@ -50,7 +49,7 @@ def export(
     write = {"safetensors": export_safetensors, "onnx": export_onnx}[to]
     sampling, note = trained.sampling, ""
     if sampling.own_guide is not None:
-        sampling = dataclasses.replace(sampling, guide_length=None, guidance=1.0)
+        sampling = sampling.unguided()
         note = "; it samples unguided, since an export has one set of weights and so no guide"
     write(trained.module, describe(trained.module, facts, sampling), path)
     size = path.stat().st_size / 1e6

@@ -57,9 +57,8 @@ def export_huggingface(trained: Trained, out: Path, licenses: Licenses) -> str:
     card = card_of(trained, description, licenses)  # first, since a damaged file of the run ends it
     with whole_folder(out, FILES) as folder:
         if length is not None:
-            plain = Sampling.from_dict(sampling.to_dict() | {"guide_length": None, "guidance": 1.0})
             of_guide = facts._replace(weights=f"averaged (length {length:g})")
-            described = describe(module, of_guide, plain)
+            described = describe(module, of_guide, sampling.unguided())
             _write(folder, GUIDE, _guide(module, described, length), described)
         pictured = _picture(module, sampling, folder / SAMPLES)
         write_text(folder / README, dataclasses.replace(card, pictured=pictured).render())

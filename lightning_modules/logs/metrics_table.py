@@ -7,7 +7,8 @@ from pathlib import Path
 
 Row = dict[str, str]
 
-_MOST_STEPS = 2**40  # no run has more
+MOST_STEPS = 2**40
+"""No run has more."""
 
 
 def read_metrics(path: Path) -> dict[str, list[tuple[int, float]]]:
@@ -48,4 +49,4 @@ def _is_whole(cells: list[str], count: int) -> bool:
         step, _ = int(cells[0]), [float(cell) for cell in cells if cell]
     except ValueError:
         return False
-    return 0 <= step <= _MOST_STEPS
+    return 0 <= step <= MOST_STEPS

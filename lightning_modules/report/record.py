@@ -15,7 +15,7 @@ from datamodules.errors import printable
 from datamodules.utils.io import read_json
 from lightning_modules.checkpoints.names import step_of
 from lightning_modules.checkpoints.whole import checkpoints_in
-from lightning_modules.logs.metrics_table import read_metrics
+from lightning_modules.logs.metrics_table import MOST_STEPS, read_metrics
 from lightning_modules.pictures.series import Series, finite
 from lightning_modules.run.data_index import DataIndex
 from lightning_modules.run.directory import RunDirectory
@@ -40,7 +40,6 @@ _UNREADABLE = (
     RecursionError,
     yaml.YAMLError,
 )
-_MOST_STEPS = 2**40  # no run has more
 
 
 @dataclass(frozen=True)
@@ -110,7 +109,7 @@ class Record:
     def target(self) -> int | None:
         """Steps that it is to take, where that is set."""
         steps = self.setting("trainer.max_steps")
-        return steps if isinstance(steps, int) and 0 < steps <= _MOST_STEPS else None
+        return steps if isinstance(steps, int) and 0 < steps <= MOST_STEPS else None
 
     @property
     def in_training(self) -> bool:

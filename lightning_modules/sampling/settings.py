@@ -148,6 +148,10 @@ class Sampling:
         """Length of the run's own average to guide away from; none where there is another guide or none."""
         return None if self.guidance == 1 else self.guide_length
 
+    def unguided(self) -> Sampling:
+        """Return these settings without guidance, for weights that come without a guide."""
+        return dataclasses.replace(self, guide_length=None, guidance=1.0)
+
     def sigmas(self) -> Tensor:
         """Return the noise levels, (steps + 1,), float64, descending to 0."""
         sigmas: Tensor = self._with_settings(SCHEDULES[self.schedule])(
